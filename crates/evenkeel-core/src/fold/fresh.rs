@@ -1,0 +1,139 @@
+//! The log folded anew, in memory, and compared with the rows that are there.
+//!
+//! Memory is proportional to the rows kept: for large models the caller makes several passes, each over a share of
+//! the keys.
+use super::{Fold, ParkState, Touch, TouchId};
+use crate::{
+    event::Event,
+    row::{Key, Row},
+};
+use std::collections::{HashMap, HashSet};
+
+/// A fold of the log from its first event.
+pub struct FreshFold<'f> {
+    fold: &'f dyn Fold,
+    discarded: &'f HashSet<TouchId>,
+    keep: Box<dyn Fn(&Key) -> bool + 'f>,
+    rows: HashMap<Key, Row>,
+    parked: HashMap<TouchId, ParkState>,
+    parked_keys: HashSet<Key>,
+    touches: Vec<Touch>,
+}
+
+/// A row that is not what the log says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// The row.
+    pub key: Key,
+    /// What the log says; `None` for no row.
+    pub expected: Option<Row>,
+    /// What is there; `None` for no row.
+    pub actual: Option<Row>,
+}
+
+impl<'f> FreshFold<'f> {
+    /// A fold over no events yet, of the rows whose keys `keep` wants. Touches in `discarded` are passed over.
+    pub fn new(fold: &'f dyn Fold, discarded: &'f HashSet<TouchId>, keep: impl Fn(&Key) -> bool + 'f) -> Self {
+        Self {
+            fold,
+            discarded,
+            keep: Box::new(keep),
+            rows: HashMap::new(),
+            parked: HashMap::new(),
+            parked_keys: HashSet::new(),
+            touches: Vec::new(),
+        }
+    }
+
+    /// Folds further events, in log order.
+    pub fn feed(&mut self, events: &[Event]) {
+        for event in events {
+            let mut touches = std::mem::take(&mut self.touches);
+            self.fold.touches(event, &mut touches);
+            for touch in touches.drain(..) {
+                let id = TouchId::of(event, &touch);
+                if !self.discarded.contains(&id) {
+                    self.touch(event, &touch, id);
+                }
+            }
+            self.touches = touches;
+        }
+    }
+
+    fn touch(&mut self, event: &Event, touch: &Touch, id: TouchId) {
+        let Ok(key) = &touch.key else {
+            self.parked.insert(id, ParkState::Poison);
+            return;
+        };
+        if !(self.keep)(key) {
+            return;
+        }
+        if self.parked_keys.contains(key) {
+            self.parked.insert(id, ParkState::Held);
+            return;
+        }
+        // On an error the row stays as it was, whatever the fold did to its copy.
+        let mut slot = self.rows.get(key).cloned();
+        match (self.fold.apply(&mut slot, event, touch, key), slot) {
+            (Ok(()), Some(row)) => {
+                self.rows.insert(key.clone(), row);
+            }
+            (Ok(()), None) => {
+                self.rows.remove(key);
+            }
+            (Err(_), _) => {
+                self.parked.insert(id, ParkState::Poison);
+                self.parked_keys.insert(key.clone());
+            }
+        }
+    }
+
+    /// The row of `key` as the events fed so far make it.
+    pub fn row(&self, key: &Key) -> Option<&Row> {
+        self.rows.get(key)
+    }
+
+    /// Whether an event of `key` could not be applied.
+    pub fn is_parked(&self, key: &Key) -> bool {
+        self.parked_keys.contains(key)
+    }
+
+    /// Starts from a row that was folded before, instead of from nothing.
+    pub fn seed(&mut self, key: Key, row: Row) {
+        self.rows.insert(key, row);
+    }
+
+    /// The touches that could not be applied, or were held behind such.
+    pub fn parked(&self) -> &HashMap<TouchId, ParkState> {
+        &self.parked
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Compares a row that is there. Rows kept that are never compared are [`FreshFold::missing`].
+    pub fn compare(&mut self, key: Key, actual: Row) -> Option<Difference> {
+        if !(self.keep)(&key) {
+            return None;
+        }
+        match self.rows.remove(&key) {
+            Some(expected) if expected == actual => None,
+            expected => Some(Difference { key, expected, actual: Some(actual) }),
+        }
+    }
+
+    /// The rows that should be there and were not compared, in order of their keys.
+    pub fn missing(self) -> Vec<Difference> {
+        let lost = |(key, row)| Difference { key, expected: Some(row), actual: None };
+        let mut missing: Vec<_> = self.rows.into_iter().map(lost).collect();
+        missing.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        missing
+    }
+}

@@ -1,0 +1,36 @@
+//! Events parked for one row, applied again in their order.
+use super::{Fold, Park, ParkState, Touch};
+use crate::{
+    event::Event,
+    row::{Key, Row},
+};
+
+/// What becomes of a row's parked events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Released {
+    /// The row afterwards; `None` for no row.
+    pub row: Option<Row>,
+    /// How many parks, from the first, are resolved.
+    pub resolved: usize,
+    /// Why the next one cannot be applied; `None` where all are resolved.
+    pub error: Option<String>,
+}
+
+/// Applies the parked events of `key`, given in log order with their events, up to the first that still cannot be
+/// applied. Discarded ones are passed over.
+pub fn release(fold: &dyn Fold, key: &Key, row: Option<Row>, parks: &[(Park, Event)]) -> Released {
+    let mut released = Released { row, resolved: 0, error: None };
+    for (park, event) in parks {
+        if park.state != ParkState::Discarded {
+            let touch = Touch { key: Ok(key.clone()), clause: park.touch.clause, element: park.touch.element };
+            let mut slot = released.row.clone();
+            if let Err(error) = fold.apply(&mut slot, event, &touch, key) {
+                released.error = Some(error.to_string());
+                return released;
+            }
+            released.row = slot;
+        }
+        released.resolved += 1;
+    }
+    released
+}

@@ -1,0 +1,534 @@
+//! The last stage before the log: identity, parking, expected versions, and the place each event gets.
+//!
+//! A pure function from arrivals and [`Facts`] to [`Writes`] and outcomes. A store reads the facts and writes the
+//! writes in *one* transaction, so the answer holds however many writers there are. What a contract thinks of an
+//! event was decided before (the gate); the causal buffer will stand between the two.
+//!
+//! Invariants:
+//! - identity is checked before an expected version, and an expected version before anything is written;
+//! - an event enters the log at most once, and positions and stream versions have no holes;
+//! - while an entry of a key waits, every later event of that key waits behind it. An event that waits for its source
+//!   waits under that source's key alone: other sources may pass it, also with events of its subject.
+use crate::{
+    event::{Draft, Event},
+    ids::{Digest, EventId, Position, SourceName, StreamVersion, Subject},
+    quarantine::{ContractRef, Decision, Entry, ParkKey, QuarantineId, Reason, Refusal, State},
+    time::Timestamp,
+};
+use std::collections::{HashMap, HashSet};
+
+/// What was sent, as far as it concerns the intake.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// The event's identity.
+    pub id: EventId,
+    /// Digest of its canonical bytes.
+    pub digest: Digest,
+    /// Who sent it.
+    pub source: SourceName,
+    /// What its source calls it.
+    pub raw_id: String,
+    /// The raw event in the CloudEvents JSON format.
+    pub raw: Vec<u8>,
+}
+
+/// An event with the gate's verdict on it.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// What was sent.
+    pub sent: Sent,
+    /// What the gate decided.
+    pub verdict: Verdict,
+    /// The version its stream must have for it to be appended.
+    pub expected_version: Option<StreamVersion>,
+}
+
+/// What the gate decided about an event.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// It is valid in our domain.
+    Admit(Draft),
+    /// It waits.
+    Quarantine(Refusal),
+}
+
+/// What the intake must know from the store to decide a batch.
+#[derive(Debug, Clone, Default)]
+pub struct Ask {
+    /// Identities that may be known already.
+    pub ids: Vec<EventId>,
+    /// Keys that may be parked.
+    pub keys: Vec<ParkKey>,
+    /// Streams whose version is needed.
+    pub subjects: Vec<Subject>,
+    /// Entries whose state is needed.
+    pub entries: Vec<QuarantineId>,
+    /// The key whose line of waiting entries is needed, and how many of them at most.
+    pub line: Option<(ParkKey, usize)>,
+}
+
+impl Ask {
+    /// What must be known to take `arrivals` in.
+    pub fn for_arrivals<'a>(arrivals: impl IntoIterator<Item = &'a Arrival>) -> Self {
+        let mut ask = Self::default();
+        // Each once, in the order of the arrivals: a store is asked the same in every run.
+        let mut keys = HashSet::new();
+        let mut subjects = HashSet::new();
+        for arrival in arrivals {
+            ask.ids.push(arrival.sent.id);
+            if let Verdict::Admit(draft) = &arrival.verdict {
+                for key in guards(&arrival.sent.source, draft) {
+                    if keys.insert(key.clone()) {
+                        ask.keys.push(key);
+                    }
+                }
+                if subjects.insert(&draft.subject) {
+                    ask.subjects.push(draft.subject.clone());
+                }
+            }
+        }
+        ask
+    }
+
+    /// What must be known to redrive an entry.
+    pub fn for_redrive(redrive: &Redrive) -> Self {
+        Self { entries: vec![redrive.id], ..Self::for_arrivals([&redrive.arrival]) }
+    }
+
+    /// What must be known to decide about an entry without its event.
+    pub fn for_entry(id: QuarantineId) -> Self {
+        Self { entries: vec![id], ..Self::default() }
+    }
+
+    /// What must be known to release up to `limit` entries that wait behind `key`.
+    pub fn for_drain(key: &ParkKey, line: &[Redrive], limit: usize) -> Self {
+        Self { line: Some((key.clone(), limit)), ..Self::for_arrivals(line.iter().map(|redrive| &redrive.arrival)) }
+    }
+}
+
+/// The keys an event must wait for, if they are parked.
+fn guards(source: &SourceName, draft: &Draft) -> [ParkKey; 2] {
+    [ParkKey::Source(source.clone()), ParkKey::Subject(draft.event_type.clone(), draft.subject.clone())]
+}
+
+/// Where an identity is known from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// It is in the log.
+    Log {
+        /// Its position.
+        position: Position,
+        /// Its place in its stream.
+        stream_version: StreamVersion,
+    },
+    /// It has an entry in the quarantine.
+    Quarantine {
+        /// The entry.
+        id: QuarantineId,
+        /// Why it waits.
+        reason: Reason,
+    },
+}
+
+/// What the store knows, read in the transaction that will write.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The position of the last event.
+    pub head: Position,
+    /// The number the next quarantine entry gets.
+    pub next_entry: u64,
+    /// Everything known of the identities asked for: each content it was seen with, and where.
+    pub known: HashMap<EventId, Vec<(Digest, Place)>>,
+    /// Those of the keys asked for behind which events must wait, with the first unresolved entry of each.
+    pub parked: HashMap<ParkKey, QuarantineId>,
+    /// The versions of the streams asked for; a missing one is empty.
+    pub versions: HashMap<Subject, StreamVersion>,
+    /// The states of the entries asked for.
+    pub states: HashMap<QuarantineId, State>,
+    /// The unresolved entries of the key asked for, in order of arrival.
+    pub line: Vec<(QuarantineId, State)>,
+}
+
+/// What the store must write, all or nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Writes {
+    /// Events to append; their positions follow the head.
+    pub events: Vec<Event>,
+    /// New quarantine entries.
+    pub entries: Vec<Entry>,
+    /// Changes of existing entries.
+    pub changes: Vec<Change>,
+}
+
+impl Writes {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.entries.is_empty() && self.changes.is_empty()
+    }
+}
+
+/// A change of a quarantine entry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The entry.
+    pub id: QuarantineId,
+    /// Its new state.
+    pub state: State,
+    /// Its new reason, where the gate gave another one.
+    pub refusal: Option<Refusal>,
+    /// Its place in the log, where it was admitted.
+    pub position: Option<Position>,
+    /// Who decided, and why.
+    pub decision: Option<Decision>,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Change {
+    fn to(id: QuarantineId, state: State, at: Timestamp) -> Self {
+        Self { id, state, refusal: None, position: None, decision: None, at }
+    }
+}
+
+/// What became of one arrival.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is in the log.
+    Admitted {
+        /// Its position.
+        position: Position,
+        /// Its place in its stream.
+        stream_version: StreamVersion,
+    },
+    /// It was in the log before.
+    Duplicate {
+        /// Its position.
+        position: Position,
+        /// Its place in its stream.
+        stream_version: StreamVersion,
+    },
+    /// It waits in quarantine.
+    Quarantined {
+        /// Its entry.
+        id: QuarantineId,
+        /// Why it waits.
+        reason: Reason,
+        /// Whether it waited there before.
+        repeated: bool,
+    },
+    /// Its stream has another version than expected, and nothing was written.
+    VersionConflict {
+        /// The version expected.
+        expected: StreamVersion,
+        /// The version found.
+        actual: StreamVersion,
+        /// Whether events of its key wait in quarantine, so that no version can be relied on.
+        parked: bool,
+    },
+}
+
+/// Takes arrivals in, in their order.
+///
+/// ```
+/// use evenkeel_core::{Digest, Draft, EventId, Position, StreamVersion, Timestamp, intake::*, json::Value};
+/// let draft = Draft {
+///     event_type: "order_created".into(),
+///     contract_version: 1,
+///     subject: "o-1".into(),
+///     time: None,
+///     extensions: Default::default(),
+///     data: Value::Null,
+/// };
+/// let (id, digest) = (EventId::of("shop", "1"), Digest::of(b"{}"));
+/// let sent = Sent { id, digest, source: "shop".into(), raw_id: "1".into(), raw: b"{}".to_vec() };
+/// let arrival = Arrival { sent, verdict: Verdict::Admit(draft), expected_version: None };
+///
+/// // The same event twice, for a store that is empty.
+/// let facts = Facts { next_entry: 1, ..Facts::default() };
+/// let (writes, outcomes) = admit(Timestamp::from_micros(0), vec![arrival.clone(), arrival], facts);
+/// let (position, stream_version) = (Position(1), StreamVersion(1));
+/// assert_eq!(outcomes[0], Outcome::Admitted { position, stream_version });
+/// assert_eq!(outcomes[1], Outcome::Duplicate { position, stream_version });
+/// assert_eq!(writes.events.len(), 1);
+/// ```
+pub fn admit(now: Timestamp, arrivals: Vec<Arrival>, mut facts: Facts) -> (Writes, Vec<Outcome>) {
+    let mut writes = Writes::default();
+    let outcomes = arrivals.into_iter().map(|arrival| admit_one(now, arrival, &mut facts, &mut writes)).collect();
+    (writes, outcomes)
+}
+
+fn admit_one(now: Timestamp, arrival: Arrival, facts: &mut Facts, writes: &mut Writes) -> Outcome {
+    let Arrival { sent, verdict, expected_version } = arrival;
+    if let Some(known) = facts.known.get(&sent.id).filter(|known| !known.is_empty()) {
+        return match best_match(known, sent.digest) {
+            Some(Place::Log { position, stream_version }) => Outcome::Duplicate { position, stream_version },
+            Some(Place::Quarantine { id, reason }) => Outcome::Quarantined { id, reason, repeated: true },
+            None => {
+                let refusal = id_conflict(&sent, &verdict);
+                quarantine(now, sent, refusal, State::Quarantined, facts, writes)
+            }
+        };
+    }
+    let draft = match verdict {
+        Verdict::Quarantine(refusal) => return quarantine(now, sent, refusal, State::Quarantined, facts, writes),
+        Verdict::Admit(draft) => draft,
+    };
+    let blocked_by = guards(&sent.source, &draft).into_iter().find(|key| facts.parked.contains_key(key));
+    if let Some(expected) = expected_version {
+        let actual = facts.versions.get(&draft.subject).copied().unwrap_or_default();
+        if expected != actual || blocked_by.is_some() {
+            return Outcome::VersionConflict { expected, actual, parked: blocked_by.is_some() };
+        }
+    }
+    match blocked_by {
+        Some(key) => {
+            let refusal = held_behind(&draft, key);
+            quarantine(now, sent, refusal, State::Held, facts, writes)
+        }
+        None => {
+            let (position, stream_version) = append(now, sent, draft, facts, writes);
+            Outcome::Admitted { position, stream_version }
+        }
+    }
+}
+
+/// Of the places where an identity is known with this content the log comes first.
+fn best_match(known: &[(Digest, Place)], digest: Digest) -> Option<Place> {
+    let same = || known.iter().filter(|(d, _)| *d == digest).map(|(_, place)| *place);
+    same().find(|place| matches!(place, Place::Log { .. })).or_else(|| same().next())
+}
+
+/// An id names one event for ever. A conflict parks nothing: the first event of that id was taken.
+fn id_conflict(sent: &Sent, verdict: &Verdict) -> Refusal {
+    let (contract, subject) = match verdict {
+        Verdict::Admit(draft) => (Some(contract_of(draft)), Some(draft.subject.clone())),
+        Verdict::Quarantine(refusal) => (refusal.contract.clone(), refusal.subject.clone()),
+    };
+    Refusal {
+        reason: Reason::IdConflict,
+        detail: format!("{} has already sent an event with the id {:?} and other content", sent.source, sent.raw_id),
+        pointer: Some("/id".into()),
+        contract,
+        subject,
+        parks: None,
+    }
+}
+
+fn contract_of(draft: &Draft) -> ContractRef {
+    ContractRef { name: draft.event_type.clone(), version: draft.contract_version }
+}
+
+fn held_behind(draft: &Draft, key: ParkKey) -> Refusal {
+    let detail = match &key {
+        ParkKey::Subject(contract, subject) => format!("an earlier {contract} of {subject:?} waits in quarantine"),
+        ParkKey::Source(source) => format!("the source {source} is halted by an event in quarantine"),
+    };
+    Refusal {
+        reason: Reason::HeldBehind,
+        detail,
+        pointer: None,
+        contract: Some(contract_of(draft)),
+        subject: Some(draft.subject.clone()),
+        parks: Some(key),
+    }
+}
+
+fn quarantine(
+    now: Timestamp,
+    sent: Sent,
+    refusal: Refusal,
+    state: State,
+    facts: &mut Facts,
+    writes: &mut Writes,
+) -> Outcome {
+    let id = QuarantineId(facts.next_entry);
+    let reason = refusal.reason;
+    facts.next_entry += 1;
+    facts.known.entry(sent.id).or_default().push((sent.digest, Place::Quarantine { id, reason }));
+    if let Some(key) = &refusal.parks {
+        facts.parked.entry(key.clone()).or_insert(id);
+    }
+    writes.entries.push(Entry {
+        id,
+        event_id: sent.id,
+        digest: sent.digest,
+        source: sent.source,
+        raw_id: sent.raw_id,
+        raw: sent.raw,
+        refusal,
+        state,
+        received_at: now,
+        changed_at: now,
+        position: None,
+        decision: None,
+    });
+    Outcome::Quarantined { id, reason, repeated: false }
+}
+
+fn append(
+    now: Timestamp,
+    sent: Sent,
+    draft: Draft,
+    facts: &mut Facts,
+    writes: &mut Writes,
+) -> (Position, StreamVersion) {
+    let position = facts.head.next();
+    let version = facts.versions.entry(draft.subject.clone()).or_default();
+    let stream_version = version.next();
+    *version = stream_version;
+    facts.head = position;
+    facts.known.entry(sent.id).or_default().push((sent.digest, Place::Log { position, stream_version }));
+    writes.events.push(Event {
+        position,
+        id: sent.id,
+        source: sent.source,
+        raw_id: sent.raw_id,
+        stream_version,
+        recorded_at: now,
+        digest: sent.digest,
+        draft,
+    });
+    (position, stream_version)
+}
+
+/// A quarantine entry that goes through the gate again, with the gate's new verdict.
+#[derive(Debug, Clone)]
+pub struct Redrive {
+    /// The entry.
+    pub id: QuarantineId,
+    /// Its event and the new verdict.
+    pub arrival: Arrival,
+}
+
+/// What became of a redrive or a discard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Redriven {
+    /// It is in the log now.
+    Admitted(Position),
+    /// It was discarded.
+    Discarded,
+    /// The gate refuses it still.
+    Refused(Reason),
+    /// It is not in a state that allows this; nothing was written.
+    NotPossible(State),
+    /// There is no such entry.
+    Unknown,
+}
+
+/// Sends one quarantined entry through again. Only an entry in state `quarantined` moves, so of concurrent redrives
+/// and discards one takes effect. One that overtakes an earlier entry of its key waits behind that one.
+pub fn redrive(now: Timestamp, redrive: Redrive, decision: Decision, mut facts: Facts) -> (Writes, Redriven) {
+    if let Err(redriven) = must_be_quarantined(redrive.id, &facts) {
+        return (Writes::default(), redriven);
+    }
+    let mut writes = Writes::default();
+    let (change, redriven) = pass(now, redrive, None, &mut facts, &mut writes);
+    writes.changes.push(Change { decision: Some(decision), ..change });
+    (writes, redriven)
+}
+
+/// Gives one quarantined entry up. What waited behind it is released by [`drain`].
+pub fn discard(now: Timestamp, id: QuarantineId, decision: Decision, facts: &Facts) -> (Writes, Redriven) {
+    if let Err(redriven) = must_be_quarantined(id, facts) {
+        return (Writes::default(), redriven);
+    }
+    let change = Change { decision: Some(decision), ..Change::to(id, State::Discarded, now) };
+    (Writes { changes: vec![change], ..Writes::default() }, Redriven::Discarded)
+}
+
+/// Lets a halted source go on while the entry that halted it stays in quarantine. [`drain`] of the source's key
+/// releases what was held. Not possible for an entry that halts no source: who waits behind a subject waits until its
+/// entry is redriven or discarded.
+pub fn resume(now: Timestamp, entry: &Entry, decision: Decision, facts: &Facts) -> (Writes, Redriven) {
+    if let Err(redriven) = must_be_quarantined(entry.id, facts) {
+        return (Writes::default(), redriven);
+    }
+    if !matches!(entry.refusal.parks, Some(ParkKey::Source(_))) {
+        return (Writes::default(), Redriven::NotPossible(State::Quarantined));
+    }
+    let refusal = Refusal { parks: None, ..entry.refusal.clone() };
+    let reason = refusal.reason;
+    let change =
+        Change { refusal: Some(refusal), decision: Some(decision), ..Change::to(entry.id, State::Quarantined, now) };
+    (Writes { changes: vec![change], ..Writes::default() }, Redriven::Refused(reason))
+}
+
+fn must_be_quarantined(id: QuarantineId, facts: &Facts) -> Result<(), Redriven> {
+    match facts.states.get(&id) {
+        Some(State::Quarantined) => Ok(()),
+        Some(state) => Err(Redriven::NotPossible(*state)),
+        None => Err(Redriven::Unknown),
+    }
+}
+
+/// Releases what waits behind `key`, in order, up to the first entry that must itself wait for a person.
+///
+/// `line` holds the gate's verdicts on the held entries at the front of the key's line. An entry without a verdict
+/// ends the round: the caller asks again.
+pub fn drain(now: Timestamp, key: &ParkKey, line: Vec<Redrive>, mut facts: Facts) -> Writes {
+    let mut writes = Writes::default();
+    let mut verdicts: HashMap<_, _> = line.into_iter().map(|redrive| (redrive.id, redrive)).collect();
+    for (id, state) in std::mem::take(&mut facts.line) {
+        let Some(redrive) = verdicts.remove(&id).filter(|_| state == State::Held) else { break };
+        let (change, _) = pass(now, redrive, Some(key), &mut facts, &mut writes);
+        let parks_on = change.refusal.as_ref().is_some_and(|refusal| refusal.parks.as_ref() == Some(key));
+        writes.changes.push(change);
+        if parks_on {
+            break;
+        }
+    }
+    writes
+}
+
+/// Passes an entry through with its new verdict; `released` is the key that no longer holds it.
+fn pass(
+    now: Timestamp,
+    redrive: Redrive,
+    released: Option<&ParkKey>,
+    facts: &mut Facts,
+    writes: &mut Writes,
+) -> (Change, Redriven) {
+    let Redrive { id, arrival: Arrival { sent, verdict, .. } } = redrive;
+    let refused = |refusal: Refusal, state: State, parked: &mut HashMap<ParkKey, QuarantineId>| {
+        let reason = refusal.reason;
+        // Those that come after it in the same line must see that it waits.
+        if let Some(key) = &refusal.parks {
+            parked.entry(key.clone()).and_modify(|first| *first = id.min(*first)).or_insert(id);
+        }
+        (Change { refusal: Some(refusal), ..Change::to(id, state, now) }, Redriven::Refused(reason))
+    };
+    let admitted = |position: Position| {
+        let change = Change { position: Some(position), ..Change::to(id, State::Admitted, now) };
+        (change, Redriven::Admitted(position))
+    };
+    // Its own entry is among what is known of its identity; what was there before it counts.
+    let before: Vec<_> = facts
+        .known
+        .get(&sent.id)
+        .into_iter()
+        .flatten()
+        .copied()
+        .filter(|(_, place)| match place {
+            Place::Quarantine { id: other, .. } => *other < id,
+            Place::Log { .. } => true,
+        })
+        .collect();
+    if let Some(Place::Log { position, .. }) = best_match(&before, sent.digest) {
+        return admitted(position);
+    }
+    if before.iter().any(|(digest, _)| *digest != sent.digest) {
+        return refused(id_conflict(&sent, &verdict), State::Quarantined, &mut facts.parked);
+    }
+    let draft = match verdict {
+        Verdict::Quarantine(refusal) => return refused(refusal, State::Quarantined, &mut facts.parked),
+        Verdict::Admit(draft) => draft,
+    };
+    let earlier = |key: &ParkKey| facts.parked.get(key).is_some_and(|first| *first < id);
+    if let Some(key) = guards(&sent.source, &draft).into_iter().find(|key| Some(key) != released && earlier(key)) {
+        return refused(held_behind(&draft, key), State::Held, &mut facts.parked);
+    }
+    admitted(append(now, sent, draft, facts, writes).0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+//! A fact store of maps, as small as a store can be, which refuses writes that break a log's guarantees. It answers
+//! only what it is asked, so that a missing question shows.
+use super::super::*;
+use crate::{ids::EventType, json::Object, quarantine::State};
+use std::collections::BTreeMap;
+
+/// What a contract of these tests does with a bad event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnBad {
+    Park,
+    Skip,
+    Halt,
+}
+
+/// An event of these tests, small enough to collide with others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Spec {
+    pub(super) id: u8,
+    pub(super) source: u8,
+    pub(super) contract: u8,
+    pub(super) subject: u8,
+    pub(super) content: u8,
+    pub(super) bad: Option<OnBad>,
+    pub(super) expected: Option<u64>,
+}
+
+impl Spec {
+    fn source(&self) -> SourceName {
+        format!("source{}", self.source).into()
+    }
+
+    pub(super) fn key(&self) -> ParkKey {
+        ParkKey::Subject(EventType::from(format!("c{}", self.contract)), Subject::from(format!("s{}", self.subject)))
+    }
+
+    pub(super) fn sent(&self) -> Sent {
+        let raw = format!("{:?}", Spec { expected: None, ..self.clone() }).into_bytes();
+        Sent {
+            id: EventId::of(self.source().as_str(), &self.id.to_string()),
+            digest: Digest::of(&raw),
+            source: self.source(),
+            raw_id: self.id.to_string(),
+            raw,
+        }
+    }
+
+    /// The event as the gate passes it on; `bad` is the gate's opinion today.
+    pub(super) fn arrival(&self, bad: bool) -> Arrival {
+        let ParkKey::Subject(contract, subject) = self.key() else { unreachable!() };
+        let verdict = if bad {
+            Verdict::Quarantine(Refusal {
+                reason: Reason::Schema,
+                detail: "it is bad".into(),
+                pointer: None,
+                contract: Some(ContractRef { name: contract, version: 1 }),
+                subject: Some(subject),
+                parks: match self.bad.unwrap_or(OnBad::Park) {
+                    OnBad::Park => Some(self.key()),
+                    OnBad::Skip => None,
+                    OnBad::Halt => Some(ParkKey::Source(self.source())),
+                },
+            })
+        } else {
+            let (extensions, data) = (Object::default(), i64::from(self.content).into());
+            Verdict::Admit(Draft { event_type: contract, contract_version: 1, subject, time: None, extensions, data })
+        };
+        Arrival { sent: self.sent(), verdict, expected_version: self.expected.map(StreamVersion) }
+    }
+}
+
+pub(super) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(seconds * 1_000_000)
+}
+
+pub(super) fn decision() -> Decision {
+    Decision { author: "ann".into(), note: "looked at".into() }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct World {
+    pub(super) log: Vec<Event>,
+    pub(super) entries: BTreeMap<QuarantineId, Entry>,
+    /// What was sent, by content.
+    sent: BTreeMap<Digest, Spec>,
+}
+
+fn unresolved(entry: &Entry) -> bool {
+    matches!(entry.state, State::Quarantined | State::Held)
+}
+
+impl World {
+    pub(super) fn line(&self, key: &ParkKey) -> impl Iterator<Item = &Entry> {
+        self.entries.values().filter(move |entry| unresolved(entry) && entry.refusal.parks.as_ref() == Some(key))
+    }
+
+    fn facts(&self, ask: &Ask) -> Facts {
+        let versions = |subject: &Subject| self.log.iter().filter(|event| event.draft.subject == *subject).count();
+        let in_log = |event: &Event| {
+            (event.digest, Place::Log { position: event.position, stream_version: event.stream_version })
+        };
+        let waiting = |entry: &Entry| (entry.digest, Place::Quarantine { id: entry.id, reason: entry.refusal.reason });
+        let known = |id: &EventId| {
+            let entries = self.entries.values().filter(|entry| entry.event_id == *id).map(waiting);
+            entries.chain(self.log.iter().filter(|event| event.id == *id).map(in_log)).collect::<Vec<_>>()
+        };
+        Facts {
+            head: Position(self.log.len() as u64),
+            next_entry: self.entries.len() as u64 + 1,
+            known: ask.ids.iter().map(|id| (*id, known(id))).collect(),
+            parked: ask.keys.iter().filter_map(|key| Some((key.clone(), self.line(key).next()?.id))).collect(),
+            versions: ask.subjects.iter().map(|s| (s.clone(), StreamVersion(versions(s) as u64))).collect(),
+            states: ask.entries.iter().filter_map(|id| Some((*id, self.entries.get(id)?.state))).collect(),
+            line: ask.line.iter().flat_map(|(key, n)| self.line(key).take(*n)).map(|e| (e.id, e.state)).collect(),
+        }
+    }
+
+    fn write(&mut self, writes: Writes) {
+        for event in writes.events {
+            assert_eq!(event.position.0, self.log.len() as u64 + 1, "positions have no holes");
+            assert!(self.log.iter().all(|other| other.id != event.id), "{} is in the log already", event.id);
+            let before = self.log.iter().filter(|other| other.draft.subject == event.draft.subject).count();
+            assert_eq!(event.stream_version.0, before as u64 + 1, "stream versions have no holes");
+            self.log.push(event);
+        }
+        for entry in writes.entries {
+            assert_eq!(entry.id.0, self.entries.len() as u64 + 1, "entries are numbered in order");
+            self.entries.insert(entry.id, entry);
+        }
+        for change in writes.changes {
+            let entry = self.entries.get_mut(&change.id).unwrap();
+            assert!(unresolved(entry), "{} is resolved and changes", entry.id);
+            entry.state = change.state;
+            entry.refusal = change.refusal.unwrap_or_else(|| entry.refusal.clone());
+            entry.position = change.position;
+            entry.decision = change.decision.or_else(|| entry.decision.clone());
+            entry.changed_at = change.at;
+        }
+    }
+
+    pub(super) fn admit(&mut self, specs: &[Spec]) -> Vec<Outcome> {
+        self.sent.extend(specs.iter().map(|spec| (spec.sent().digest, spec.clone())));
+        let arrivals: Vec<_> = specs.iter().map(|spec| spec.arrival(spec.bad.is_some())).collect();
+        let facts = self.facts(&Ask::for_arrivals(&arrivals));
+        let (writes, outcomes) = admit(at(0), arrivals, facts);
+        self.write(writes);
+        outcomes
+    }
+
+    pub(super) fn spec(&self, digest: Digest) -> &Spec {
+        &self.sent[&digest]
+    }
+
+    fn again(&self, id: QuarantineId, bad: bool) -> Redrive {
+        let digest = self.entries.get(&id).map(|entry| entry.digest);
+        let spec = digest.map(|digest| self.spec(digest).clone()).unwrap_or_default();
+        Redrive { id, arrival: spec.arrival(bad) }
+    }
+
+    pub(super) fn redrive(&mut self, id: QuarantineId, bad: bool) -> Redriven {
+        let again = self.again(id, bad);
+        let facts = self.facts(&Ask::for_redrive(&again));
+        let (writes, redriven) = redrive(at(0), again, decision(), facts);
+        self.write(writes);
+        redriven
+    }
+
+    pub(super) fn discard(&mut self, id: QuarantineId) -> Redriven {
+        let (writes, redriven) = discard(at(0), id, decision(), &self.facts(&Ask::for_entry(id)));
+        self.write(writes);
+        redriven
+    }
+
+    pub(super) fn resume(&mut self, id: QuarantineId) -> Redriven {
+        let facts = self.facts(&Ask::for_entry(id));
+        let (writes, redriven) = resume(at(0), &self.entries[&id], decision(), &facts);
+        self.write(writes);
+        redriven
+    }
+
+    /// The held entries at the front of a line with the gate's verdicts; those that `bad` says turn out bad.
+    pub(super) fn judged(&self, key: &ParkKey, limit: usize, bad: impl Fn(&Spec) -> bool) -> Vec<Redrive> {
+        let held = self.line(key).take(limit).take_while(|entry| entry.state == State::Held);
+        held.map(|entry| self.again(entry.id, bad(self.spec(entry.digest)))).collect()
+    }
+
+    /// One round of release. Whether anything moved.
+    pub(super) fn release(&mut self, key: &ParkKey, line: Vec<Redrive>, limit: usize) -> bool {
+        let facts = self.facts(&Ask::for_drain(key, &line, limit));
+        let writes = drain(at(0), key, line, facts);
+        let moved = !writes.is_empty();
+        self.write(writes);
+        moved
+    }
+
+    pub(super) fn drain(&mut self, key: &ParkKey, limit: usize, bad: impl Fn(&Spec) -> bool) -> bool {
+        let line = self.judged(key, limit, bad);
+        self.release(key, line, limit)
+    }
+
+    /// The keys whose first unresolved entry is held.
+    pub(super) fn interrupted(&self) -> Vec<ParkKey> {
+        let keys = self.entries.values().filter(|entry| unresolved(entry)).filter_map(|e| e.refusal.parks.clone());
+        keys.filter(|key| self.line(key).next().is_some_and(|first| first.state == State::Held)).collect()
+    }
+
+    /// Releases until nothing is left to release.
+    pub(super) fn drain_all(&mut self, bad: impl Fn(&Spec) -> bool) {
+        // An entry may move from one line to another, but not for ever.
+        for _ in 0..=2 * self.entries.len() {
+            let Some(key) = self.interrupted().into_iter().next() else { return };
+            assert!(self.drain(&key, 3, &bad), "a release of {key:?} moves nothing");
+        }
+        assert!(self.interrupted().is_empty(), "a release goes on for ever");
+    }
+
+    pub(super) fn states(&self) -> Vec<State> {
+        self.entries.values().map(|entry| entry.state).collect()
+    }
+
+    pub(super) fn raw_ids(&self) -> Vec<&str> {
+        self.log.iter().map(|event| event.raw_id.as_str()).collect()
+    }
+}

@@ -1,0 +1,301 @@
+//! Bytes to [`Value`]: one quick pass by `serde_json`, and a second, exact one where the first met a number that a
+//! float may not hold, or an error that deserves a pointer.
+//!
+//! Refused: invalid UTF-8, lone surrogates, duplicate keys, nesting beyond [`MAX_DEPTH`].
+use super::{Number, Object, Value};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// How deep arrays and objects may nest.
+pub const MAX_DEPTH: usize = 64;
+
+/// Why bytes are not JSON that can be carried exactly.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}{}", if pointer.is_empty() { String::new() } else { format!(" at {pointer}") })]
+pub struct JsonError {
+    /// What is wrong.
+    pub message: String,
+    /// JSON pointer to the value concerned; empty for the whole document.
+    pub pointer: String,
+}
+
+/// Reads one JSON document.
+///
+/// # Errors
+/// Says what cannot be carried exactly, and where.
+pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
+    let text = std::str::from_utf8(bytes).map_err(|error| JsonError {
+        message: format!("invalid UTF-8 after byte {}", error.valid_up_to()),
+        pointer: String::new(),
+    })?;
+    let mut inexact = false;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let quick = Quick { depth: 0, inexact: &mut inexact }.deserialize(&mut reader);
+    match quick {
+        Ok(value) if reader.end().is_ok() && !inexact => Ok(value),
+        _ => {
+            let broken = |error: serde_json::Error| JsonError { message: error.to_string(), pointer: String::new() };
+            exact(serde_json::from_str(text).map_err(broken)?, 0, &Way::Document)
+        }
+    }
+}
+
+/// One pass that notes in `inexact` whether a number was met that needs its text.
+struct Quick<'a> {
+    depth: usize,
+    inexact: &'a mut bool,
+}
+
+impl Quick<'_> {
+    fn deeper<E: de::Error>(&mut self) -> Result<Quick<'_>, E> {
+        if self.depth == MAX_DEPTH {
+            return Err(E::custom("too deep"));
+        }
+        Ok(Quick { depth: self.depth + 1, inexact: self.inexact })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Quick<'_> {
+    type Value = Value;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Quick<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, b: bool) -> Result<Value, E> {
+        Ok(Value::Bool(b))
+    }
+
+    fn visit_i64<E>(self, int: i64) -> Result<Value, E> {
+        Ok(int.into())
+    }
+
+    fn visit_u64<E>(self, int: u64) -> Result<Value, E> {
+        Ok(Value::Number(match i64::try_from(int) {
+            Ok(int) => Number::Int(int),
+            Err(_) => Number::Exact(int.to_string().into()),
+        }))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
+        *self.inexact = true;
+        Ok(Value::Null)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut access: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element_seed(self.deeper()?)? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<Value, A::Error> {
+        self.deeper::<A::Error>()?;
+        let mut members = Vec::with_capacity(8);
+        while let Some(key) = access.next_key::<String>()? {
+            members.push((key, access.next_value_seed(self.deeper()?)?));
+        }
+        Object::from_members(members)
+            .map(Value::Object)
+            .map_err(|key| de::Error::custom(format!("duplicate key {key:?}")))
+    }
+}
+
+/// The way to a value, written out only where it is needed: every value of a document has one.
+enum Way<'a> {
+    Document,
+    Member(&'a Self, &'a str),
+    Item(&'a Self, usize),
+}
+
+impl fmt::Display for Way<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Document => Ok(()),
+            Self::Member(to, key) => write!(f, "{to}/{}", super::pointer::escape(key)),
+            Self::Item(to, index) => write!(f, "{to}/{index}"),
+        }
+    }
+}
+
+/// Level by level over raw text: at most [`MAX_DEPTH`] readings of each byte.
+fn exact(raw: &RawValue, depth: usize, way: &Way<'_>) -> Result<Value, JsonError> {
+    let text = raw.get();
+    let fail = |message: String| JsonError { message, pointer: way.to_string() };
+    let syntax = |error: serde_json::Error| fail(error.to_string());
+    let first = text.bytes().next().unwrap_or(b' ');
+    if matches!(first, b'{' | b'[') && depth == MAX_DEPTH {
+        return Err(fail(format!("nested deeper than {MAX_DEPTH} levels")));
+    }
+    Ok(match first {
+        b'{' => {
+            let RawMembers(raw_members) = serde_json::from_str(text).map_err(syntax)?;
+            let mut members = Vec::with_capacity(raw_members.len());
+            for (key, raw) in raw_members {
+                let value = exact(raw, depth + 1, &Way::Member(way, &key))?;
+                members.push((key, value));
+            }
+            Value::Object(Object::from_members(members).map_err(|key| fail(format!("the key {key:?} stands twice")))?)
+        }
+        b'[' => {
+            let raw_items: Vec<&RawValue> = serde_json::from_str(text).map_err(syntax)?;
+            let items = raw_items.into_iter().enumerate();
+            Value::Array(items.map(|(i, raw)| exact(raw, depth + 1, &Way::Item(way, i))).collect::<Result<_, _>>()?)
+        }
+        b'"' => Value::String(serde_json::from_str(text).map_err(syntax)?),
+        b't' => Value::Bool(true),
+        b'f' => Value::Bool(false),
+        b'n' => Value::Null,
+        _ if text == "-0" => 0.into(),
+        _ => Value::Number(text.parse().map_or_else(|_| Number::Exact(text.into()), Number::Int)),
+    })
+}
+
+/// The members of an object, unread, duplicates and all.
+struct RawMembers<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> de::Deserialize<'de> for RawMembers<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = RawMembers<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = access.next_entry()? {
+                    members.push(member);
+                }
+                Ok(RawMembers(members))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text(input: &str) -> String {
+        parse(input.as_bytes()).unwrap().to_string()
+    }
+
+    fn refused(input: &[u8]) -> String {
+        parse(input).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn numbers_keep_their_text() {
+        for number in [
+            "0",
+            "-7",
+            "9007199254740993",
+            "9007199254740993.01",
+            "1e400",
+            "18446744073709551616",
+            "1.50",
+            "-0.0",
+            "9223372036854775808",
+        ] {
+            assert_eq!(text(number), number);
+            assert_eq!(text(&format!("[{{\"a\":{number}}}]")), format!("[{{\"a\":{number}}}]"));
+        }
+        assert_eq!(text("-0"), "0");
+    }
+
+    #[test]
+    fn what_is_ambiguous_or_broken_is_refused_with_its_place() {
+        assert_eq!(refused(br#"{"a":{"b":1,"b":2}}"#), r#"the key "b" stands twice at /a"#);
+        assert_eq!(refused(br#"{"a":1,"\u0061":2}"#), r#"the key "a" stands twice"#);
+        assert!(refused(br#"{"x/y":["\ud800"]}"#).ends_with("at /x~1y/0"));
+        assert!(refused(b"{\"a\":\"\xff\"}").starts_with("invalid UTF-8 after byte 6"));
+        assert!(refused(b"[1,]").contains("line 1 column 4"));
+        assert!(refused(b"1 2").contains("trailing characters"));
+        assert!(refused(b"").contains("EOF"));
+        assert!(refused(b"[NaN]").contains("expected value"));
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |n: usize| format!("{}1.5{}", "[".repeat(n), "]".repeat(n));
+        assert_eq!(text(&nested(MAX_DEPTH)), nested(MAX_DEPTH));
+        assert!(refused(nested(MAX_DEPTH + 1).as_bytes()).starts_with("nested deeper than 64 levels"));
+        assert!(refused(nested(1_000_000).as_bytes()).starts_with("nested deeper than 64 levels"));
+        assert!(refused("[".repeat(1_000_000).as_bytes()).contains("EOF"));
+        for innermost in ["[]", "{}"] {
+            let around = |n: usize| format!("{}{innermost}{}", "[".repeat(n), "]".repeat(n));
+            assert_eq!(text(&around(MAX_DEPTH - 1)), around(MAX_DEPTH - 1));
+            assert!(refused(around(MAX_DEPTH).as_bytes()).starts_with("nested deeper than 64 levels"), "{innermost}");
+        }
+    }
+
+    #[test]
+    fn a_long_key_is_not_copied_for_every_value_behind_it() {
+        // Ten gigabytes, if it were.
+        let document = format!(r#"{{"{}":[{}2]}}"#, "k".repeat(100_000), "1.5,".repeat(100_000));
+        assert_eq!(text(&document), document);
+        let broken = document.replace("2]", "{\"a\":1,\"a\":1.5}]");
+        assert!(refused(broken.as_bytes()).ends_with("kk/100000"));
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "-?[1-9][0-9]{0,30}\\.[0-9]{1,30}".prop_map(|t| Value::Number(Number::Exact(t.into()))),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(any::<String>(), inner, 0..4).prop_map(|m| Object::from_members(
+                    m.into_iter().collect()
+                )
+                .unwrap()
+                .into()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn canonical_text_round_trips(value in any_value()) {
+            prop_assert_eq!(parse(value.to_string().as_bytes()), Ok(value));
+        }
+
+        #[test]
+        fn agrees_with_serde_json_on_what_is_json(bytes in "[\\[\\]{}:,\"a1.e \\\\-]{0,12}") {
+            if let Ok(ours) = parse(bytes.as_bytes()) {
+                prop_assert!(serde_json::from_str::<&RawValue>(&bytes).is_ok(), "{} taken as {}", bytes, ours);
+            } else if let Ok(theirs) = serde_json::from_str::<serde_json::Value>(&bytes) {
+                // They keep the last of two equal keys; we refuse.
+                prop_assert!(refused(bytes.as_bytes()).contains("stands twice"), "{theirs} refused");
+            }
+        }
+    }
+}

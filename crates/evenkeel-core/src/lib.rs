@@ -1,0 +1,29 @@
+//! The pure core of Evenkeel: what an event is, how it is identified, taken in, folded into rows, and how far a
+//! read model is from the log.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number: time and inputs are passed in, decisions come
+//! back as values. That is what lets the whole engine run in virtual time. Clocks, CRDTs and the causal buffer
+//! will live here too, beside [`intake`]; they are not built yet.
+//!
+//! An event's way through this crate: [`json`] (exact bytes) → [`event`] → [`intake`] → [`fold`] → [`row`], watched
+//! by [`drift`] and described to readers by [`freshness`].
+pub mod checkpoint;
+pub mod condition;
+pub mod decimal;
+pub mod drift;
+pub mod event;
+pub mod fold;
+pub mod freshness;
+pub mod ids;
+pub mod intake;
+pub mod json;
+pub mod quarantine;
+pub mod reconciliation;
+pub mod row;
+pub mod schema;
+pub mod time;
+pub mod words;
+
+pub use event::{Draft, Event};
+pub use ids::{Digest, Epoch, EventId, EventType, ModelName, Position, SourceName, StreamVersion, Subject};
+pub use time::Timestamp;

@@ -1,0 +1,115 @@
+//! The shape of a read model: its key, its typed columns, and the events it subscribes to.
+//!
+//! Not here: what events do to rows ([`crate::fold`]), or the SQL of its table (stores).
+use crate::{
+    ids::{Digest, EventType, ModelName},
+    words::words,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+words! {
+    /// How concurrent writes to a column merge. As long as one log orders all writes, each of them is what applying
+    /// the events in log order gives.
+    Merge {
+        /// The later write.
+        Lww = "lww",
+        /// A counter that only grows.
+        GCounter = "g_counter",
+        /// A counter that grows and shrinks.
+        PnCounter = "pn_counter",
+        /// The greater value.
+        Max = "max",
+        /// The lesser value.
+        Min = "min",
+    }
+}
+
+/// The type of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnType {
+    /// Text.
+    Text,
+    /// A 64-bit integer with sign.
+    I64,
+    /// An exact decimal.
+    Decimal,
+    /// An exact amount in the currency that the column of this index holds. The two are written as one.
+    Money {
+        /// Index of the currency's column.
+        currency: usize,
+    },
+    /// A currency code.
+    Iso4217,
+    /// True or false.
+    Bool,
+    /// An instant.
+    Timestamp,
+    /// A date.
+    Date,
+    /// Any JSON.
+    Json,
+}
+
+impl ColumnType {
+    /// The word it is declared with.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::I64 => "i64",
+            Self::Decimal => "decimal",
+            Self::Money { .. } => "money",
+            Self::Iso4217 => "iso4217",
+            Self::Bool => "bool",
+            Self::Timestamp => "timestamp",
+            Self::Date => "date",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// One column of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// Its name, in the table too.
+    pub name: String,
+    /// Its type.
+    pub ty: ColumnType,
+    /// How concurrent writes to it merge.
+    pub merge: Merge,
+}
+
+/// The shape of a read model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schema {
+    /// Its name, which its table bears.
+    pub model: ModelName,
+    /// The version its author gave it.
+    pub version: u32,
+    /// Indices of the columns that form the key, in order. They are text, dates, currencies or integers.
+    pub key: Vec<usize>,
+    /// Its columns, in declared order.
+    pub columns: Vec<Column>,
+    /// The types of events it subscribes to.
+    pub subscribes: BTreeSet<EventType>,
+    /// Digest of everything that decides what the rows are: declaration or code version.
+    pub fingerprint: Digest,
+}
+
+impl Schema {
+    /// The index of the column named `name`.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// Whether the column at `index` is part of the key.
+    pub fn is_key(&self, index: usize) -> bool {
+        self.key.contains(&index)
+    }
+
+    /// Whether rows made for `other` can stand for this: same version, same fingerprint.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.version == other.version && self.fingerprint == other.fingerprint
+    }
+}
