@@ -1,0 +1,16 @@
+//! Contract and model declarations of Evenkeel, compiled, and the gate's decision about an event.
+mod check;
+pub mod contract;
+mod declare;
+pub mod diagnostic;
+pub mod envelope;
+mod fingerprint;
+pub mod gate;
+mod locate;
+pub mod mapping;
+mod place;
+pub mod project;
+mod raw_schema;
+mod reader;
+pub mod settings;
+pub mod source;

@@ -1,0 +1,173 @@
+//! `evenkeel.toml`: every setting of a node with its type and default, and the environment that overrides it.
+//!
+//! Not here: acting on settings, or refusing combinations that only the server can judge (listening beyond loopback).
+//! Settings of stages that are not built yet are read and typed all the same: their names are fixed.
+mod read;
+
+pub(crate) use read::{Declared, drift, read};
+
+use crate::source::Source;
+use core::net::{Ipv4Addr, SocketAddr};
+use evenkeel_core::{drift::Thresholds, freshness::FreshnessLimits};
+
+/// The settings of a node.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Settings {
+    /// `[node]`
+    pub node: NodeSettings,
+    /// `[store]`
+    pub store: StoreSettings,
+    /// `[drift]`: what models start from.
+    pub drift: DriftSettings,
+    /// `[reconcile]`
+    pub reconcile: ReconcileSettings,
+    /// `[causal]`
+    pub causal: CausalSettings,
+    /// `[read]`
+    pub read: ReadSettings,
+    /// `[security]`
+    pub security: SecuritySettings,
+    /// `[limits]`
+    pub limits: LimitSettings,
+    /// `[[source]]`: who may send.
+    pub sources: Vec<Source>,
+}
+
+/// The node itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeSettings {
+    /// `id`: the name of the replica.
+    pub id: String,
+    /// `data`: the folder of the embedded store, relative to the project folder.
+    pub data: String,
+    /// `listen`: where the server listens. `localhost` is 127.0.0.1.
+    pub listen: SocketAddr,
+}
+
+impl Default for NodeSettings {
+    fn default() -> Self {
+        Self { id: "a".into(), data: "evenkeel-data".into(), listen: (Ipv4Addr::LOCALHOST, 7400).into() }
+    }
+}
+
+/// The store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// `url`: which store.
+    pub url: StoreUrl,
+    /// `synchronous`: when an event counts as durable.
+    pub synchronous: Synchronous,
+}
+
+/// Which store keeps log and models.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// `sqlite`: embedded, in the data folder.
+    #[default]
+    Sqlite,
+}
+
+/// When an acknowledged event is durable.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Synchronous {
+    /// `full`: before it is acknowledged.
+    #[default]
+    Full,
+    /// `normal`: a power cut may take the last acknowledged events; the end of the process does not.
+    Normal,
+}
+
+/// When a model counts as drifted, and how much may be repaired.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DriftSettings {
+    /// `max_lag_events`, `max_lag_seconds`, `replay_threshold`, `stall_seconds`.
+    pub thresholds: Thresholds,
+    /// `repair_budget`: the share of rows that may be repaired one by one.
+    pub repair_budget: f64,
+}
+
+impl Default for DriftSettings {
+    fn default() -> Self {
+        Self { thresholds: Thresholds::default(), repair_budget: 0.01 }
+    }
+}
+
+/// Healing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReconcileSettings {
+    /// `auto`: whether to heal without being asked.
+    pub auto: bool,
+    /// `scrub_rows_per_second`: how many rows are read again in the background.
+    pub scrub_rows_per_second: u64,
+}
+
+impl Default for ReconcileSettings {
+    fn default() -> Self {
+        Self { auto: true, scrub_rows_per_second: 5000 }
+    }
+}
+
+/// The causal buffer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CausalSettings {
+    /// `timeout_seconds`: how long an event waits for what it depends on.
+    pub timeout_seconds: f64,
+    /// `max_events`: how many events may wait.
+    pub max_events: u64,
+    /// `max_bytes`: how large they may be together.
+    pub max_bytes: u64,
+}
+
+impl Default for CausalSettings {
+    fn default() -> Self {
+        Self { timeout_seconds: 10.0, max_events: 10_000, max_bytes: 64 << 20 }
+    }
+}
+
+/// Reads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ReadSettings {
+    /// `budget_ms`: how long a read may wait for freshness.
+    pub budget_ms: u64,
+    /// `max_retries`
+    pub max_retries: u32,
+    /// `base_delay_ms`
+    pub base_delay_ms: u64,
+    /// `max_delay_ms`
+    pub max_delay_ms: u64,
+    /// `slightly_stale_seconds` and `very_stale_seconds`.
+    pub freshness: FreshnessLimits,
+}
+
+impl Default for ReadSettings {
+    fn default() -> Self {
+        let freshness = FreshnessLimits::default();
+        Self { budget_ms: 250, max_retries: 3, base_delay_ms: 100, max_delay_ms: 5000, freshness }
+    }
+}
+
+/// Who is let in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SecuritySettings {
+    /// `insecure`: whether to listen beyond loopback although nobody is asked who they are.
+    pub insecure: bool,
+}
+
+/// Limits of the server.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LimitSettings {
+    /// `body_bytes`: the largest request body, after decompression.
+    pub body_bytes: u64,
+    /// `batch_events`: the most events in one request.
+    pub batch_events: u64,
+    /// `header_timeout_ms`: how long a client may take to send its request's headers.
+    pub header_timeout_ms: u64,
+    /// `shutdown_seconds`: how long a stop waits for what is under way.
+    pub shutdown_seconds: f64,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self { body_bytes: 1 << 20, batch_events: 10_000, header_timeout_ms: 10_000, shutdown_seconds: 10.0 }
+    }
+}
