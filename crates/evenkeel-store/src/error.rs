@@ -1,0 +1,53 @@
+//! What can go wrong in a store, by what its caller can do about it.
+use evenkeel_core::ModelName;
+use std::path::PathBuf;
+
+/// The result of a storage operation.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// Why a storage operation did not happen. After any of these nothing of it was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The store cannot do it now (locked, full, an I/O error): the same call may succeed later.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// Another process has the data folder open.
+    #[error("{0}: another process has this data folder open")]
+    InUse(PathBuf),
+    /// The data was written by a newer version of Evenkeel.
+    #[error("{path}: data format {found} is newer than this program understands ({supported}); use a newer evenkeel")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest known format.
+        supported: u32,
+    },
+    /// What was read is not what was written.
+    #[error("the store holds what cannot be read: {0}")]
+    Corrupt(String),
+    /// What was to be written would break a guarantee of the store: a defect of the caller.
+    #[error("the store refuses to write this: {0}")]
+    Refused(String),
+    /// Somebody else has moved the model since the caller looked. Look again.
+    #[error("model {model} was changed by somebody else (generation {found}, expected {expected})")]
+    Conflict {
+        /// The model.
+        model: ModelName,
+        /// The generation the caller knew.
+        expected: u64,
+        /// The generation there is.
+        found: u64,
+    },
+    /// There is no such model, or no build of it.
+    #[error("no model named {0} is stored")]
+    NoModel(ModelName),
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later without anybody doing anything.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Conflict { .. })
+    }
+}

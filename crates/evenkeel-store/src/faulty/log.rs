@@ -1,0 +1,75 @@
+//! [`FaultyLog`]: a log whose calls fail or lie by a script. What the faults mean is [`super::Fault`]'s.
+use super::{Operation, Script, Shell};
+use crate::{Decide, EntryFilter, Log, QuarantineCount, Result, Slice, memory::Volatile};
+use evenkeel_core::{
+    Event, EventId, EventType, Position, Timestamp,
+    checkpoint::SafeHead,
+    intake::Ask,
+    quarantine::{Entry, ParkKey, QuarantineId},
+};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+/// A log with faults.
+pub struct FaultyLog<L: Log + Volatile>(Shell<L>);
+
+impl<L: Log + Volatile> FaultyLog<L> {
+    /// `inner` with the faults that `script` decides.
+    pub fn new(inner: Arc<L>, script: Script) -> Self {
+        Self(Shell::new(inner, script))
+    }
+
+    /// The power goes: what only the disk's cache held is gone. Whether anything was lost.
+    pub fn crash(&self) -> bool {
+        self.0.crash()
+    }
+}
+
+impl<L: Log + Volatile> Log for FaultyLog<L> {
+    fn safe_head(&self) -> Result<SafeHead> {
+        self.0.read(Operation::SafeHead, |log| log.safe_head())
+    }
+
+    fn transact(&self, ask: &Ask, decide: Decide<'_>) -> Result<()> {
+        self.0.write(Operation::Transact, |log, _| log.transact(ask, decide))
+    }
+
+    fn read(&self, after: Position, types: Option<&BTreeSet<EventType>>, limit: usize) -> Result<Slice> {
+        self.0.read(Operation::ReadLog, |log| log.read(after, types, limit))
+    }
+
+    fn oldest_after(&self, after: Position, types: &BTreeSet<EventType>) -> Result<Option<Timestamp>> {
+        self.0.read(Operation::ReadLog, |log| log.oldest_after(after, types))
+    }
+
+    fn find(&self, id: EventId) -> Result<Option<Event>> {
+        self.0.read(Operation::ReadLog, |log| log.find(id))
+    }
+
+    fn wait_past(&self, position: Position, timeout: Duration) -> Result<Position> {
+        self.0.read(Operation::WaitPast, |log| log.wait_past(position, timeout))
+    }
+
+    fn entry(&self, id: QuarantineId) -> Result<Option<Entry>> {
+        self.0.read(Operation::ReadQuarantine, |log| log.entry(id))
+    }
+
+    fn entries(&self, filter: &EntryFilter) -> Result<Vec<Entry>> {
+        self.0.read(Operation::ReadQuarantine, |log| log.entries(filter))
+    }
+
+    fn line(&self, key: &ParkKey, limit: usize) -> Result<Vec<Entry>> {
+        self.0.read(Operation::ReadQuarantine, |log| log.line(key, limit))
+    }
+
+    fn interrupted(&self) -> Result<Vec<ParkKey>> {
+        self.0.read(Operation::ReadQuarantine, |log| log.interrupted())
+    }
+
+    fn quarantine_counts(&self) -> Result<Vec<QuarantineCount>> {
+        self.0.read(Operation::ReadQuarantine, |log| log.quarantine_counts())
+    }
+
+    fn quarantined_of(&self, subject: &str, contracts: &BTreeSet<EventType>) -> Result<u64> {
+        self.0.read(Operation::ReadQuarantine, |log| log.quarantined_of(subject, contracts))
+    }
+}

@@ -1,0 +1,125 @@
+//! Each fault does what its description says, no more and no less.
+use super::{Fault, FaultyLog, FaultyModels, Operation, Script};
+use crate::{
+    Log, Models, Step, StoreError, Table,
+    conformance::fixture::{Sample, checkpoint, counter, counter_row, take_in},
+    memory::MemoryStore,
+};
+use evenkeel_core::{Epoch, Position, Timestamp, row::Key};
+use std::{collections::VecDeque, sync::Arc};
+
+fn memory() -> MemoryStore {
+    MemoryStore::new(Epoch(7), Arc::new(|| Timestamp::from_micros(0)))
+}
+
+/// The faults given for the calls of one operation, in order, and none for any other.
+fn script(of: Operation, faults: impl Into<VecDeque<Fault>>) -> Script {
+    let mut faults = faults.into();
+    Box::new(move |operation| if operation == of { faults.pop_front().unwrap_or_default() } else { Fault::None })
+}
+
+fn send(log: &dyn Log, id: &str) -> crate::Result<()> {
+    take_in(log, 1, vec![Sample::new(id).admitted()]).map(drop)
+}
+
+fn head(log: &dyn Log) -> u64 {
+    log.safe_head().unwrap().position.0
+}
+
+fn upsert(models: &dyn Models, keys: &[&str], to: u64) -> crate::Result<()> {
+    let schema = counter("m");
+    let generation = models.state(&schema.model)?.map_or(0, |state| state.generation);
+    let upserts = keys.iter().map(|key| (Key::text(*key), counter_row(&schema, key, to as i64))).collect();
+    models.commit(
+        &schema.model,
+        Table::Live,
+        &Step { generation, upserts, checkpoint: checkpoint(to), ..Step::default() },
+    )
+}
+
+#[test]
+fn a_failing_write_does_nothing() {
+    let log = FaultyLog::new(memory().log, script(Operation::Transact, [Fault::Fail]));
+    assert!(matches!(send(&log, "a"), Err(StoreError::Unavailable(_))));
+    assert_eq!(head(&log), 0);
+    send(&log, "a").unwrap();
+    assert_eq!(head(&log), 1);
+}
+
+#[test]
+fn a_lost_answer_leaves_the_write() {
+    let log = FaultyLog::new(memory().log, script(Operation::Transact, [Fault::FailAfter]));
+    assert!(matches!(send(&log, "a"), Err(StoreError::Unavailable(_))));
+    assert_eq!(head(&log), 1);
+    assert!(!log.crash());
+    assert_eq!(head(&log), 1);
+}
+
+#[test]
+fn lies_are_seen_until_the_crash() {
+    let faults = [Fault::None, Fault::Lie, Fault::Lie];
+    let log = FaultyLog::new(memory().log, script(Operation::Transact, faults));
+    for id in ["a", "b", "c"] {
+        send(&log, id).unwrap();
+    }
+    assert_eq!(head(&log), 3);
+    assert!(log.crash());
+    assert_eq!(head(&log), 1);
+    assert!(!log.crash(), "a crash loses what it loses once");
+    assert_eq!(log.read(Position::ZERO, None, 9).unwrap().events.len(), 1);
+}
+
+#[test]
+fn an_honest_write_takes_the_cache_to_the_disk() {
+    let faults = [Fault::Lie, Fault::None];
+    let log = FaultyLog::new(memory().log, script(Operation::Transact, faults));
+    send(&log, "a").unwrap();
+    send(&log, "b").unwrap();
+    assert!(!log.crash());
+    assert_eq!(head(&log), 2);
+}
+
+#[test]
+fn a_write_that_fails_takes_nothing_to_the_disk() {
+    let faults = [Fault::Lie, Fault::Fail];
+    let log = FaultyLog::new(memory().log, script(Operation::Transact, faults));
+    send(&log, "a").unwrap();
+    send(&log, "b").unwrap_err();
+    assert!(log.crash());
+    assert_eq!(head(&log), 0);
+}
+
+#[test]
+fn a_torn_step_moves_the_checkpoint_past_lost_rows() {
+    let models = FaultyModels::new(memory().models, script(Operation::Commit(Table::Live), [Fault::Tear]));
+    let schema = counter("m");
+    models.register(&schema).unwrap();
+    upsert(&models, &["a", "b", "c"], 5).unwrap();
+    let rows = models.rows(&schema.model, Table::Live, None, 9).unwrap();
+    assert_eq!(rows.state.checkpoint, checkpoint(5));
+    assert_eq!(rows.rows, [(counter_row(&schema, "b", 5), false)]);
+}
+
+#[test]
+fn a_crash_takes_rows_and_checkpoint_back_together() {
+    let faults = [Fault::None, Fault::Lie];
+    let models = FaultyModels::new(memory().models, script(Operation::Commit(Table::Live), faults));
+    let schema = counter("m");
+    models.register(&schema).unwrap();
+    upsert(&models, &["a"], 1).unwrap();
+    upsert(&models, &["a", "b"], 2).unwrap();
+    assert_eq!(models.count(&schema.model).unwrap(), 2);
+    assert!(models.crash());
+    let rows = models.rows(&schema.model, Table::Live, None, 9).unwrap();
+    assert_eq!(rows.state.checkpoint, checkpoint(1));
+    assert_eq!(rows.rows, [(counter_row(&schema, "a", 1), false)]);
+}
+
+#[test]
+fn reads_fail_and_never_lie() {
+    let faults = [Fault::Lie, Fault::FailAfter, Fault::None];
+    let log = FaultyLog::new(memory().log, script(Operation::SafeHead, faults));
+    assert!(log.safe_head().is_ok());
+    assert!(log.safe_head().is_err());
+    assert!(!log.crash());
+}

@@ -1,0 +1,18 @@
+//! Storage of Evenkeel: what a log and a home of read models must guarantee, in domain types, and backends that do.
+//!
+//! [`Log`] and [`Models`] are the two traits. [`memory`] is the reference, [`sqlite`] the embedded store; whoever writes
+//! a backend runs [`conformance`] over it. Only backends know SQL; nothing here decides what is stored: decisions are
+//! `evenkeel-core`'s, called inside a backend's transaction.
+mod error;
+mod log;
+mod models;
+
+pub mod conformance;
+pub mod faulty;
+pub mod memory;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+pub use error::{Result, StoreError};
+pub use log::{Decide, EntryFilter, Log, QuarantineCount, Slice};
+pub use models::{Build, Measured, ModelState, Models, Parked, RowAt, Rows, Step, Table};

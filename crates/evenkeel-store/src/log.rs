@@ -1,0 +1,94 @@
+//! The log: the ordered record of admitted events, and the quarantine that lives with it.
+use crate::Result;
+use evenkeel_core::{
+    Event, EventId, EventType, Position, SourceName, Timestamp,
+    checkpoint::SafeHead,
+    intake::{Ask, Facts, Writes},
+    quarantine::{Entry, ParkKey, QuarantineId, Reason, State},
+};
+use std::{collections::BTreeSet, time::Duration};
+
+/// A decision made inside a transaction: from the facts to what is written.
+pub type Decide<'a> = Box<dyn FnOnce(Facts) -> Writes + Send + 'a>;
+
+/// Events in order of position.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Slice {
+    /// The events of the types asked for.
+    pub events: Vec<Event>,
+    /// Everything up to here was looked at: the next read goes on after it.
+    pub through: Position,
+}
+
+/// Which quarantine entries are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EntryFilter {
+    /// Only this reason.
+    pub reason: Option<Reason>,
+    /// Only this source.
+    pub source: Option<SourceName>,
+    /// Only this state.
+    pub state: Option<State>,
+    /// Only entries after this one.
+    pub after: Option<QuarantineId>,
+    /// At most so many; 0 for all of them.
+    pub limit: usize,
+}
+
+/// How many unresolved entries there are of one contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuarantineCount {
+    /// The contract; `None` where none applied.
+    pub contract: Option<EventType>,
+    /// Entries in state `quarantined` or `held`.
+    pub unresolved: u64,
+}
+
+/// A log of events with its quarantine.
+///
+/// Guarantees every implementation gives, however many processes write:
+/// - **Durable:** when [`Log::transact`] returns `Ok`, its writes survive a power cut.
+/// - **Atomic:** its writes happen all or not at all, and nobody else writes between the facts and the writes.
+/// - **Contiguous, in order:** positions are 1, 2, 3… without holes. A reader that has seen position p never later
+///   finds an event at or below p that it did not see.
+/// - **Idempotent on identity:** no identity is in the log twice.
+///
+/// Implementations check `Writes` only for what would break these.
+pub trait Log: Send + Sync {
+    /// The committed tip and the counts up to it, from one snapshot, with the store's own time.
+    fn safe_head(&self) -> Result<SafeHead>;
+
+    /// Reads the facts asked for, lets `decide` decide, and writes what it says, in one transaction. `decide` is not
+    /// called where the facts cannot be read.
+    fn transact(&self, ask: &Ask, decide: Decide<'_>) -> Result<()>;
+
+    /// Up to `limit` events after `after` of the `types` (all where `None`), in order, all at or below the safe head.
+    fn read(&self, after: Position, types: Option<&BTreeSet<EventType>>, limit: usize) -> Result<Slice>;
+
+    /// When the first event after `after` of these types was recorded.
+    fn oldest_after(&self, after: Position, types: &BTreeSet<EventType>) -> Result<Option<Timestamp>>;
+
+    /// The event with this identity.
+    fn find(&self, id: EventId) -> Result<Option<Event>>;
+
+    /// Returns once the safe head is past `position`, or after `timeout`; the safe head's position then.
+    fn wait_past(&self, position: Position, timeout: Duration) -> Result<Position>;
+
+    /// The entry with this number.
+    fn entry(&self, id: QuarantineId) -> Result<Option<Entry>>;
+
+    /// Entries in order of arrival.
+    fn entries(&self, filter: &EntryFilter) -> Result<Vec<Entry>>;
+
+    /// The unresolved entries whose `parks` is `key`, in order of arrival, at most `limit`.
+    fn line(&self, key: &ParkKey, limit: usize) -> Result<Vec<Entry>>;
+
+    /// Keys whose first unresolved entry is held: their release was interrupted and must go on.
+    fn interrupted(&self) -> Result<Vec<ParkKey>>;
+
+    /// Unresolved entries by contract.
+    fn quarantine_counts(&self) -> Result<Vec<QuarantineCount>>;
+
+    /// How many unresolved entries have this subject under one of these contracts.
+    fn quarantined_of(&self, subject: &str, contracts: &BTreeSet<EventType>) -> Result<u64>;
+}

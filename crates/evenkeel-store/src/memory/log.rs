@@ -1,0 +1,288 @@
+//! A log in memory: the events in a vector, so that a position is a place in it, and the quarantine in a map.
+//!
+//! What waits is found by looking at every entry: there is no index that could be wrong.
+use super::{Now, Volatile};
+use crate::{Decide, EntryFilter, Log, QuarantineCount, Result, Slice, StoreError};
+use evenkeel_core::{
+    Digest, Epoch, Event, EventId, EventType, Position, Subject, Timestamp,
+    checkpoint::SafeHead,
+    ids::StreamVersion,
+    intake::{Ask, Change, Facts, Place, Writes},
+    quarantine::{Entry, ParkKey, QuarantineId, State},
+};
+use parking_lot::{Condvar, Mutex};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+/// A log in memory.
+pub struct MemoryLog {
+    epoch: Epoch,
+    now: Now,
+    state: Mutex<LogState>,
+    grown: Condvar,
+}
+
+/// The whole of a [`MemoryLog`] at one moment.
+#[derive(Clone)]
+pub struct LogImage(LogState);
+
+#[derive(Clone, Default)]
+struct LogState {
+    events: Vec<Event>,
+    positions: HashMap<EventId, Position>,
+    versions: HashMap<Subject, StreamVersion>,
+    counts: Arc<BTreeMap<EventType, u64>>,
+    entries: BTreeMap<QuarantineId, Entry>,
+    entries_of: HashMap<EventId, Vec<QuarantineId>>,
+}
+
+impl MemoryLog {
+    /// An empty log. `epoch` is its life, `now` the clock of its safe head.
+    pub fn new(epoch: Epoch, now: Now) -> Self {
+        Self { epoch, now, state: Mutex::default(), grown: Condvar::new() }
+    }
+}
+
+impl Volatile for MemoryLog {
+    type Image = LogImage;
+
+    fn image(&self) -> LogImage {
+        LogImage(self.state.lock().clone())
+    }
+
+    fn restore(&self, image: LogImage) {
+        *self.state.lock() = image.0;
+    }
+}
+
+fn is_unresolved(state: State) -> bool {
+    matches!(state, State::Quarantined | State::Held)
+}
+
+impl LogState {
+    fn head(&self) -> Position {
+        Position(self.events.len() as u64)
+    }
+
+    fn event(&self, position: Position) -> Option<&Event> {
+        self.events.get(index_after(position).checked_sub(1)?)
+    }
+
+    /// The events after `after` of these types.
+    fn after<'s>(
+        &'s self,
+        after: Position,
+        types: Option<&'s BTreeSet<EventType>>,
+    ) -> impl Iterator<Item = &'s Event> + 's {
+        let wanted = move |event: &&Event| types.is_none_or(|types| types.contains(&event.draft.event_type));
+        self.events.get(index_after(after)..).unwrap_or_default().iter().filter(wanted)
+    }
+
+    fn unresolved(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values().filter(|entry| is_unresolved(entry.state))
+    }
+
+    fn line<'s>(&'s self, key: &'s ParkKey) -> impl Iterator<Item = &'s Entry> + 's {
+        self.unresolved().filter(move |entry| entry.refusal.parks.as_ref() == Some(key))
+    }
+
+    fn next_entry(&self) -> u64 {
+        self.entries.last_key_value().map_or(1, |(id, _)| id.0 + 1)
+    }
+
+    /// Everything known of an identity: the log first, then the entries in order of arrival.
+    fn known(&self, id: EventId) -> Vec<(Digest, Place)> {
+        let event = self.positions.get(&id).and_then(|position| self.event(*position));
+        let in_log = event
+            .map(|event| (event.digest, Place::Log { position: event.position, stream_version: event.stream_version }));
+        let ids = self.entries_of.get(&id).into_iter().flatten();
+        let waiting = ids
+            .filter_map(|id| self.entries.get(id))
+            .map(|entry| (entry.digest, Place::Quarantine { id: entry.id, reason: entry.refusal.reason }));
+        in_log.into_iter().chain(waiting).collect()
+    }
+
+    fn facts(&self, ask: &Ask) -> Facts {
+        let known = ask.ids.iter().map(|id| (*id, self.known(*id))).filter(|(_, known)| !known.is_empty());
+        let parked = ask.keys.iter().filter_map(|key| Some((key.clone(), self.line(key).next()?.id)));
+        let versions = ask.subjects.iter().filter_map(|s| Some((s.clone(), *self.versions.get(s)?)));
+        let states = ask.entries.iter().filter_map(|id| Some((*id, self.entries.get(id)?.state)));
+        let line = ask.line.iter().flat_map(|(key, limit)| self.line(key).take(*limit));
+        Facts {
+            head: self.head(),
+            next_entry: self.next_entry(),
+            known: known.collect(),
+            parked: parked.collect(),
+            versions: versions.collect(),
+            states: states.collect(),
+            line: line.map(|entry| (entry.id, entry.state)).collect(),
+        }
+    }
+
+    /// Whether these writes keep what the log guarantees.
+    fn check(&self, writes: &Writes) -> Result<()> {
+        let mut head = self.head();
+        let mut ids = HashSet::new();
+        for event in &writes.events {
+            head = head.next();
+            if event.position != head {
+                return Err(StoreError::Refused(format!("position {} where {head} comes next", event.position)));
+            }
+            if self.positions.contains_key(&event.id) || !ids.insert(event.id) {
+                return Err(StoreError::Refused(format!("the identity {} a second time", event.id)));
+            }
+        }
+        let mut new = HashSet::new();
+        for entry in &writes.entries {
+            if self.entries.contains_key(&entry.id) || !new.insert(entry.id) {
+                return Err(StoreError::Refused(format!("the entry {} a second time", entry.id)));
+            }
+        }
+        match writes.changes.iter().find(|change| !self.entries.contains_key(&change.id) && !new.contains(&change.id)) {
+            Some(change) => Err(StoreError::Refused(format!("a change of {}, which is not there", change.id))),
+            None => Ok(()),
+        }
+    }
+
+    fn write(&mut self, writes: Writes) {
+        let counts = Arc::make_mut(&mut self.counts);
+        for event in writes.events {
+            self.positions.insert(event.id, event.position);
+            self.versions.insert(event.draft.subject.clone(), event.stream_version);
+            *counts.entry(event.draft.event_type.clone()).or_default() += 1;
+            self.events.push(event);
+        }
+        for entry in writes.entries {
+            self.entries_of.entry(entry.event_id).or_default().push(entry.id);
+            self.entries.insert(entry.id, entry);
+        }
+        for change in writes.changes {
+            if let Some(entry) = self.entries.get_mut(&change.id) {
+                apply(entry, change);
+            }
+        }
+    }
+}
+
+/// The number of events up to `position`, which is the index of the one after it.
+fn index_after(position: Position) -> usize {
+    usize::try_from(position.0).unwrap_or(usize::MAX)
+}
+
+fn apply(entry: &mut Entry, change: Change) {
+    let Change { id: _, state, refusal, position, decision, at } = change;
+    entry.state = state;
+    entry.changed_at = at;
+    entry.position = position.or(entry.position);
+    entry.decision = decision.or_else(|| entry.decision.take());
+    if let Some(refusal) = refusal {
+        entry.refusal = refusal;
+    }
+}
+
+impl Log for MemoryLog {
+    fn safe_head(&self) -> Result<SafeHead> {
+        let state = self.state.lock();
+        Ok(SafeHead {
+            position: state.head(),
+            epoch: self.epoch,
+            at: (self.now)(),
+            counts: Arc::clone(&state.counts),
+            last_event: state.events.last().map(|event| event.id),
+        })
+    }
+
+    fn transact(&self, ask: &Ask, decide: Decide<'_>) -> Result<()> {
+        let mut state = self.state.lock();
+        let writes = decide(state.facts(ask));
+        state.check(&writes)?;
+        let grows = !writes.events.is_empty();
+        state.write(writes);
+        if grows {
+            self.grown.notify_all();
+        }
+        Ok(())
+    }
+
+    fn read(&self, after: Position, types: Option<&BTreeSet<EventType>>, limit: usize) -> Result<Slice> {
+        let state = self.state.lock();
+        let events: Vec<_> = state.after(after, types).take(limit).cloned().collect();
+        let through = match events.last() {
+            _ if events.len() < limit => state.head().max(after),
+            Some(last) => last.position,
+            None => after,
+        };
+        Ok(Slice { events, through })
+    }
+
+    fn oldest_after(&self, after: Position, types: &BTreeSet<EventType>) -> Result<Option<Timestamp>> {
+        Ok(self.state.lock().after(after, Some(types)).next().map(|event| event.recorded_at))
+    }
+
+    fn find(&self, id: EventId) -> Result<Option<Event>> {
+        let state = self.state.lock();
+        Ok(state.positions.get(&id).and_then(|position| state.event(*position)).cloned())
+    }
+
+    fn wait_past(&self, position: Position, timeout: Duration) -> Result<Position> {
+        let mut state = self.state.lock();
+        self.grown.wait_while_for(&mut state, |state| state.head() <= position, timeout);
+        Ok(state.head())
+    }
+
+    fn entry(&self, id: QuarantineId) -> Result<Option<Entry>> {
+        Ok(self.state.lock().entries.get(&id).cloned())
+    }
+
+    fn entries(&self, filter: &EntryFilter) -> Result<Vec<Entry>> {
+        let EntryFilter { reason, source, state, after, limit } = filter;
+        let fits = |entry: &&Entry| {
+            reason.is_none_or(|reason| entry.refusal.reason == reason)
+                && source.as_ref().is_none_or(|source| entry.source == *source)
+                && state.is_none_or(|state| entry.state == state)
+                && after.is_none_or(|after| entry.id > after)
+        };
+        let limit = if *limit == 0 { usize::MAX } else { *limit };
+        Ok(self.state.lock().entries.values().filter(fits).take(limit).cloned().collect())
+    }
+
+    fn line(&self, key: &ParkKey, limit: usize) -> Result<Vec<Entry>> {
+        Ok(self.state.lock().line(key).take(limit).cloned().collect())
+    }
+
+    fn interrupted(&self) -> Result<Vec<ParkKey>> {
+        let state = self.state.lock();
+        let mut firsts: BTreeMap<&ParkKey, State> = BTreeMap::new();
+        for entry in state.unresolved() {
+            if let Some(key) = &entry.refusal.parks {
+                firsts.entry(key).or_insert(entry.state);
+            }
+        }
+        Ok(firsts.into_iter().filter(|(_, state)| *state == State::Held).map(|(key, _)| key.clone()).collect())
+    }
+
+    fn quarantine_counts(&self) -> Result<Vec<QuarantineCount>> {
+        let state = self.state.lock();
+        let mut counts: BTreeMap<Option<&EventType>, u64> = BTreeMap::new();
+        for entry in state.unresolved() {
+            *counts.entry(entry.refusal.contract.as_ref().map(|contract| &contract.name)).or_default() += 1;
+        }
+        let count = |(contract, unresolved): (Option<&EventType>, u64)| QuarantineCount {
+            contract: contract.cloned(),
+            unresolved,
+        };
+        Ok(counts.into_iter().map(count).collect())
+    }
+
+    fn quarantined_of(&self, subject: &str, contracts: &BTreeSet<EventType>) -> Result<u64> {
+        let state = self.state.lock();
+        let of_it = |entry: &&Entry| {
+            entry.refusal.subject.as_ref().is_some_and(|s| s.as_str() == subject)
+                && entry.refusal.contract.as_ref().is_some_and(|contract| contracts.contains(&contract.name))
+        };
+        Ok(state.unresolved().filter(of_it).count() as u64)
+    }
+}

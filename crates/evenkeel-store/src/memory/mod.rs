@@ -1,0 +1,60 @@
+//! The reference store: plain maps behind a lock, so simple that it can be seen to be right.
+//!
+//! Other backends are compared with it ([`crate::conformance`]), and simulations and tests run on it. It keeps nothing
+//! when the process ends. What a disk loses is [`crate::faulty`]'s business, which takes and puts back images of a
+//! [`Volatile`] store.
+mod log;
+mod models;
+
+pub use log::{LogImage, MemoryLog};
+pub use models::{MemoryModels, ModelsImage};
+
+use evenkeel_core::{Epoch, Timestamp};
+use std::{fmt, sync::Arc};
+
+/// Where a store gets the time from.
+pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// A store whose whole state can be kept and put back, as a disk does that loses its cache.
+pub trait Volatile {
+    /// The whole state at one moment.
+    type Image: Send;
+
+    /// The state now.
+    fn image(&self) -> Self::Image;
+
+    /// Puts an earlier state back. What was written since is gone; who waits is not woken.
+    fn restore(&self, image: Self::Image);
+}
+
+/// A log and a home of models in memory.
+///
+/// ```
+/// use evenkeel_core::{Epoch, Position, Timestamp};
+/// use evenkeel_store::{Log, memory::MemoryStore};
+/// use std::sync::Arc;
+///
+/// let store = MemoryStore::new(Epoch(1), Arc::new(|| Timestamp::from_micros(0)));
+/// assert_eq!(store.log.safe_head()?.position, Position::ZERO);
+/// # Ok::<(), evenkeel_store::StoreError>(())
+/// ```
+#[derive(Clone)]
+pub struct MemoryStore {
+    /// The log.
+    pub log: Arc<MemoryLog>,
+    /// The models.
+    pub models: Arc<MemoryModels>,
+}
+
+impl MemoryStore {
+    /// An empty store. `epoch` is the life of its log, `now` the clock of its safe head.
+    pub fn new(epoch: Epoch, now: Now) -> Self {
+        Self { log: Arc::new(MemoryLog::new(epoch, now)), models: Arc::new(MemoryModels::default()) }
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,247 @@
+//! One SQLite file: opened with its settings, its format checked, one connection that writes and a few that read.
+//!
+//! What stands in the file is [`super::log`]'s and [`super::models`]'s business.
+use super::{
+    SqliteOptions, Synchronous,
+    fault::{Fallible, Fault},
+    folder::Folder,
+    readers::{Reader, Readers},
+};
+use crate::{Result, StoreError};
+use parking_lot::{Mutex, MutexGuard};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// SQLite's own limit, which stands for "no limit".
+const UNLIMITED_PAGES: u32 = 4_294_967_294;
+/// When the write-ahead log is copied into the file: rarely enough that most pages are copied once for many changes,
+/// often enough that it stays at about 64 MiB and is written from its start again.
+const CHECKPOINT_PAGES: u32 = 16_384;
+/// What a write-ahead log that grew beyond this is cut to.
+const WAL_BYTES: u32 = 128 << 20;
+/// Prepared statements that one connection keeps.
+const STATEMENTS: usize = 128;
+
+/// What a file is for, and its first content.
+#[derive(Debug)]
+pub(super) struct Format {
+    /// The file's name in the data folder.
+    pub(super) file: &'static str,
+    /// What it holds, for messages.
+    pub(super) holds: &'static str,
+    /// SQLite's mark of whose file this is.
+    pub(super) application_id: i32,
+    /// The newest format known.
+    pub(super) version: u32,
+    /// The statements that make a new file, run in one transaction.
+    pub(super) create: fn() -> String,
+}
+
+/// The settings of one file.
+#[derive(Debug, Clone, Copy)]
+struct Settings {
+    synchronous: Synchronous,
+    busy_timeout_ms: u64,
+    max_pages: Option<u32>,
+}
+
+/// One file. `W` is what the writer and `R` what each reader has lately looked up.
+pub(super) struct Database<W, R> {
+    // Fields are dropped in this order: the writer is the last connection and tidies the file up, then the lock goes.
+    readers: Readers<R>,
+    writer: Mutex<Writer<W>>,
+    settings: Settings,
+    path: PathBuf,
+    folder: Arc<Folder>,
+}
+
+/// The connection that writes.
+pub(super) struct Writer<W> {
+    conn: Connection,
+    /// What it has lately looked up or written; forgotten when a transaction fails.
+    state: W,
+    path: PathBuf,
+}
+
+/// How a transaction that went well ends.
+pub(super) enum Done<T> {
+    /// What it wrote is kept.
+    Commit(T),
+    /// It wrote nothing.
+    Nothing(T),
+}
+
+impl<W: Default, R: Default> Database<W, R> {
+    /// Opens the file of this format, and makes it where it is missing.
+    pub(super) fn open(
+        folder: Arc<Folder>,
+        format: &Format,
+        synchronous: Synchronous,
+        options: &SqliteOptions,
+    ) -> Result<Self> {
+        let path = folder.path().join(format.file);
+        let settings = Settings { synchronous, busy_timeout_ms: options.busy_timeout_ms, max_pages: options.max_pages };
+        let conn = open_writer(&path, format, settings).map_err(|fault| fault.at(&path))?;
+        let writer = Mutex::new(Writer { conn, state: W::default(), path: path.clone() });
+        Ok(Self { readers: Readers::new(), writer, settings, path, folder })
+    }
+
+    /// The data folder.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The writer, when nobody else has it.
+    pub(super) fn writer(&self) -> MutexGuard<'_, Writer<W>> {
+        self.writer.lock()
+    }
+
+    /// Runs `work` in a transaction of the writer.
+    pub(super) fn write<T>(&self, work: impl FnOnce(&Connection, &mut W) -> Fallible<Done<T>>) -> Result<T> {
+        self.writer().transact(work)
+    }
+
+    /// Runs `work` on one moment of the file.
+    pub(super) fn read<T>(&self, work: impl FnOnce(&Connection, &mut R) -> Fallible<T>) -> Result<T> {
+        let open = || {
+            let conn = connect(&self.path, OpenFlags::empty(), self.settings)?;
+            conn.pragma_update(None, "query_only", true)?;
+            conn.pragma_update(None, "cache_size", -16_384)?;
+            Ok(Reader { conn, state: R::default() })
+        };
+        let read = |reader: &mut Reader<R>| {
+            // Ends with a rollback, as there is nothing to commit.
+            let snapshot = reader.conn.unchecked_transaction()?;
+            work(&snapshot, &mut reader.state)
+        };
+        self.readers.lend(open, read).map_err(|fault| fault.at(&self.path))
+    }
+
+    /// As [`Self::read`], on the connection that writes. It keeps its pages from one transaction to the next, where a
+    /// reader forgets all of its own with every commit: better for what will be written next, worse for everything
+    /// else, as it waits for the writer.
+    pub(super) fn read_to_write<T>(&self, work: impl FnOnce(&Connection) -> Fallible<T>) -> Result<T> {
+        let writer = self.writer();
+        let read = || {
+            let snapshot = writer.conn.unchecked_transaction()?;
+            work(&snapshot)
+        };
+        read().map_err(|fault: Fault| fault.at(&self.path))
+    }
+
+    /// Sets the greatest size of the file.
+    pub(super) fn set_max_pages(&self, max_pages: Option<u32>) -> Result<()> {
+        set_max_pages(&self.writer().conn, max_pages).map_err(|fault| fault.at(&self.path))
+    }
+}
+
+impl<W: Default> Writer<W> {
+    /// Runs `work` in a transaction. When this fails nothing was written.
+    pub(super) fn transact<T>(&mut self, work: impl FnOnce(&Connection, &mut W) -> Fallible<Done<T>>) -> Result<T> {
+        let Self { conn, state, path } = self;
+        let result = (|| {
+            if !conn.is_autocommit() {
+                // An earlier rollback failed, as on a disk that gave errors.
+                conn.execute_batch("ROLLBACK")?;
+            }
+            let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            match work(&transaction, state)? {
+                Done::Commit(value) => {
+                    transaction.commit()?;
+                    Ok(value)
+                }
+                Done::Nothing(value) => Ok(value),
+            }
+        })();
+        result.map_err(|fault: Fault| {
+            *state = W::default();
+            fault.at(path)
+        })
+    }
+
+    /// The connection, to look at its settings.
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> &Connection {
+        &self.conn
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags, settings: Settings) -> Fallible<Connection> {
+    let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(Duration::from_millis(settings.busy_timeout_ms))?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Plans that depend on a parameter's value are made anew for every execution, which costs more than the execution.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(conn)
+}
+
+fn open_writer(path: &Path, format: &Format, settings: Settings) -> Fallible<Connection> {
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_CREATE, settings)?;
+    // SQLite opens a file it may not write for reading, and says so only at the first write.
+    if conn.is_readonly("main")? {
+        let why = format!("{}: it cannot be written", path.display());
+        return Err(StoreError::Unavailable(why).into());
+    }
+    // Nothing is changed in a file before it is known to be ours.
+    let is_new = is_new(&conn, path, format)?;
+    configure(&conn, path, settings)?;
+    if is_new {
+        let transaction = conn.unchecked_transaction()?;
+        transaction.execute_batch(&(format.create)())?;
+        transaction.pragma_update(None, "application_id", format.application_id)?;
+        transaction.pragma_update(None, "user_version", format.version)?;
+        transaction.commit()?;
+    }
+    Ok(conn)
+}
+
+/// Whether the file is empty; an error where it is neither that nor ours in a format we know.
+fn is_new(conn: &Connection, path: &Path, format: &Format) -> Fallible<bool> {
+    let number = |pragma| conn.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+    let (application_id, version) = (number("application_id")?, number("user_version")?);
+    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let corrupt = |why: String| Err(StoreError::Corrupt(format!("{}: {why}", path.display())).into());
+    match (application_id, u32::try_from(version)) {
+        (0, Ok(0)) if tables == 0 => Ok(true),
+        (id, _) if id != format.application_id => corrupt(format!("this is no {} of Evenkeel", format.holds)),
+        (_, Ok(found)) if found > format.version => {
+            Err(StoreError::Newer { path: path.to_owned(), found, supported: format.version }.into())
+        }
+        (_, Ok(1..)) => Ok(false),
+        (_, _) => corrupt(format!("{version} is no version of the data format")),
+    }
+}
+
+fn configure(conn: &Connection, path: &Path, settings: Settings) -> Fallible<()> {
+    let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    let (name, level) = match settings.synchronous {
+        Synchronous::Full => ("FULL", 2),
+        Synchronous::Normal => ("NORMAL", 1),
+    };
+    conn.pragma_update(None, "synchronous", name)?;
+    let found: i32 = conn.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+    // What is promised about power cuts rests on these two.
+    if mode != "wal" || found != level {
+        let found = format!("journal_mode={mode} synchronous={found}");
+        let why = format!("{}: the file system allows no write-ahead log ({found})", path.display());
+        return Err(StoreError::Unavailable(why).into());
+    }
+    conn.pragma_update(None, "cache_size", -65_536)?;
+    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    conn.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
+    conn.pragma_update(None, "trusted_schema", false)?;
+    // Views that users made over a model must outlive the moment of a swap in which there is no table of that name.
+    conn.pragma_update(None, "legacy_alter_table", true)?;
+    set_max_pages(conn, settings.max_pages)
+}
+
+fn set_max_pages(conn: &Connection, max_pages: Option<u32>) -> Fallible<()> {
+    conn.pragma_update(None, "max_page_count", max_pages.unwrap_or(UNLIMITED_PAGES))?;
+    Ok(())
+}

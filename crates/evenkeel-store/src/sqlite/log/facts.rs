@@ -1,0 +1,119 @@
+//! What a decision must know, read in the transaction that will write.
+use super::{head, quarantine::key_text, streams::Streams};
+use crate::sqlite::{
+    fault::Fallible,
+    fields::{Fields, int, size},
+};
+use evenkeel_core::{
+    Digest, EventId, Position, StreamVersion, Subject,
+    intake::{Ask, Facts, Place},
+    quarantine::{ParkKey, QuarantineId, State},
+};
+use rusqlite::Connection;
+use std::collections::HashMap;
+
+/// Reads the facts asked for.
+pub(super) fn load(conn: &Connection, streams: &mut Streams, ask: &Ask) -> Fallible<Facts> {
+    let next_entry = next_entry(conn)?;
+    // An empty quarantine is the rule, and not looked at for every event.
+    let quarantine_is_empty = next_entry == 1;
+    Ok(Facts {
+        head: head(conn)?.map_or(Position::ZERO, |(position, _)| position),
+        next_entry,
+        known: known(conn, &ask.ids, quarantine_is_empty)?,
+        parked: if quarantine_is_empty { HashMap::new() } else { parked(conn, &ask.keys)? },
+        versions: versions(conn, streams, &ask.subjects)?,
+        states: states(conn, &ask.entries)?,
+        line: ask.line.as_ref().map_or_else(|| Ok(Vec::new()), |(key, limit)| line(conn, key, *limit))?,
+    })
+}
+
+fn next_entry(conn: &Connection) -> Fallible<u64> {
+    let mut last = conn.prepare_cached("SELECT ifnull(max(id), 0) + 1 FROM quarantine")?;
+    let mut rows = last.query([])?;
+    rows.next()?.map_or(Ok(1), |row| Fields(row).number(0))
+}
+
+fn known(
+    conn: &Connection,
+    ids: &[EventId],
+    quarantine_is_empty: bool,
+) -> Fallible<HashMap<EventId, Vec<(Digest, Place)>>> {
+    let mut in_log = conn.prepare_cached("SELECT digest, position, stream_version FROM events WHERE event_id = ?1")?;
+    let mut waiting =
+        conn.prepare_cached("SELECT digest, id, reason FROM quarantine WHERE event_id = ?1 ORDER BY id")?;
+    let mut known: HashMap<_, Vec<_>> = HashMap::new();
+    for id in ids {
+        let mut places = Vec::new();
+        let mut rows = in_log.query([id.0])?;
+        if let Some(row) = rows.next()? {
+            let fields = Fields(row);
+            let (position, stream_version) = (Position(fields.number(1)?), StreamVersion(fields.number(2)?));
+            places.push((Digest(fields.bytes32(0)?), Place::Log { position, stream_version }));
+        }
+        if !quarantine_is_empty {
+            let mut rows = waiting.query([id.0])?;
+            while let Some(row) = rows.next()? {
+                let fields = Fields(row);
+                let (id, reason) = (QuarantineId(fields.number(1)?), fields.parsed(2)?);
+                places.push((Digest(fields.bytes32(0)?), Place::Quarantine { id, reason }));
+            }
+        }
+        if !places.is_empty() {
+            known.insert(*id, places);
+        }
+    }
+    Ok(known)
+}
+
+fn parked(conn: &Connection, keys: &[ParkKey]) -> Fallible<HashMap<ParkKey, QuarantineId>> {
+    let mut first = conn.prepare_cached(
+        "SELECT id FROM quarantine WHERE park_key = ?1 AND state IN ('quarantined', 'held') ORDER BY id LIMIT 1",
+    )?;
+    let mut parked = HashMap::new();
+    for key in keys {
+        let mut rows = first.query([key_text(key)?])?;
+        if let Some(row) = rows.next()? {
+            parked.insert(key.clone(), QuarantineId(Fields(row).number(0)?));
+        }
+    }
+    Ok(parked)
+}
+
+fn versions(
+    conn: &Connection,
+    streams: &mut Streams,
+    subjects: &[Subject],
+) -> Fallible<HashMap<Subject, StreamVersion>> {
+    let mut versions = HashMap::with_capacity(subjects.len());
+    for subject in subjects {
+        if let Some(stream) = streams.find(conn, subject)? {
+            versions.insert(subject.clone(), stream.version);
+        }
+    }
+    Ok(versions)
+}
+
+fn states(conn: &Connection, ids: &[QuarantineId]) -> Fallible<HashMap<QuarantineId, State>> {
+    let mut select = conn.prepare_cached("SELECT state FROM quarantine WHERE id = ?1")?;
+    let mut states = HashMap::new();
+    for id in ids {
+        let mut rows = select.query([int(id.0)])?;
+        if let Some(row) = rows.next()? {
+            states.insert(*id, Fields(row).parsed(0)?);
+        }
+    }
+    Ok(states)
+}
+
+fn line(conn: &Connection, key: &ParkKey, limit: usize) -> Fallible<Vec<(QuarantineId, State)>> {
+    let mut select = conn.prepare_cached(
+        "SELECT id, state FROM quarantine WHERE park_key = ?1 AND state IN ('quarantined', 'held') ORDER BY id LIMIT ?2",
+    )?;
+    let mut rows = select.query((key_text(key)?, size(limit)))?;
+    let mut line = Vec::new();
+    while let Some(row) = rows.next()? {
+        line.push((QuarantineId(Fields(row).number(0)?), Fields(row).parsed(1)?));
+    }
+    Ok(line)
+}

@@ -1,0 +1,206 @@
+//! The log in SQLite. Appending, the facts before it and reading each have a file; this one is the trait, the tip that
+//! is kept in memory, and who waits for it.
+//!
+//! This process is the only writer (the data folder is locked), so what is kept in memory cannot be older than the
+//! file. It changes only after a commit.
+mod facts;
+mod quarantine;
+mod read;
+mod streams;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use super::{
+    Now, SqliteOptions,
+    database::{Database, Done, Format},
+    fault::{Fallible, Fault},
+    fields::{Fields, epoch},
+    folder::Folder,
+};
+use crate::{Decide, EntryFilter, Log, QuarantineCount, Result, Slice};
+use evenkeel_core::{
+    Epoch, Event, EventId, EventType, Position, Timestamp,
+    checkpoint::SafeHead,
+    intake::Ask,
+    quarantine::{Entry, ParkKey, QuarantineId},
+};
+use parking_lot::{Condvar, Mutex};
+use read::Names;
+use rusqlite::Connection;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
+use streams::Streams;
+
+const FORMAT: Format = Format { file: "log.db", holds: "log", application_id: 0x456b_6c67, version: 1, create };
+
+fn create() -> String {
+    // An identifier and no secret: what the standard library seeds its hash maps with is random enough.
+    let epoch = Epoch(RandomState::new().hash_one(std::process::id()));
+    format!("{}\nINSERT INTO meta VALUES('epoch', '{epoch}');", include_str!("schema.sql"))
+}
+
+/// A log in the file `log.db`. [`super::SqliteStore::open`] opens it.
+pub struct SqliteLog {
+    db: Database<Streams, Names>,
+    epoch: Epoch,
+    now: Now,
+    tip: Mutex<Tip>,
+    grown: Condvar,
+}
+
+/// The committed end of the log.
+#[derive(Debug, Default)]
+struct Tip {
+    position: Position,
+    counts: Arc<BTreeMap<EventType, u64>>,
+}
+
+/// What a transaction appended.
+struct Appended {
+    last: Position,
+    counts: BTreeMap<EventType, u64>,
+}
+
+impl SqliteLog {
+    pub(super) fn open(folder: Arc<Folder>, options: &SqliteOptions) -> Result<Self> {
+        let db = Database::<Streams, Names>::open(folder, &FORMAT, options.synchronous, options)?;
+        let (epoch, tip) = db.read(|conn, _| {
+            let mut epoch_of = conn.prepare("SELECT value FROM meta WHERE name = 'epoch'")?;
+            let mut rows = epoch_of.query([])?;
+            let row = rows.next()?.ok_or_else(|| Fault::Bad("the log has lost its epoch".into()))?;
+            let position = head(conn)?.map_or(Position::ZERO, |(position, _)| position);
+            Ok((epoch(Fields(row).text(0)?)?, Tip { position, counts: Arc::new(counts(conn)?) }))
+        })?;
+        Ok(Self { db, epoch, now: Arc::clone(&options.now), tip: Mutex::new(tip), grown: Condvar::new() })
+    }
+
+    pub(super) fn database(&self) -> &Database<Streams, Names> {
+        &self.db
+    }
+
+    /// Makes a commit known. Called by whoever holds the writer, so commits are made known in their order.
+    fn publish(&self, appended: Appended) {
+        let mut tip = self.tip.lock();
+        tip.position = appended.last;
+        let counts = Arc::make_mut(&mut tip.counts);
+        for (event_type, count) in appended.counts {
+            *counts.entry(event_type).or_default() += count;
+        }
+        self.grown.notify_all();
+    }
+}
+
+/// The last event's position and identity.
+fn head(conn: &Connection) -> Fallible<Option<(Position, EventId)>> {
+    let mut last = conn.prepare_cached("SELECT position, event_id FROM events ORDER BY position DESC LIMIT 1")?;
+    let mut rows = last.query([])?;
+    let found = |fields: Fields<'_, '_>| Ok((Position(fields.number(0)?), EventId(fields.bytes32(1)?)));
+    rows.next()?.map(|row| found(Fields(row))).transpose()
+}
+
+fn counts(conn: &Connection) -> Fallible<BTreeMap<EventType, u64>> {
+    let mut select = conn.prepare_cached("SELECT type, count FROM event_types")?;
+    let mut rows = select.query([])?;
+    let mut counts = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        counts.insert(Fields(row).text(0)?.into(), Fields(row).number(1)?);
+    }
+    Ok(counts)
+}
+
+impl Log for SqliteLog {
+    fn safe_head(&self) -> Result<SafeHead> {
+        // The file is asked each time: a store that cannot be read must not be reported as well. Only the counts of
+        // the position found there are taken from memory.
+        self.db.read(|conn, _| {
+            let (position, last_event) = head(conn)?.unzip();
+            let position = position.unwrap_or_default();
+            let known = Some(self.tip.lock()).filter(|tip| tip.position == position).map(|tip| Arc::clone(&tip.counts));
+            let counts = known.map_or_else(|| counts(conn).map(Arc::new), Ok)?;
+            Ok(SafeHead { position, epoch: self.epoch, at: (self.now)(), counts, last_event })
+        })
+    }
+
+    fn transact(&self, ask: &Ask, decide: Decide<'_>) -> Result<()> {
+        let mut writer = self.db.writer();
+        let appended = writer.transact(|conn, streams| {
+            let facts = facts::load(conn, streams, ask)?;
+            let head = facts.head;
+            let writes = decide(facts);
+            if writes.is_empty() {
+                return Ok(Done::Nothing(None));
+            }
+            write::write(conn, streams, head, &writes).map(Done::Commit)
+        })?;
+        if let Some(appended) = appended {
+            self.publish(appended);
+        }
+        Ok(())
+    }
+
+    fn read(&self, after: Position, types: Option<&BTreeSet<EventType>>, limit: usize) -> Result<Slice> {
+        self.db.read(|conn, names| {
+            let events = read::after(conn, names, after, types, limit)?;
+            let through = match events.last() {
+                // The end was reached, and it is the end of the moment that was read.
+                _ if events.len() < limit => head(conn)?.map_or(after, |(head, _)| head.max(after)),
+                Some(last) => last.position,
+                None => after,
+            };
+            Ok(Slice { events, through })
+        })
+    }
+
+    fn oldest_after(&self, after: Position, types: &BTreeSet<EventType>) -> Result<Option<Timestamp>> {
+        self.db.read(|conn, _| read::oldest_after(conn, after, types))
+    }
+
+    fn find(&self, id: EventId) -> Result<Option<Event>> {
+        self.db.read(|conn, names| read::find(conn, names, id))
+    }
+
+    fn wait_past(&self, position: Position, timeout: Duration) -> Result<Position> {
+        let mut tip = self.tip.lock();
+        self.grown.wait_while_for(&mut tip, |tip| tip.position <= position, timeout);
+        Ok(tip.position)
+    }
+
+    fn entry(&self, id: QuarantineId) -> Result<Option<Entry>> {
+        self.db.read(|conn, _| quarantine::entry(conn, id))
+    }
+
+    fn entries(&self, filter: &EntryFilter) -> Result<Vec<Entry>> {
+        self.db.read(|conn, _| quarantine::entries(conn, filter))
+    }
+
+    fn line(&self, key: &ParkKey, limit: usize) -> Result<Vec<Entry>> {
+        self.db.read(|conn, _| quarantine::line(conn, key, limit))
+    }
+
+    fn interrupted(&self) -> Result<Vec<ParkKey>> {
+        self.db.read(|conn, _| quarantine::interrupted(conn))
+    }
+
+    fn quarantine_counts(&self) -> Result<Vec<QuarantineCount>> {
+        self.db.read(|conn, _| quarantine::counts(conn))
+    }
+
+    fn quarantined_of(&self, subject: &str, contracts: &BTreeSet<EventType>) -> Result<u64> {
+        self.db.read(|conn, _| quarantine::of_subject(conn, subject, contracts))
+    }
+}
+
+impl fmt::Debug for SqliteLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteLog")
+            .field("folder", &self.db.folder())
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
+    }
+}

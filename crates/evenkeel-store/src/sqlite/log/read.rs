@@ -1,0 +1,161 @@
+//! Reading events. A text that stands in many events is kept once per connection and shared by the events read.
+use crate::sqlite::{
+    cache::Cache,
+    fault::{Fallible, Fault},
+    fields::{Fields, int, size},
+};
+use evenkeel_core::{
+    Digest, Draft, Event, EventId, EventType, Position, SourceName, StreamVersion, Subject, Timestamp,
+    json::{self, Object, Value},
+};
+use rusqlite::{CachedStatement, Connection};
+use std::{borrow::Borrow, collections::BTreeSet, hash::Hash};
+
+const SELECT: &str = "SELECT position, event_id, stream_id, stream_version, type, source, raw_id, time, recorded_at, \
+                      contract_version, digest, extensions, data FROM events";
+
+/// The texts that events share.
+#[derive(Debug)]
+pub(in crate::sqlite) struct Names {
+    types: Cache<EventType, EventType>,
+    sources: Cache<SourceName, SourceName>,
+    subjects: Cache<i64, Subject>,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self { types: Cache::new(1024), sources: Cache::new(1024), subjects: Cache::new(1 << 16) }
+    }
+}
+
+/// The one name of this text.
+fn shared<T>(names: &mut Cache<T, T>, text: &str) -> T
+where
+    T: Borrow<str> + Hash + Eq + Clone + for<'t> From<&'t str>,
+{
+    if let Some(name) = names.get_mut(text) {
+        return name.clone();
+    }
+    let name = T::from(text);
+    names.put(name.clone(), name.clone());
+    name
+}
+
+/// Up to `limit` events after `after` of these types, in order.
+pub(super) fn after(
+    conn: &Connection,
+    names: &mut Names,
+    after: Position,
+    types: Option<&BTreeSet<EventType>>,
+    limit: usize,
+) -> Fallible<Vec<Event>> {
+    let sql = format!("{SELECT} WHERE position > ?1{} ORDER BY position LIMIT ?2", one_of(types, 3));
+    let mut select = conn.prepare_cached(&sql)?;
+    select.raw_bind_parameter(1, int(after.0))?;
+    select.raw_bind_parameter(2, size(limit))?;
+    bind_types(&mut select, types, 3)?;
+    let mut subjects = Subjects::new(conn, &mut names.subjects)?;
+    let mut rows = select.raw_query();
+    let mut events = Vec::with_capacity(limit.min(1024));
+    while let Some(row) = rows.next()? {
+        events.push(event(Fields(row), &mut names.types, &mut names.sources, &mut subjects)?);
+    }
+    Ok(events)
+}
+
+/// When the first event after `after` of these types was recorded.
+pub(super) fn oldest_after(
+    conn: &Connection,
+    after: Position,
+    types: &BTreeSet<EventType>,
+) -> Fallible<Option<Timestamp>> {
+    let types = Some(types);
+    let sql =
+        format!("SELECT recorded_at FROM events WHERE position > ?1{} ORDER BY position LIMIT 1", one_of(types, 2));
+    let mut select = conn.prepare_cached(&sql)?;
+    select.raw_bind_parameter(1, int(after.0))?;
+    bind_types(&mut select, types, 2)?;
+    select.raw_query().next()?.map(|row| Fields(row).micros(0)).transpose()
+}
+
+/// The event with this identity.
+pub(super) fn find(conn: &Connection, names: &mut Names, id: EventId) -> Fallible<Option<Event>> {
+    let mut select = conn.prepare_cached(&format!("{SELECT} WHERE event_id = ?1"))?;
+    let mut subjects = Subjects::new(conn, &mut names.subjects)?;
+    let mut rows = select.query([id.0])?;
+    rows.next()?.map(|row| event(Fields(row), &mut names.types, &mut names.sources, &mut subjects)).transpose()
+}
+
+/// The condition that the type is one of these, with parameters from number `first` on. Its text depends only on how
+/// many there are, so few statements serve all models.
+fn one_of(types: Option<&BTreeSet<EventType>>, first: usize) -> String {
+    let Some(types) = types else { return String::new() };
+    let numbers: Vec<_> = (first..first + types.len()).map(|number| format!("?{number}")).collect();
+    format!(" AND type IN ({})", numbers.join(", "))
+}
+
+fn bind_types(select: &mut CachedStatement<'_>, types: Option<&BTreeSet<EventType>>, first: usize) -> Fallible<()> {
+    for (i, event_type) in types.into_iter().flatten().enumerate() {
+        select.raw_bind_parameter(first + i, event_type.as_str())?;
+    }
+    Ok(())
+}
+
+/// Finds the subject of a stream.
+struct Subjects<'c> {
+    select: CachedStatement<'c>,
+    known: &'c mut Cache<i64, Subject>,
+}
+
+impl<'c> Subjects<'c> {
+    fn new(conn: &'c Connection, known: &'c mut Cache<i64, Subject>) -> Fallible<Self> {
+        Ok(Self { select: conn.prepare_cached("SELECT subject FROM streams WHERE id = ?1")?, known })
+    }
+
+    fn of(&mut self, stream_id: i64) -> Fallible<Subject> {
+        if let Some(subject) = self.known.get_mut(&stream_id) {
+            return Ok(subject.clone());
+        }
+        let mut rows = self.select.query([stream_id])?;
+        let lost = || Fault::Bad(format!("there is no stream {stream_id}, and events of it"));
+        let subject: Subject = Fields(rows.next()?.ok_or_else(lost)?).text(0)?.into();
+        self.known.put(stream_id, subject.clone());
+        Ok(subject)
+    }
+}
+
+fn event(
+    fields: Fields<'_, '_>,
+    types: &mut Cache<EventType, EventType>,
+    sources: &mut Cache<SourceName, SourceName>,
+    subjects: &mut Subjects<'_>,
+) -> Fallible<Event> {
+    let position = Position(fields.number(0)?);
+    let bad = |what: &str, why: String| Fault::Bad(format!("{what} of event {position}: {why}"));
+    let extensions = match fields.opt_text(11)? {
+        None => Object::default(),
+        Some(text) => match json::parse(text.as_bytes()) {
+            Ok(Value::Object(extensions)) => extensions,
+            Ok(other) => return Err(bad("extensions", other.kind().into())),
+            Err(error) => return Err(bad("extensions", error.to_string())),
+        },
+    };
+    let data = json::parse(fields.bytes(12)?).map_err(|error| bad("data", error.to_string()))?;
+    Ok(Event {
+        position,
+        id: EventId(fields.bytes32(1)?),
+        source: shared(sources, fields.text(5)?),
+        raw_id: fields.text(6)?.to_owned(),
+        stream_version: StreamVersion(fields.number(3)?),
+        recorded_at: fields.micros(8)?,
+        digest: Digest(fields.bytes32(10)?),
+        draft: Draft {
+            event_type: shared(types, fields.text(4)?),
+            contract_version: fields.number32(9)?,
+            subject: subjects.of(fields.int(2)?)?,
+            time: fields.opt_micros(7)?,
+            extensions,
+            data,
+        },
+    })
+}

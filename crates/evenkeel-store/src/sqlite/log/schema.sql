@@ -1,0 +1,78 @@
+-- The tables of log.db. Instants are microseconds since 1970 in UTC, identities and digests 32 bytes; the view `log`
+-- shows events with both as text.
+CREATE TABLE meta(
+  name TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- A stream is the events of one subject. Its version is that of its last event.
+CREATE TABLE streams(
+  id INTEGER PRIMARY KEY,
+  subject TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE events(
+  position INTEGER PRIMARY KEY,
+  event_id BLOB NOT NULL UNIQUE,
+  stream_id INTEGER NOT NULL,
+  stream_version INTEGER NOT NULL,
+  type TEXT NOT NULL,
+  source TEXT NOT NULL,
+  raw_id TEXT NOT NULL,
+  time INTEGER,
+  recorded_at INTEGER NOT NULL,
+  contract_version INTEGER NOT NULL,
+  digest BLOB NOT NULL,
+  extensions TEXT,
+  data TEXT NOT NULL,
+  UNIQUE(stream_id, stream_version)
+) STRICT;
+
+-- How many events of each type there are, kept in the transaction that appends them.
+CREATE TABLE event_types(
+  type TEXT PRIMARY KEY,
+  count INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE quarantine(
+  id INTEGER PRIMARY KEY,
+  event_id BLOB NOT NULL,
+  digest BLOB NOT NULL,
+  source TEXT NOT NULL,
+  raw_id TEXT NOT NULL,
+  raw BLOB NOT NULL,
+  state TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  pointer TEXT,
+  contract TEXT,
+  contract_version INTEGER,
+  subject TEXT,
+  park_key TEXT,
+  received_at INTEGER NOT NULL,
+  changed_at INTEGER NOT NULL,
+  position INTEGER,
+  decided_by TEXT,
+  decision_note TEXT
+) STRICT;
+CREATE INDEX quarantine_identity ON quarantine(event_id);
+CREATE INDEX quarantine_line ON quarantine(park_key, id) WHERE park_key IS NOT NULL AND state IN ('quarantined', 'held');
+CREATE INDEX quarantine_subject ON quarantine(contract, subject) WHERE state IN ('quarantined', 'held');
+
+CREATE VIEW log AS SELECT
+  position,
+  lower(hex(event_id)) AS event_id,
+  source,
+  raw_id,
+  type,
+  contract_version,
+  subject,
+  stream_version,
+  strftime('%Y-%m-%dT%H:%M:%S', (time - (time % 1000000 + 1000000) % 1000000) / 1000000, 'unixepoch')
+    || printf('.%06dZ', (time % 1000000 + 1000000) % 1000000) AS time,
+  strftime('%Y-%m-%dT%H:%M:%S', (recorded_at - (recorded_at % 1000000 + 1000000) % 1000000) / 1000000, 'unixepoch')
+    || printf('.%06dZ', (recorded_at % 1000000 + 1000000) % 1000000) AS recorded_time,
+  extensions,
+  data,
+  lower(hex(digest)) AS digest
+FROM events JOIN streams ON streams.id = events.stream_id;

@@ -1,0 +1,155 @@
+//! The log's own: what is kept in memory, what stands in the file, and that no hot query scans.
+use crate::{
+    Log, StoreError,
+    sqlite::tests::{NOW, arrival, draft, foreign, open, take_in},
+};
+use evenkeel_core::{
+    Event, EventId, Position, StreamVersion, Timestamp,
+    intake::{Ask, Outcome, Writes},
+    json::{self, Object, Value},
+};
+use tempfile::TempDir;
+
+fn versions(outcomes: &[Outcome]) -> Vec<u64> {
+    let version = |outcome: &Outcome| match outcome {
+        Outcome::Admitted { stream_version, .. } => stream_version.0,
+        other => panic!("{other:?}"),
+    };
+    outcomes.iter().map(version).collect()
+}
+
+#[test]
+fn everything_is_there_after_reopening() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let data = json::parse(br#"{"total":9007199254740993.01,"items":[{"sku":"a\u0000b","n":-1}]}"#).unwrap();
+    let mut extensions = Object::default();
+    extensions.insert("traceparent", "00-1".into());
+    let time = Some(Timestamp::from_micros(-1));
+    let full = evenkeel_core::Draft { time, extensions, ..draft("o-1", data) };
+    take_in(&*store.log, vec![arrival("1", full), arrival("2", draft("o-1", Value::Null))]).unwrap();
+    let (head, events) = (store.log.safe_head().unwrap(), store.log.read(Position::ZERO, None, 10).unwrap());
+    assert_eq!(events.events.len(), 2);
+    assert_eq!(events.events[0].draft.extensions.get("traceparent"), Some(&"00-1".into()));
+    drop(store);
+
+    let store = open(&folder);
+    assert_eq!(store.log.safe_head().unwrap(), head);
+    assert_eq!(store.log.read(Position::ZERO, None, 10).unwrap(), events);
+    assert_eq!(store.log.find(EventId::of("shop", "2")).unwrap().as_ref(), events.events.last());
+    let outcomes = take_in(&*store.log, vec![arrival("3", draft("o-1", Value::Null))]).unwrap();
+    assert_eq!(versions(&outcomes), [3]);
+}
+
+#[test]
+fn two_logs_have_two_epochs() {
+    let (a, b) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    assert_ne!(open(&a).log.safe_head().unwrap().epoch, open(&b).log.safe_head().unwrap().epoch);
+}
+
+#[test]
+fn a_failed_transaction_leaves_no_trace_in_memory() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let log = &*store.log;
+    take_in(log, vec![arrival("1", draft("old", Value::Null))]).unwrap();
+    let event = |raw_id: &str, subject: &str, position, version| {
+        let arrival = arrival(raw_id, draft(subject, Value::Null));
+        Event {
+            position: Position(position),
+            id: arrival.sent.id,
+            source: arrival.sent.source,
+            raw_id: arrival.sent.raw_id,
+            stream_version: StreamVersion(version),
+            recorded_at: Timestamp::from_micros(NOW),
+            digest: arrival.sent.digest,
+            draft: draft(subject, Value::Null),
+        }
+    };
+    // Each fails at its last event, when the earlier ones have been written and remembered.
+    let broken = [
+        vec![event("2", "new", 2, 1), event("3", "old", 3, 2), event("4", "old", 5, 3)],
+        vec![event("2", "new", 2, 1), event("3", "old", 3, 2), event("3", "new", 4, 2)],
+        vec![event("2", "new", 2, 1), event("3", "old", 3, 2), event("4", "old", 4, 2)],
+    ];
+    for events in broken {
+        let result = log.transact(&Ask::default(), Box::new(|_| Writes { events, ..Writes::default() }));
+        assert!(matches!(result, Err(StoreError::Refused(_))), "{result:?}");
+        let head = log.safe_head().unwrap();
+        assert_eq!((head.position, head.counts["placed"]), (Position(1), 1));
+    }
+    // Other streams come first now: a remembered number of "new" would be taken by "other".
+    let drafts = ["other", "new", "old", "new"].map(|subject| draft(subject, Value::Null));
+    let arrivals = drafts.into_iter().enumerate().map(|(i, draft)| arrival(&format!("n{i}"), draft)).collect();
+    assert_eq!(versions(&take_in(log, arrivals).unwrap()), [1, 1, 2, 2]);
+    let read = log.read(Position(1), None, 10).unwrap();
+    let subjects: Vec<_> = read.events.iter().map(|event| event.draft.subject.to_string()).collect();
+    assert_eq!(subjects, ["other", "new", "old", "new"]);
+}
+
+#[test]
+fn a_panicking_decision_writes_nothing_and_the_log_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        store.log.transact(&Ask::default(), Box::new(|_| panic!("on purpose")))
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(versions(&take_in(&*store.log, vec![arrival("1", draft("s", Value::Null))]).unwrap()), [1]);
+}
+
+#[test]
+fn the_view_shows_what_a_person_reads() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let early = evenkeel_core::Draft { time: Some(Timestamp::from_micros(-1)), ..draft("o-1", Value::from(5)) };
+    take_in(&*store.log, vec![arrival("1", early), arrival("2", draft("o-1", Value::Null))]).unwrap();
+    let conn = foreign(&folder, "log.db");
+    let row = |position: i64| {
+        conn.query_row(
+            "SELECT event_id, subject, time, recorded_time, data FROM log WHERE position = ?1",
+            [position],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+        )
+    };
+    let first: (String, String, Option<String>, String, String) = row(1).unwrap();
+    assert_eq!(first.0, EventId::of("shop", "1").to_string());
+    assert_eq!(first.1, "o-1");
+    assert_eq!(first.2, Some(Timestamp::from_micros(-1).to_string()));
+    assert_eq!(first.3, Timestamp::from_micros(NOW).to_string());
+    assert_eq!(first.4, "5");
+    assert_eq!(row(2).unwrap().2, None::<String>);
+}
+
+#[test]
+fn no_hot_query_scans() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let queries = [
+        "SELECT digest FROM events WHERE event_id = ?1",
+        "SELECT position FROM events WHERE position > ?1 AND type IN (?2) ORDER BY position LIMIT 3",
+        "SELECT id, (SELECT max(stream_version) FROM events WHERE stream_id = id) FROM streams WHERE subject = ?1",
+        "SELECT digest, id, reason FROM quarantine WHERE event_id = ?1 ORDER BY id",
+        "SELECT id FROM quarantine WHERE park_key = ?1 AND state IN ('quarantined', 'held') ORDER BY id LIMIT 1",
+        "SELECT count(*) FROM quarantine WHERE contract = ?1 AND subject = ?2 AND state IN ('quarantined', 'held')",
+    ];
+    let database = store.log.database();
+    let writer = database.writer();
+    for query in queries {
+        let mut explain = writer.connection().prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
+        let plan = explain.raw_query().mapped(|row| row.get::<_, String>(3)).collect::<Result<Vec<_>, _>>().unwrap();
+        assert!(plan.iter().all(|line| !line.starts_with("SCAN") && !line.contains("B-TREE")), "{query}: {plan:?}");
+    }
+}
+
+#[test]
+fn counts_come_from_the_moment_of_the_head() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    take_in(&*store.log, vec![arrival("1", draft("s", Value::Null))]).unwrap();
+    // As between a commit and its publication: memory is behind the file.
+    store.log.tip.lock().position = Position::ZERO;
+    store.log.tip.lock().counts = Default::default();
+    let head = store.log.safe_head().unwrap();
+    assert_eq!((head.position, head.counts.get("placed")), (Position(1), Some(&1)));
+}

@@ -1,0 +1,154 @@
+//! Writing a decision: events, quarantine entries and their changes, in the transaction at hand.
+//!
+//! Only what would break the log's guarantees is checked here, and refused: a position that does not follow, and by
+//! the tables' own constraints an identity, a place in a stream or an entry that is there already.
+use super::{Appended, quarantine::key_text, streams::Streams};
+use crate::sqlite::{
+    fault::{Fallible, Fault},
+    fields::{int, utf8},
+};
+use evenkeel_core::{
+    Event, EventType, Position,
+    intake::{Change, Writes},
+    quarantine::{Entry, Refusal},
+};
+use rusqlite::{CachedStatement, Connection, params};
+use std::collections::BTreeMap;
+
+/// Writes everything; what was appended, if anything was.
+pub(super) fn write(
+    conn: &Connection,
+    streams: &mut Streams,
+    head: Position,
+    writes: &Writes,
+) -> Fallible<Option<Appended>> {
+    for entry in &writes.entries {
+        insert_entry(conn, entry)?;
+    }
+    for change in &writes.changes {
+        update_entry(conn, change)?;
+    }
+    let Some(last) = writes.events.last() else { return Ok(None) };
+    append(conn, streams, head, &writes.events)?;
+    let mut counts: BTreeMap<EventType, u64> = BTreeMap::new();
+    for event in &writes.events {
+        match counts.get_mut(&event.draft.event_type) {
+            Some(count) => *count += 1,
+            None => {
+                counts.insert(event.draft.event_type.clone(), 1);
+            }
+        }
+    }
+    let mut add = conn.prepare_cached(
+        "INSERT INTO event_types(type, count) VALUES(?1, ?2) ON CONFLICT(type) DO UPDATE SET count = count + excluded.count",
+    )?;
+    for (event_type, count) in &counts {
+        add.execute((event_type.as_str(), int(*count)))?;
+    }
+    Ok(Some(Appended { last: last.position, counts }))
+}
+
+fn append(conn: &Connection, streams: &mut Streams, mut head: Position, events: &[Event]) -> Fallible<()> {
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO events(position, event_id, stream_id, stream_version, type, source, raw_id, time, recorded_at, \
+         contract_version, digest, extensions, data) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    )?;
+    let mut json = Vec::with_capacity(1024);
+    for event in events {
+        head = head.next();
+        if event.position != head {
+            return Err(Fault::refused(format!("position {} where {head} comes next", event.position)));
+        }
+        let stream_id = streams.advance(conn, &event.draft.subject, event.stream_version)?;
+        bind_event(&mut insert, event, stream_id, &mut json)?;
+        insert.raw_execute()?;
+    }
+    Ok(())
+}
+
+fn bind_event(insert: &mut CachedStatement<'_>, event: &Event, stream_id: i64, json: &mut Vec<u8>) -> Fallible<()> {
+    let draft = &event.draft;
+    insert.raw_bind_parameter(1, int(event.position.0))?;
+    insert.raw_bind_parameter(2, event.id.0)?;
+    insert.raw_bind_parameter(3, stream_id)?;
+    insert.raw_bind_parameter(4, int(event.stream_version.0))?;
+    insert.raw_bind_parameter(5, draft.event_type.as_str())?;
+    insert.raw_bind_parameter(6, event.source.as_str())?;
+    insert.raw_bind_parameter(7, event.raw_id.as_str())?;
+    insert.raw_bind_parameter(8, draft.time.map(|time| time.as_micros()))?;
+    insert.raw_bind_parameter(9, event.recorded_at.as_micros())?;
+    insert.raw_bind_parameter(10, draft.contract_version)?;
+    insert.raw_bind_parameter(11, event.digest.0)?;
+    let extensions = (!draft.extensions.is_empty()).then(|| draft.extensions.to_string());
+    insert.raw_bind_parameter(12, extensions)?;
+    json.clear();
+    serde_json::to_writer(&mut *json, &draft.data)?;
+    insert.raw_bind_parameter(13, utf8(json))?;
+    Ok(())
+}
+
+fn insert_entry(conn: &Connection, entry: &Entry) -> Fallible<()> {
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO quarantine(id, event_id, digest, source, raw_id, raw, state, reason, detail, pointer, contract, \
+         contract_version, subject, park_key, received_at, changed_at, position, decided_by, decision_note) \
+         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+    )?;
+    let Refusal { reason, detail, pointer, contract, subject, parks } = &entry.refusal;
+    insert.execute(params![
+        int(entry.id.0),
+        entry.event_id.0,
+        entry.digest.0,
+        entry.source.as_str(),
+        entry.raw_id,
+        entry.raw,
+        entry.state.as_str(),
+        reason.as_str(),
+        detail,
+        pointer,
+        contract.as_ref().map(|contract| contract.name.as_str()),
+        contract.as_ref().map(|contract| contract.version),
+        subject.as_ref().map(|subject| subject.as_str()),
+        parks.as_ref().map(key_text).transpose()?,
+        entry.received_at.as_micros(),
+        entry.changed_at.as_micros(),
+        entry.position.map(|position| int(position.0)),
+        entry.decision.as_ref().map(|decision| &decision.author),
+        entry.decision.as_ref().map(|decision| &decision.note),
+    ])?;
+    Ok(())
+}
+
+/// A change without a position or a decision leaves those there are.
+fn update_entry(conn: &Connection, change: &Change) -> Fallible<()> {
+    let mut update = conn.prepare_cached(
+        "UPDATE quarantine SET state = ?2, changed_at = ?3, position = ifnull(?4, position), \
+         decided_by = ifnull(?5, decided_by), decision_note = ifnull(?6, decision_note) WHERE id = ?1",
+    )?;
+    let changed = update.execute(params![
+        int(change.id.0),
+        change.state.as_str(),
+        change.at.as_micros(),
+        change.position.map(|position| int(position.0)),
+        change.decision.as_ref().map(|decision| &decision.author),
+        change.decision.as_ref().map(|decision| &decision.note),
+    ])?;
+    if changed == 0 {
+        return Err(Fault::refused(format!("a change of {}, which is not there", change.id)));
+    }
+    let Some(Refusal { reason, detail, pointer, contract, subject, parks }) = &change.refusal else { return Ok(()) };
+    let mut refuse = conn.prepare_cached(
+        "UPDATE quarantine SET reason = ?2, detail = ?3, pointer = ?4, contract = ?5, contract_version = ?6, \
+         subject = ?7, park_key = ?8 WHERE id = ?1",
+    )?;
+    refuse.execute(params![
+        int(change.id.0),
+        reason.as_str(),
+        detail,
+        pointer,
+        contract.as_ref().map(|contract| contract.name.as_str()),
+        contract.as_ref().map(|contract| contract.version),
+        subject.as_ref().map(|subject| subject.as_str()),
+        parks.as_ref().map(key_text).transpose()?,
+    ])?;
+    Ok(())
+}
