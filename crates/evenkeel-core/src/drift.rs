@@ -269,7 +269,9 @@ impl Monitor {
         if lost_history(sample, head) {
             self.as_of = None;
         }
+        // Of a table of another version nothing is proven: the one that will replace it may follow other events.
         let proven = match lag.lag_count {
+            _ if sample.outdated => None,
             Some(0) => Some(head.at),
             Some(_) => sample.oldest_unapplied.filter(|oldest| *oldest <= head.at),
             None => None,

@@ -1,0 +1,216 @@
+//! From the gate's verdicts into the log: many submissions, one transaction.
+//!
+//! [`commit`] is the stage: it runs wherever it is called. `Ingest` is the thread that gathers what is waiting while
+//! the previous transaction was written, which is what makes durable appends by many writers cheap.
+use crate::{Clock, PublishError, guarded, signal::Signal};
+use evenkeel_core::intake::{self, Arrival, Ask, Outcome};
+use evenkeel_store::{Log, StoreError};
+use parking_lot::Mutex;
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+use tokio::sync::oneshot;
+
+/// Takes `arrivals` in, in one transaction, and says what became of each.
+///
+/// # Errors
+/// Where the log could not write: then none of them were taken, and sending them again is safe.
+pub fn commit(log: &dyn Log, clock: &dyn Clock, arrivals: Vec<Arrival>) -> Result<Vec<Outcome>, StoreError> {
+    let ask = Ask::for_arrivals(&arrivals);
+    let mut outcomes = Vec::new();
+    log.transact(
+        &ask,
+        Box::new(|facts| {
+            let (writes, decided) = intake::admit(clock.now(), arrivals, facts);
+            outcomes = decided;
+            writes
+        }),
+    )?;
+    Ok(outcomes)
+}
+
+/// How much may be gathered and may wait.
+#[derive(Debug, Clone, Copy)]
+pub struct IngestLimits {
+    /// Events in one transaction, unless a single submission has more.
+    pub batch_events: usize,
+    /// Events that may wait for the next transaction; more are refused as busy.
+    pub waiting_events: usize,
+    /// Bytes of raw events in one transaction, unless a single submission has more.
+    pub batch_bytes: usize,
+    /// Bytes of raw events that may wait for the next transaction; more are refused as busy. What is being written
+    /// counts no longer, so twice as much may be in memory.
+    pub waiting_bytes: usize,
+}
+
+impl Default for IngestLimits {
+    fn default() -> Self {
+        Self { batch_events: 4096, waiting_events: 65_536, batch_bytes: 32 << 20, waiting_bytes: 128 << 20 }
+    }
+}
+
+struct Submission {
+    arrivals: Vec<Arrival>,
+    bytes: usize,
+    reply: oneshot::Sender<Result<Vec<Outcome>, StoreError>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    submissions: VecDeque<Submission>,
+    events: usize,
+    bytes: usize,
+    stopping: bool,
+}
+
+struct Shared {
+    log: Arc<dyn Log>,
+    clock: Arc<dyn Clock>,
+    limits: IngestLimits,
+    queue: Mutex<Queue>,
+    arrived: Signal,
+    /// When a write failed and why; `None` once one has succeeded.
+    failed: Mutex<Option<(Duration, String)>>,
+    committed: Box<dyn Fn() + Send + Sync>,
+}
+
+/// The writer of the log: one thread, fed by any number of submitters.
+pub(crate) struct Ingest {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Ingest {
+    /// Starts the thread. `committed` is called after each transaction, before its submitters are answered.
+    pub(crate) fn start(
+        log: Arc<dyn Log>,
+        clock: Arc<dyn Clock>,
+        limits: IngestLimits,
+        committed: impl Fn() + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            log,
+            clock,
+            limits,
+            queue: Mutex::default(),
+            arrived: Signal::default(),
+            failed: Mutex::default(),
+            committed: Box::new(committed),
+        });
+        let thread = thread::Builder::new().name("ingest".into()).spawn({
+            let shared = Arc::clone(&shared);
+            move || shared.run()
+        })?;
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Queues arrivals; the receiver is answered once they are durable.
+    ///
+    /// # Errors
+    /// [`PublishError::Busy`] and [`PublishError::Stopping`]; nothing was queued then.
+    pub(crate) fn submit(
+        &self,
+        arrivals: Vec<Arrival>,
+    ) -> Result<oneshot::Receiver<Result<Vec<Outcome>, StoreError>>, PublishError> {
+        let (reply, receiver) = oneshot::channel();
+        let bytes = arrivals.iter().map(|arrival| arrival.sent.raw.len()).sum();
+        let limits = &self.shared.limits;
+        let mut queue = self.shared.queue.lock();
+        if queue.stopping {
+            return Err(PublishError::Stopping);
+        }
+        let too_much =
+            queue.events + arrivals.len() > limits.waiting_events || queue.bytes + bytes > limits.waiting_bytes;
+        // Alone it goes through, however large it is: refused, it would never get in.
+        if too_much && !queue.submissions.is_empty() {
+            return Err(PublishError::Busy);
+        }
+        queue.events += arrivals.len();
+        queue.bytes += bytes;
+        queue.submissions.push_back(Submission { arrivals, bytes, reply });
+        drop(queue);
+        self.shared.arrived.notify();
+        Ok(receiver)
+    }
+
+    /// When the last write failed, if it did, by the clock that only goes forward, and why.
+    pub(crate) fn failed(&self) -> Option<(Duration, String)> {
+        self.shared.failed.lock().clone()
+    }
+
+    /// Refuses new submissions, writes those that wait, and ends the thread.
+    pub(crate) fn stop(&self) {
+        self.shared.queue.lock().stopping = true;
+        self.shared.arrived.notify();
+        if let Some(thread) = self.thread.lock().take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn run(&self) {
+        loop {
+            let seen = self.arrived.seen();
+            let (batch, stopping) = self.take();
+            if !batch.is_empty() {
+                self.write(batch);
+            } else if stopping {
+                return;
+            } else {
+                self.arrived.wait(seen, Duration::from_secs(60));
+            }
+        }
+    }
+
+    /// What waits, up to the limit of one transaction.
+    fn take(&self) -> (Vec<Submission>, bool) {
+        let mut queue = self.queue.lock();
+        let mut batch = Vec::new();
+        let (mut events, mut bytes) = (0, 0);
+        while let Some(next) = queue.submissions.front() {
+            let full =
+                events + next.arrivals.len() > self.limits.batch_events || bytes + next.bytes > self.limits.batch_bytes;
+            if full && !batch.is_empty() {
+                break;
+            }
+            events += next.arrivals.len();
+            bytes += next.bytes;
+            batch.extend(queue.submissions.pop_front());
+        }
+        queue.events -= events;
+        queue.bytes -= bytes;
+        (batch, queue.stopping)
+    }
+
+    fn write(&self, batch: Vec<Submission>) {
+        let mut arrivals = Vec::with_capacity(batch.iter().map(|submission| submission.arrivals.len()).sum());
+        let mut replies = Vec::with_capacity(batch.len());
+        for submission in batch {
+            replies.push((submission.arrivals.len(), submission.reply));
+            arrivals.extend(submission.arrivals);
+        }
+        // This thread must outlive whatever happens: without it every later submission would wait for ever.
+        let commit = AssertUnwindSafe(|| commit(self.log.as_ref(), self.clock.as_ref(), arrivals));
+        let result = catch_unwind(commit).unwrap_or_else(|panic| {
+            Err(StoreError::Refused(format!("writing the log panicked: {}", guarded::message(panic.as_ref()))))
+        });
+        *self.failed.lock() = result.as_ref().err().map(|error| (self.clock.monotonic(), error.to_string()));
+        if result.is_ok() {
+            (self.committed)();
+        }
+        let mut outcomes = result.map(Vec::into_iter);
+        for (count, reply) in replies {
+            let answer = match &mut outcomes {
+                Ok(outcomes) => Ok(outcomes.by_ref().take(count).collect()),
+                Err(error) => Err(error.clone()),
+            };
+            // A submitter that has gone away does not change what was written.
+            let _ = reply.send(answer);
+        }
+    }
+}

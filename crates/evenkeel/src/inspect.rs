@@ -1,0 +1,262 @@
+//! What an operator asks of a running engine about single events: the quarantine and the log.
+use crate::{
+    Engine, EngineError,
+    quarantine::{self, Decided, ParkDecision, park_id, parse_park_id},
+    report::{DecisionReport, EventReport, QuarantineReport},
+    slot::Slot,
+};
+use evenkeel_core::{
+    Event, EventType, Position,
+    fold::{Park, ParkState, TouchId},
+    intake::Redriven,
+    quarantine::{Decision, Entry, QuarantineId, Reason, State},
+};
+use evenkeel_store::EntryFilter;
+use std::{collections::BTreeSet, sync::Arc};
+
+impl Engine {
+    /// What is at the gate and what the models have parked: the gate's entries first, in order of arrival, then the
+    /// models' by name, each in log order. Where `filter` names no state, entries in every state are among them.
+    ///
+    /// # Errors
+    /// Where a store cannot be read.
+    pub fn quarantine(&self, filter: &EntryFilter) -> Result<Vec<QuarantineReport>, EngineError> {
+        self.quarantine_of(filter, None)
+    }
+
+    /// As [`Engine::quarantine`], what comes after the entry `after` in that order: the next page. An `after` of the
+    /// filter itself does not count.
+    ///
+    /// # Errors
+    /// [`EngineError::NoEntry`] where `after` is no id of an entry, and where a store cannot be read.
+    pub fn quarantine_after(&self, filter: &EntryFilter, after: &str) -> Result<Vec<QuarantineReport>, EngineError> {
+        if let Some((model, touch)) = parse_park_id(after) {
+            return self.quarantine_of(filter, Some((model, touch)));
+        }
+        let after = after.parse().map_err(|_| EngineError::NoEntry(after.to_owned()))?;
+        self.quarantine_of(&EntryFilter { after: Some(after), ..filter.clone() }, None)
+    }
+
+    fn quarantine_of(
+        &self,
+        filter: &EntryFilter,
+        after: Option<(&str, TouchId)>,
+    ) -> Result<Vec<QuarantineReport>, EngineError> {
+        let limit = if filter.limit == 0 { usize::MAX } else { filter.limit };
+        let mut found = Vec::new();
+        if filter.reason != Some(Reason::ProjectionError) && after.is_none() {
+            let entries = self.inner.log.entries(filter)?;
+            found.extend(entries.iter().map(|entry| entry_report(entry, 0, false)));
+        }
+        let parked = matches!(filter.reason, None | Some(Reason::ProjectionError | Reason::HeldBehind));
+        if parked && found.len() < limit {
+            let rest = |slot: &&Arc<Slot>| after.is_none_or(|(model, _)| slot.name().as_str() >= model);
+            for slot in self.inner.slots.values().filter(rest) {
+                for park in self.inner.models.parks(slot.name(), None)? {
+                    if after.is_some_and(|(model, touch)| slot.name().as_str() == model && park.touch <= touch) {
+                        continue;
+                    }
+                    if found.len() >= limit {
+                        return Ok(found);
+                    }
+                    let report = self.park_report(slot, &park, false)?;
+                    let wanted = filter.state.is_none_or(|state| state.as_str() == report.state)
+                        && filter.reason.is_none_or(|reason| reason.as_str() == report.reason)
+                        && filter.source.as_ref().is_none_or(|source| source.as_str() == report.source);
+                    found.extend(wanted.then_some(report));
+                }
+            }
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// One entry, whole.
+    ///
+    /// # Errors
+    /// Where there is no such entry, or a store cannot be read.
+    pub fn quarantine_entry(&self, id: &str) -> Result<QuarantineReport, EngineError> {
+        let unknown = || EngineError::NoEntry(id.to_owned());
+        if let Some((model, touch)) = parse_park_id(id) {
+            let slot = self.inner.slot(model).map_err(|_| unknown())?;
+            let parks = self.inner.models.parks(slot.name(), None)?;
+            let park = parks.iter().find(|park| park.touch == touch).ok_or_else(unknown)?;
+            let mut report = self.park_report(slot, park, true)?;
+            let behind = |other: &&Park| other.key == park.key && other.state == ParkState::Held && other.touch > touch;
+            if park.key.is_some() && park.state != ParkState::Discarded {
+                report.held_behind = parks.iter().filter(behind).count() as u64;
+            }
+            return Ok(report);
+        }
+        let number: QuarantineId = id.parse().map_err(|_| unknown())?;
+        let entry = self.inner.log.entry(number)?.ok_or_else(unknown)?;
+        let held_behind = match (&entry.refusal.parks, entry.state) {
+            (Some(key), State::Quarantined) => {
+                self.inner.log.line(key, usize::MAX)?.iter().filter(|other| other.id > number).count() as u64
+            }
+            _ => 0,
+        };
+        Ok(entry_report(&entry, held_behind, true))
+    }
+
+    /// Sends an entry through again, and what waits behind it if it gets through.
+    ///
+    /// # Errors
+    /// Where there is no such entry, its state does not allow it, or a store cannot be read or written.
+    pub fn redrive(&self, id: &str, decision: Decision) -> Result<DecisionReport, EngineError> {
+        self.decide_entry(id, decision, ParkDecision::Redrive)
+    }
+
+    /// Gives an entry up, and releases what waits behind it.
+    ///
+    /// # Errors
+    /// As for [`Engine::redrive`].
+    pub fn discard(&self, id: &str, decision: Decision) -> Result<DecisionReport, EngineError> {
+        self.decide_entry(id, decision, ParkDecision::Discard)
+    }
+
+    /// Lets a halted source go on; how many events were released.
+    ///
+    /// # Errors
+    /// Where the source is not halted, or the log cannot be read or written.
+    pub fn resume_source(&self, source: &str, decision: &Decision) -> Result<u64, EngineError> {
+        let inner = &self.inner;
+        let released = quarantine::resume(inner.log.as_ref(), &inner.gate, inner.clock.as_ref(), source, decision)
+            .inspect_err(|_| inner.release_interrupted())?;
+        inner.wake_projectors();
+        released.ok_or_else(|| EngineError::NotHalted(source.to_owned()))
+    }
+
+    /// Events of the log after a position, in order.
+    ///
+    /// # Errors
+    /// Where the log cannot be read.
+    pub fn log(
+        &self,
+        after: Position,
+        limit: usize,
+        event_type: Option<&str>,
+    ) -> Result<Vec<EventReport>, EngineError> {
+        let types: Option<BTreeSet<EventType>> = event_type.map(|name| BTreeSet::from([name.into()]));
+        let slice = self.inner.log.read(after, types.as_ref(), limit.clamp(1, 10_000))?;
+        Ok(slice.events.into_iter().map(event_report).collect())
+    }
+
+    fn decide_entry(&self, id: &str, decision: Decision, what: ParkDecision) -> Result<DecisionReport, EngineError> {
+        let inner = &self.inner;
+        let unknown = || EngineError::NoEntry(id.to_owned());
+        let decided = if let Some((model, touch)) = parse_park_id(id) {
+            let slot = inner.slot(model).map_err(|_| unknown())?;
+            let mut turn = slot.turn();
+            let (log, models) = (inner.log.as_ref(), inner.models.as_ref());
+            let decided = quarantine::decide_park(log, models, slot.fold.as_ref(), inner.clock.as_ref(), touch, what)?;
+            turn.changed();
+            tracing::info!(entry = id, author = %decision.author, note = %decision.note, ?what, "parked event decided");
+            decided
+        } else {
+            let number: QuarantineId = id.parse().map_err(|_| unknown())?;
+            let decide = match what {
+                ParkDecision::Redrive => quarantine::redrive,
+                ParkDecision::Discard => quarantine::discard,
+            };
+            decide(inner.log.as_ref(), &inner.gate, inner.clock.as_ref(), number, decision)
+                .inspect_err(|_| inner.release_interrupted())?
+        };
+        inner.wake_projectors();
+        self.decision_report(id, decided)
+    }
+
+    fn decision_report(&self, id: &str, decided: Decided) -> Result<DecisionReport, EngineError> {
+        let report = |state: State, position: Option<Position>| DecisionReport {
+            id: id.to_owned(),
+            state: state.as_str(),
+            reason: None,
+            detail: None,
+            position: position.map(|position| position.0),
+            released: decided.released,
+        };
+        match decided.redriven {
+            Redriven::Admitted(position) => Ok(report(State::Admitted, Some(position))),
+            Redriven::Discarded => Ok(report(State::Discarded, None)),
+            Redriven::Refused(_) => {
+                let entry = self.quarantine_entry(id)?;
+                let state: State = entry.state.parse().unwrap_or(State::Quarantined);
+                Ok(DecisionReport { reason: Some(entry.reason), detail: Some(entry.detail), ..report(state, None) })
+            }
+            Redriven::NotPossible(state) => Err(EngineError::EntryState { id: id.to_owned(), state }),
+            Redriven::Unknown => Err(EngineError::NoEntry(id.to_owned())),
+        }
+    }
+
+    fn park_report(&self, slot: &Slot, park: &Park, whole: bool) -> Result<QuarantineReport, EngineError> {
+        let event = self.inner.log.find(park.event_id)?;
+        let reason = if park.state == ParkState::Held { Reason::HeldBehind } else { Reason::ProjectionError };
+        let of = |field: fn(&Event) -> String| event.as_ref().map(field);
+        Ok(QuarantineReport {
+            id: park_id(slot.name(), park.touch),
+            reason: reason.as_str(),
+            detail: park.error.clone(),
+            pointer: None,
+            state: park.state.as_str(),
+            source: of(|event| event.source.to_string()).unwrap_or_default(),
+            raw_id: of(|event| event.raw_id.clone()).unwrap_or_default(),
+            event_id: park.event_id.to_string(),
+            contract: of(|event| event.draft.event_type.to_string()),
+            contract_version: event.as_ref().map(|event| event.draft.contract_version),
+            subject: of(|event| event.draft.subject.to_string()),
+            model: Some(slot.name().to_string()),
+            key: park.key.as_ref().map(ToString::to_string),
+            position: Some(park.touch.position.0),
+            received_at: park.at.to_string(),
+            changed_at: park.at.to_string(),
+            held_behind: 0,
+            author: None,
+            note: None,
+            raw: of(|event| event.draft.data.to_string()).filter(|_| whole),
+        })
+    }
+}
+
+fn entry_report(entry: &Entry, held_behind: u64, whole: bool) -> QuarantineReport {
+    let refusal = &entry.refusal;
+    QuarantineReport {
+        id: entry.id.to_string(),
+        reason: refusal.reason.as_str(),
+        detail: refusal.detail.clone(),
+        pointer: refusal.pointer.clone(),
+        state: entry.state.as_str(),
+        source: entry.source.to_string(),
+        raw_id: entry.raw_id.clone(),
+        event_id: entry.event_id.to_string(),
+        contract: refusal.contract.as_ref().map(|contract| contract.name.to_string()),
+        contract_version: refusal.contract.as_ref().map(|contract| contract.version),
+        subject: refusal.subject.as_ref().map(ToString::to_string),
+        model: None,
+        key: None,
+        position: entry.position.map(|position| position.0),
+        received_at: entry.received_at.to_string(),
+        changed_at: entry.changed_at.to_string(),
+        held_behind,
+        author: entry.decision.as_ref().map(|decision| decision.author.clone()),
+        note: entry.decision.as_ref().map(|decision| decision.note.clone()),
+        raw: whole.then(|| String::from_utf8_lossy(&entry.raw).into_owned()),
+    }
+}
+
+fn event_report(event: Event) -> EventReport {
+    EventReport {
+        position: event.position.0,
+        event_id: event.id.to_string(),
+        r#type: event.draft.event_type.to_string(),
+        contract_version: event.draft.contract_version,
+        source: event.source.to_string(),
+        id: event.raw_id,
+        subject: event.draft.subject.to_string(),
+        stream_version: event.stream_version.0,
+        time: event.draft.time.map(|at| at.to_string()),
+        recorded_time: event.recorded_at.to_string(),
+        digest: event.digest.to_string(),
+        extensions: event.draft.extensions,
+        data: event.draft.data,
+    }
+}

@@ -1,0 +1,39 @@
+//! The embeddable runtime of Evenkeel: it drives the pure stages of `evenkeel-core` over a store.
+//!
+//! [`Engine`] is the whole: it takes events in ([`ingest`]), projects them ([`projector`]), watches how far each model
+//! is from the log ([`monitor`]), brings models back ([`rebuild`], [`verify`]) and reads them with an honest label
+//! ([`reader`]). Each stage is an ordinary function of stores, time and inputs, so it also runs without threads: that is
+//! how [`simulate`] tests it in virtual time. Not here: SQL (stores), HTTP and the command line (the server).
+//!
+//! An event's way: [`ingest`] → log → [`projector`] → models → [`reader`]; what cannot go on waits in [`quarantine`].
+mod clock;
+mod engine;
+mod error;
+mod guarded;
+mod health;
+mod inspect;
+mod operate;
+mod reconciler;
+mod signal;
+mod slot;
+mod worker;
+
+pub mod ingest;
+pub mod monitor;
+pub mod project;
+pub mod projector;
+pub mod quarantine;
+pub mod reader;
+pub mod rebuild;
+pub mod report;
+pub mod simulate;
+pub mod verify;
+
+pub use clock::{Clock, SystemClock};
+pub use engine::{Engine, Options, Parts};
+pub use error::{EngineError, PublishError, ReadError};
+pub use slot::Model;
+
+pub use evenkeel_contract as contract;
+pub use evenkeel_core as core;
+pub use evenkeel_store as store;

@@ -1,0 +1,122 @@
+//! A project folder on disk: its files read, compiled, and made ready to run.
+//!
+//! What the files say is `evenkeel-contract`'s to judge; opening stores is the caller's.
+use crate::{Clock, Engine, EngineError, Model, Options, Parts};
+use evenkeel_contract::{
+    diagnostic::{Diagnostics, Files},
+    project::{self, Project, SETTINGS},
+    settings::Settings,
+};
+use evenkeel_store::{Log, Models};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Why a project folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectError {
+    /// A file or folder cannot be read.
+    #[error("{path}: {error}")]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The folder is not a project.
+    #[error("{0}: no {SETTINGS} here; `evenkeel init DIR` writes a project folder")]
+    NotAProject(PathBuf),
+    /// What the files declare is wrong.
+    #[error("{} of the project are wrong", .1.errors())]
+    Declarations(Files, Diagnostics),
+}
+
+/// The folders of a project whose files are read, and how their names may end.
+const FOLDERS: [(&str, &[&str]); 2] = [("contracts", &["toml", "json"]), ("models", &["toml"])];
+
+/// Reads every file of the project in `dir` that declares something.
+///
+/// # Errors
+/// [`ProjectError::NotAProject`] where there is no `evenkeel.toml`, [`ProjectError::Read`] where something cannot be
+/// read.
+pub fn read(dir: &Path) -> Result<Files, ProjectError> {
+    let mut files = Files::default();
+    let settings = dir.join(SETTINGS);
+    match fs::read(&settings) {
+        Ok(bytes) => files.insert(SETTINGS, bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && dir.is_dir() => {
+            return Err(ProjectError::NotAProject(dir.to_owned()));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(ProjectError::Read { path: dir.to_owned(), error });
+        }
+        Err(error) => return Err(ProjectError::Read { path: settings, error }),
+    }
+    for (folder, endings) in FOLDERS {
+        read_folder(dir, Path::new(folder), endings, &mut files)?;
+    }
+    Ok(files)
+}
+
+fn read_folder(dir: &Path, folder: &Path, endings: &[&str], files: &mut Files) -> Result<(), ProjectError> {
+    let path = dir.join(folder);
+    let failed = |path: PathBuf| move |error| ProjectError::Read { path, error };
+    let entries = match fs::read_dir(&path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(path)(error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(failed(path.clone()))?;
+        let name = folder.join(entry.file_name());
+        if entry.path().is_dir() {
+            read_folder(dir, &name, endings, files)?;
+        } else if name.extension().and_then(|ending| ending.to_str()).is_some_and(|ending| endings.contains(&ending)) {
+            let bytes = fs::read(entry.path()).map_err(failed(entry.path()))?;
+            files.insert(name.to_string_lossy().replace('\\', "/"), bytes);
+        }
+    }
+    Ok(())
+}
+
+/// Reads and compiles the project in `dir`, with what the environment overrides.
+///
+/// # Errors
+/// As [`read`], and [`ProjectError::Declarations`] with everything that is wrong in the files.
+pub fn load(dir: &Path) -> Result<(Project, Files), ProjectError> {
+    let files = read(dir)?;
+    let env: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    match project::compile(&files, &env) {
+        Ok(project) => Ok((project, files)),
+        Err(wrong) => Err(ProjectError::Declarations(files, wrong)),
+    }
+}
+
+/// How an engine of these settings is run.
+pub fn options(settings: &Settings) -> Options {
+    Options { freshness: settings.read.freshness, auto_reconcile: settings.reconcile.auto, ..Options::default() }
+}
+
+/// Starts an engine for a compiled project over these stores.
+///
+/// # Errors
+/// As [`Engine::start`].
+pub fn start(
+    project: &Project,
+    log: Arc<dyn Log>,
+    models: Arc<dyn Models>,
+    clock: Arc<dyn Clock>,
+    options: Options,
+) -> Result<Engine, EngineError> {
+    let declared = project.models.iter().map(|model| Model {
+        fold: Arc::new(model.fold.clone()),
+        thresholds: model.drift.thresholds,
+        require: model.require,
+    });
+    let parts = Parts { log, models, clock, gate: Arc::new(project.gate.clone()) };
+    Engine::start(parts, declared.collect(), options)
+}

@@ -1,0 +1,311 @@
+//! The quarantine: entries of the gate and events parked by models, sent through again or given up.
+//!
+//! The decisions are `evenkeel-core`'s ([`evenkeel_core::intake`] at the gate, [`evenkeel_core::fold::release`] at a
+//! model); here they are given their facts. Ids begin with `q-` at the gate and with `p-` at a model.
+use crate::{Clock, EngineError};
+use evenkeel_contract::gate::Gate;
+use evenkeel_core::{
+    ModelName, Position,
+    fold::{Fold, Park, ParkState, TouchId, release},
+    intake::{self, Arrival, Ask, Redrive, Redriven, Sent, Verdict},
+    quarantine::{Decision, Entry, ParkKey, QuarantineId, Reason, Refusal, State},
+    reconciliation::Unreplayed,
+    row::Key,
+};
+use evenkeel_store::{Log, Models, Step, StoreError, Table};
+
+/// How many held entries are released in one transaction.
+const LINE: usize = 500;
+
+/// What a decision about an entry came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// What became of the entry.
+    pub redriven: Redriven,
+    /// How many events that waited behind it went into the log or on into their row.
+    pub released: u64,
+}
+
+/// Sends an entry of the gate through again, and what waits behind it if it gets in.
+///
+/// # Errors
+/// Where the log cannot be read or written; what was released until then stays released.
+pub fn redrive(
+    log: &dyn Log,
+    gate: &Gate,
+    clock: &dyn Clock,
+    id: QuarantineId,
+    decision: Decision,
+) -> Result<Decided, StoreError> {
+    let Some(entry) = log.entry(id)? else { return Ok(Decided { redriven: Redriven::Unknown, released: 0 }) };
+    let again = again(gate, &entry);
+    let mut redriven = Redriven::Unknown;
+    log.transact(
+        &Ask::for_redrive(&again),
+        Box::new(|facts| {
+            let (writes, outcome) = intake::redrive(clock.now(), again, decision, facts);
+            redriven = outcome;
+            writes
+        }),
+    )?;
+    // Whatever it parked before, its line may move now; one that is refused again still heads it.
+    let released = match entry.refusal.parks {
+        Some(key) => drain(log, gate, clock, &key)?,
+        None => 0,
+    };
+    Ok(Decided { redriven, released })
+}
+
+/// Gives an entry of the gate up and releases what waits behind it.
+///
+/// # Errors
+/// Where the log cannot be read or written; what was released until then stays released.
+pub fn discard(
+    log: &dyn Log,
+    gate: &Gate,
+    clock: &dyn Clock,
+    id: QuarantineId,
+    decision: Decision,
+) -> Result<Decided, StoreError> {
+    let Some(entry) = log.entry(id)? else { return Ok(Decided { redriven: Redriven::Unknown, released: 0 }) };
+    let mut redriven = Redriven::Unknown;
+    log.transact(
+        &Ask::for_entry(id),
+        Box::new(|facts| {
+            let (writes, outcome) = intake::discard(clock.now(), id, decision, &facts);
+            redriven = outcome;
+            writes
+        }),
+    )?;
+    // Also where it was discarded before: that release may have been interrupted.
+    let released = match entry.refusal.parks {
+        Some(key) => drain(log, gate, clock, &key)?,
+        None => 0,
+    };
+    Ok(Decided { redriven, released })
+}
+
+/// Lets a halted source go on; the entries that halted it stay in quarantine. The number of events released, or `None`
+/// where the source is not halted.
+///
+/// # Errors
+/// Where the log cannot be read or written; what was released until then stays released.
+pub fn resume(
+    log: &dyn Log,
+    gate: &Gate,
+    clock: &dyn Clock,
+    source: &str,
+    decision: &Decision,
+) -> Result<Option<u64>, StoreError> {
+    let key = ParkKey::Source(source.into());
+    let mut halted = false;
+    while let Some(entry) = log.line(&key, 1)?.pop().filter(|entry| entry.state == State::Quarantined) {
+        halted = true;
+        log.transact(
+            &Ask::for_entry(entry.id),
+            Box::new(|facts| intake::resume(clock.now(), &entry, decision.clone(), &facts).0),
+        )?;
+    }
+    let released = drain(log, gate, clock, &key)?;
+    Ok((halted || released > 0).then_some(released))
+}
+
+/// Releases what waits behind `key`, in order, until an entry waits for a person itself. The number admitted.
+///
+/// # Errors
+/// Where the log cannot be read or written; what was released until then stays released.
+pub fn drain(log: &dyn Log, gate: &Gate, clock: &dyn Clock, key: &ParkKey) -> Result<u64, StoreError> {
+    let mut admitted = 0;
+    loop {
+        let held = log.line(key, LINE)?.into_iter().take_while(|entry| entry.state == State::Held);
+        let line: Vec<Redrive> = held.map(|entry| again(gate, &entry)).collect();
+        if line.is_empty() {
+            return Ok(admitted);
+        }
+        let mut changed = 0;
+        log.transact(
+            &Ask::for_drain(key, &line, LINE),
+            Box::new(|facts| {
+                let writes = intake::drain(clock.now(), key, line, facts);
+                changed = writes.changes.len();
+                admitted += writes.changes.iter().filter(|change| change.state == State::Admitted).count() as u64;
+                writes
+            }),
+        )?;
+        if changed == 0 {
+            return Ok(admitted);
+        }
+    }
+}
+
+/// Goes on with releases that a crash interrupted.
+///
+/// # Errors
+/// Where the log cannot be read or written.
+pub fn resume_interrupted(log: &dyn Log, gate: &Gate, clock: &dyn Clock) -> Result<u64, StoreError> {
+    log.interrupted()?.iter().try_fold(0, |sum, key| Ok(sum + drain(log, gate, clock, key)?))
+}
+
+/// The entry's event with the gate's verdict of today.
+fn again(gate: &Gate, entry: &Entry) -> Redrive {
+    let decided = gate.decide(entry.raw.clone(), None).map(|decided| decided.arrival);
+    let arrival = decided.unwrap_or_else(|unreadable| {
+        let detail = unreadable.to_string();
+        let refusal = Refusal { reason: Reason::Malformed, detail, pointer: None, ..entry.refusal.clone() };
+        let (id, digest, source) = (entry.event_id, entry.digest, entry.source.clone());
+        let sent = Sent { id, digest, source, raw_id: entry.raw_id.clone(), raw: entry.raw.clone() };
+        Arrival { sent, verdict: Verdict::Quarantine(refusal), expected_version: None }
+    });
+    Redrive { id: entry.id, arrival }
+}
+
+/// The id of an event parked by a model: `p-MODEL-POSITION.CLAUSE.ELEMENT`.
+pub(crate) fn park_id(model: &ModelName, touch: TouchId) -> String {
+    format!("p-{model}-{}.{}.{}", touch.position, touch.clause, touch.element)
+}
+
+/// Reads [`park_id`].
+pub(crate) fn parse_park_id(id: &str) -> Option<(&str, TouchId)> {
+    let (model, touch) = id.strip_prefix("p-")?.rsplit_once('-')?;
+    let mut parts = touch.split('.');
+    let touch = TouchId {
+        position: Position(parts.next()?.parse().ok()?),
+        clause: parts.next()?.parse().ok()?,
+        element: parts.next()?.parse().ok()?,
+    };
+    // Only the text that the id is written as: no sign, no leading zeros.
+    (parts.next().is_none() && park_id(&model.into(), touch) == id).then_some((model, touch))
+}
+
+/// What to do with an event parked by a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParkDecision {
+    /// Apply it again.
+    Redrive,
+    /// Give it up.
+    Discard,
+}
+
+/// Decides about an event parked by a model, and applies what waits behind it as far as it goes. The caller holds the
+/// model's turn.
+///
+/// # Errors
+/// [`EngineError::NoEntry`], [`EngineError::EntryState`] where it is not the first that waits for its row, and where a
+/// store cannot be read or written; nothing was changed then.
+pub fn decide_park(
+    log: &dyn Log,
+    models: &dyn Models,
+    fold: &dyn Fold,
+    clock: &dyn Clock,
+    touch: TouchId,
+    decision: ParkDecision,
+) -> Result<Decided, EngineError> {
+    let schema = fold.schema();
+    let id = || park_id(&schema.model, touch);
+    let state = models.state(&schema.model)?.ok_or_else(|| StoreError::NoModel(schema.model.clone()))?;
+    if !state.schema.same_as(schema) {
+        return Err(EngineError::Outdated(schema.model.clone()));
+    }
+    let parks = models.parks(&schema.model, None)?;
+    let chosen = parks.iter().find(|park| park.touch == touch).ok_or_else(|| EngineError::NoEntry(id()))?.clone();
+    match chosen.state {
+        ParkState::Poison => {}
+        ParkState::Held => return Err(EngineError::EntryState { id: id(), state: State::Held }),
+        ParkState::Discarded => return Err(EngineError::EntryState { id: id(), state: State::Discarded }),
+    }
+    let mut step = Step { generation: state.generation, checkpoint: state.checkpoint, ..Step::default() };
+    if decision == ParkDecision::Discard {
+        step.parks.push(Park { state: ParkState::Discarded, ..chosen.clone() });
+    }
+    let mut redriven = match decision {
+        ParkDecision::Discard => Redriven::Discarded,
+        ParkDecision::Redrive => Redriven::Refused(Reason::ProjectionError),
+    };
+    let mut released = 0;
+    if let Some(key) = &chosen.key {
+        let mut line: Vec<Park> = parks
+            .into_iter()
+            .filter(|park| park.key.as_ref() == Some(key) && park.state != ParkState::Discarded)
+            .filter(|park| decision == ParkDecision::Redrive || park.touch != touch)
+            .collect();
+        line.sort_unstable_by_key(|park| park.touch);
+        let resolved = apply_line(log, models, fold, clock, key, line, &mut step)?;
+        released = resolved as u64;
+        if decision == ParkDecision::Redrive && resolved > 0 {
+            redriven = Redriven::Admitted(touch.position);
+            released -= 1;
+        }
+    }
+    if step.parks.is_empty() && step.unparks.is_empty() {
+        return Ok(Decided { redriven, released });
+    }
+    models.commit(&schema.model, Table::Live, &step)?;
+    Ok(Decided { redriven, released })
+}
+
+/// Applies a row's parked events as far as they go, into `step`. How many were resolved.
+fn apply_line(
+    log: &dyn Log,
+    models: &dyn Models,
+    fold: &dyn Fold,
+    clock: &dyn Clock,
+    key: &Key,
+    line: Vec<Park>,
+    step: &mut Step,
+) -> Result<usize, EngineError> {
+    let schema = fold.schema();
+    let mut with_events = Vec::with_capacity(line.len());
+    for park in line {
+        let event = log.find(park.event_id)?.ok_or_else(|| {
+            StoreError::Corrupt(format!(
+                "the parked event {} at position {} is not in the log",
+                park.event_id, park.touch.position
+            ))
+        })?;
+        with_events.push((park, event));
+    }
+    let row = models.load(&schema.model, Table::Live, std::slice::from_ref(key))?.rows.remove(key);
+    let existed = row.is_some();
+    let result = release(fold, key, row.clone(), &with_events);
+    step.unparks.extend(with_events[..result.resolved].iter().map(|(park, _)| park.touch));
+    if let (Some(error), Some((blocked, _))) = (result.error, with_events.get(result.resolved)) {
+        step.parks.push(Park { state: ParkState::Poison, error, ..blocked.clone() });
+    }
+    if result.row != row {
+        step.checkpoint.last_write = Some(clock.now());
+        match result.row {
+            Some(row) => step.upserts.push((key.clone(), row)),
+            None if existed => step.deletes.push(key.clone()),
+            None => {}
+        }
+    }
+    Ok(result.resolved)
+}
+
+/// The events a model could not apply, as a reconciliation names them.
+pub(crate) fn unreplayed(models: &dyn Models, model: &ModelName) -> Result<Vec<Unreplayed>, StoreError> {
+    let parks = models.parks(model, Some(ParkState::Poison))?;
+    Ok(parks
+        .into_iter()
+        .map(|park| Unreplayed { position: park.touch.position, event_id: park.event_id, error: park.error })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_of_a_parked_event_is_read_only_as_it_is_written_whatever_its_model_is_called() {
+        let touch = TouchId { position: Position(17), clause: 2, element: 30 };
+        for model in ["orders", "a-b", "-", "a-1.2.3", "p-x", ""] {
+            let id = park_id(&model.into(), touch);
+            assert_eq!(parse_park_id(&id), Some((model, touch)), "{id}");
+        }
+        for bad in
+            ["", "p-", "p-orders", "p-orders-1.2", "p-orders-1.2.3.4", "p-orders-01.2.3", "p-orders-+1.2.3", "q-17"]
+        {
+            assert_eq!(parse_park_id(bad), None, "{bad}");
+        }
+    }
+}

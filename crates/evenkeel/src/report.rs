@@ -1,0 +1,398 @@
+//! What the outside is told, in the shapes of the HTTP interface: plain data, ready to be written as JSON.
+//!
+//! No arithmetic here: it is `evenkeel-core`'s, done by the stage that fills a report in.
+use evenkeel_core::{json::Object, reconciliation::Reconciliation};
+use serde::Serialize;
+
+/// What became of one published event.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Receipt {
+    /// The CloudEvents source.
+    pub source: String,
+    /// The CloudEvents id.
+    pub id: String,
+    /// `admitted`, `duplicate` or `quarantined`.
+    pub outcome: &'static str,
+    /// Its identity, as 64 hexadecimal digits.
+    pub event_id: String,
+    /// Its position in the log, if it is there.
+    pub position: Option<u64>,
+    /// Its place in the stream of its subject, if it is in the log.
+    pub stream_version: Option<u64>,
+    /// Why it waits, if it does.
+    pub reason: Option<&'static str>,
+    /// Its entry in the quarantine, if it waits.
+    pub quarantine_id: Option<String>,
+    /// Always empty: no causal dependencies are tracked.
+    pub waiting_for: Vec<WaitingFor>,
+    /// Whether a token of this request would cover it: false for what is not in the log.
+    pub token_covers: bool,
+}
+
+/// A dependency an event waits for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WaitingFor {
+    /// The source.
+    pub source: String,
+    /// The counter.
+    pub seq: u64,
+}
+
+/// What is known of a model's content.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ContentReport {
+    /// `verified`, `unverified`, `suspect` or `drifted`.
+    pub verdict: &'static str,
+    /// When the rows were last compared with the log.
+    pub verified_as_of: Option<String>,
+}
+
+/// The honest label on a read.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Consistency {
+    /// The level asked for.
+    pub level_requested: &'static str,
+    /// The level this answer has.
+    pub level_served: &'static str,
+    /// `fresh`, `slightly_stale`, `stale` or `very_stale`.
+    pub freshness: &'static str,
+    /// Whether anything committed is missing from the data, or may be.
+    pub data_stale: bool,
+    /// The age of the oldest event missing from the data; null where not known.
+    pub staleness_seconds: Option<f64>,
+    /// `use_data`, `retry_with_backoff` or `failover_to_strong`.
+    pub suggested_action: &'static str,
+    /// The model's drift status.
+    pub status: &'static str,
+    /// Why, where that is not `in_sync`.
+    pub reason: Option<String>,
+    /// Events behind; null where not known.
+    pub lag_count: Option<u64>,
+    /// Seconds behind; null where not known.
+    pub lag_seconds: Option<f64>,
+    /// Now minus the latest moment at which everything committed was known to be in the data.
+    pub staleness_bound_seconds: Option<f64>,
+    /// That moment.
+    pub as_of: Option<String>,
+    /// When the model's rows were last written.
+    pub read_model_last_write: Option<String>,
+    /// The position up to which the log is in the data.
+    pub position: u64,
+    /// The log's safe head; null where not known.
+    pub head: Option<u64>,
+    /// How often the read was tried.
+    pub attempts: u32,
+    /// How long it waited.
+    pub waited_ms: u64,
+    /// How long it could have waited.
+    pub budget_ms: u64,
+    /// Seconds until the lag is gone; null where it does not shrink.
+    pub eta_seconds: Option<f64>,
+    /// What is known of the rows.
+    pub content: ContentReport,
+    /// Events of what was read that the model has parked.
+    pub parked_events: u64,
+    /// Events of what was read that wait in quarantine; null where not known.
+    pub quarantined_events: Option<u64>,
+    /// Null: tokens are not offered.
+    pub token: Option<String>,
+}
+
+/// One row, labelled. `data` is null where there is no such row.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RowAnswer {
+    /// The row's columns by name.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub data: Option<Object>,
+    /// How fresh it is.
+    pub consistency: Consistency,
+}
+
+/// Rows in order of their keys, labelled.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RowsAnswer {
+    /// The rows' columns by name, each with `_parked`: whether events of its key are parked.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
+    pub rows: Vec<Object>,
+    /// The cursor of the next page; null at the end.
+    pub next: Option<String>,
+    /// How fresh they are.
+    pub consistency: Consistency,
+}
+
+/// The drift of one model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DriftReport {
+    /// The model.
+    pub model: String,
+    /// `in_sync`, `catching_up`, `recovering`, `stalled` or `rebuild_needed`.
+    pub status: &'static str,
+    /// Why, where that is not `in_sync`.
+    pub reason: Option<String>,
+    /// The specification's `in_sync`, `recovering` or `rebuild_needed`.
+    pub reconciliation_status: &'static str,
+    /// The log's last event.
+    pub source_event_id: Option<String>,
+    /// The last event the model has reached.
+    pub read_model_last_id: Option<String>,
+    /// The position up to which the model has come.
+    pub position: u64,
+    /// The log's safe head; null where not known.
+    pub head: Option<u64>,
+    /// Events behind; null where not known.
+    pub lag_count: Option<u64>,
+    /// `lag_count` over all events of subscribed types.
+    pub drift_score: Option<f64>,
+    /// The age of the oldest event not yet reached.
+    pub lag_seconds: Option<f64>,
+    /// Now minus the latest moment at which everything committed was known to be applied.
+    pub staleness_bound_seconds: Option<f64>,
+    /// Seconds until the lag is gone; null where it does not shrink.
+    pub eta_seconds: Option<f64>,
+    /// Events the model has parked.
+    pub parked_events: u64,
+    /// How long the oldest of them has been parked.
+    pub oldest_parked_seconds: f64,
+    /// Events of subscribed types that arrive, per second.
+    pub arrival_rate: Option<f64>,
+    /// Events of subscribed types that are applied, per second.
+    pub apply_rate: Option<f64>,
+    /// What became of the events reached so far: folded, of no concern to a row, parked.
+    pub counts: CountsReport,
+    /// What is known of the rows.
+    pub content: ContentReport,
+    /// Events for the model that wait in the gate's quarantine; null where not known.
+    pub quarantined_events: Option<u64>,
+    /// When this was measured.
+    pub measured_at: String,
+}
+
+/// Events of subscribed types, by what became of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CountsReport {
+    /// Folded into rows.
+    pub applied: u64,
+    /// Of no concern to any row.
+    pub ignored: u64,
+    /// Parked when they were reached.
+    pub parked: u64,
+}
+
+/// The outcome of a verification.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VerifyReport {
+    /// The model.
+    pub model: String,
+    /// `verified` or `drifted` after a full verification; otherwise what was known before.
+    pub verdict: &'static str,
+    /// Rows the model should have.
+    pub rows: u64,
+    /// Rows that were compared.
+    pub rows_checked: u64,
+    /// Rows that are wrong.
+    pub wrong_rows: u64,
+    /// The first of them.
+    pub wrong: Vec<WrongRow>,
+    /// The position up to which the log was folded.
+    pub position: u64,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// When the rows were last compared with the log.
+    pub verified_as_of: Option<String>,
+}
+
+/// A row that is not what the log says.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WrongRow {
+    /// Its key.
+    pub key: String,
+    /// Null: causes are not named.
+    pub cause: Option<String>,
+    /// What the log says; null for no row.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub expected: Option<Object>,
+    /// What is there; null for no row.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub actual: Option<Object>,
+}
+
+/// An event that waits, at the gate or at a model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct QuarantineReport {
+    /// `q-…` for an entry of the gate, `p-…` for an event parked by a model.
+    pub id: String,
+    /// Why it waits.
+    pub reason: &'static str,
+    /// Why, in words.
+    pub detail: String,
+    /// JSON pointer into the raw event, where one place is to blame.
+    pub pointer: Option<String>,
+    /// `quarantined`, `held`, `admitted` or `discarded`.
+    pub state: &'static str,
+    /// The CloudEvents source.
+    pub source: String,
+    /// The CloudEvents id.
+    pub raw_id: String,
+    /// Its identity.
+    pub event_id: String,
+    /// The contract that applied, if one did.
+    pub contract: Option<String>,
+    /// That contract's version.
+    pub contract_version: Option<u32>,
+    /// Its subject, if it could be read.
+    pub subject: Option<String>,
+    /// The model that parked it, for `projection_error`.
+    pub model: Option<String>,
+    /// The key of the row it is parked for.
+    pub key: Option<String>,
+    /// Its position in the log, if it is there.
+    pub position: Option<u64>,
+    /// When it was received, or parked.
+    pub received_at: String,
+    /// When its state last changed.
+    pub changed_at: String,
+    /// How many events wait behind it.
+    pub held_behind: u64,
+    /// Who decided about it last.
+    pub author: Option<String>,
+    /// Why.
+    pub note: Option<String>,
+    /// The raw event as it arrived, for a single entry: text, with bytes that are not UTF-8 replaced.
+    pub raw: Option<String>,
+}
+
+/// What a redrive or a discard came to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DecisionReport {
+    /// The entry.
+    pub id: String,
+    /// Its state now.
+    pub state: &'static str,
+    /// Why it still waits, if it does.
+    pub reason: Option<&'static str>,
+    /// Why, in words.
+    pub detail: Option<String>,
+    /// Its position in the log, if it is there now.
+    pub position: Option<u64>,
+    /// How many events that waited behind it went on.
+    pub released: u64,
+}
+
+/// A model and how it is declared.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ModelReport {
+    /// Its name.
+    pub model: String,
+    /// The declared version.
+    pub version: u32,
+    /// The version the rows were made by.
+    pub served_version: u32,
+    /// Names of the key columns.
+    pub key: Vec<String>,
+    /// Its columns.
+    pub columns: Vec<ColumnReport>,
+    /// The types of events it subscribes to.
+    pub subscribes: Vec<String>,
+    /// How many rows there are.
+    pub rows: u64,
+    /// Its drift status.
+    pub status: &'static str,
+}
+
+/// A column of a model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ColumnReport {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub r#type: String,
+    /// How concurrent writes merge.
+    pub merge: &'static str,
+}
+
+/// An event of the log.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EventReport {
+    /// Its position.
+    pub position: u64,
+    /// Its identity.
+    pub event_id: String,
+    /// Our type.
+    pub r#type: String,
+    /// The version of the contract that admitted it.
+    pub contract_version: u32,
+    /// The CloudEvents source.
+    pub source: String,
+    /// The CloudEvents id.
+    pub id: String,
+    /// Its subject.
+    pub subject: String,
+    /// Its place in the stream of its subject.
+    pub stream_version: u64,
+    /// When it happened, by its source.
+    pub time: Option<String>,
+    /// When the log recorded it.
+    pub recorded_time: String,
+    /// Digest of its canonical bytes.
+    pub digest: String,
+    /// Extension attributes.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub extensions: Object,
+    /// The translated data.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub data: evenkeel_core::json::Value,
+}
+
+/// Whether the engine works.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct HealthReport {
+    /// Whether events are taken and every model can be read.
+    pub ready: bool,
+    /// What is wrong, one line each.
+    pub problems: Vec<String>,
+    /// What somebody should look at, one line each, though events are taken and reads are answered.
+    pub warnings: Vec<String>,
+    /// The log's safe head; null where it cannot be read.
+    pub head: Option<u64>,
+    /// Seconds since the monitor last looked.
+    pub monitor_silent_seconds: f64,
+}
+
+/// A field of a log line that is always there: what is not known is `none`.
+pub(crate) fn known(value: Option<&impl std::fmt::Display>) -> String {
+    value.map_or_else(|| "none".to_owned(), ToString::to_string)
+}
+
+/// Writes the specification's fields of a reconciliation to the log.
+pub(crate) fn log_reconciliation(record: &Reconciliation) {
+    tracing::info!(
+        model = %record.model,
+        event_id = known(record.event_id.as_ref()),
+        source = known(record.source.as_ref()),
+        drift_metrics = %serde_json::to_string(&record.drift_metrics).unwrap_or_default(),
+        reconciliation_method = %record.reconciliation_method,
+        result = %record.result,
+        error = record.error.as_deref(),
+        events_replayed = record.events_replayed,
+        unreplayed = record.unreplayed.len(),
+        verified = record.verified,
+        duration_ms = record.duration_ms,
+        "reconciliation"
+    );
+}

@@ -1,0 +1,181 @@
+//! The engine in virtual time: the real stages over a store with faults, in one thread, by the script of a seed.
+//!
+//! Everything is drawn from the seed: what is sent, which stage goes on next, what fails, when the power goes, what
+//! time it is. The same seed gives the same run, step by step ([`Outcome::trace`]). After each step what must always
+//! hold is checked against an account of its own, and at the end, when the faults are over and
+//! the system has settled, everything.
+//!
+//! Stages are called as the engine's threads call them; the threads themselves are not here, and neither are HTTP and
+//! SQL. What is checked:
+//! - positions have no holes, and each event is in the log as it was sent, once;
+//! - what was acknowledged is in the log or in quarantine, in one of the two, unless the log's disk lied;
+//! - answers say what happened; nobody is overtaken by a later event of its key;
+//! - each table is what its own fold of the log gives up to its checkpoint, except the rows a torn write lost, and
+//!   those are exactly what verification finds;
+//! - counts add up, lag is what it is said to be, and no read is called fresh from which an admitted event is missing;
+//! - a strong read has everything in it or says that it cannot.
+//!
+//! ```
+//! let outcome = evenkeel::simulate::run(7, &evenkeel::simulate::Options { events: 40 })?;
+//! assert!(outcome.stats.steps > 0);
+//! # Ok::<(), Box<evenkeel::simulate::Violation>>(())
+//! ```
+mod clock;
+mod deciding;
+mod events;
+mod faults;
+mod ledger;
+mod node;
+mod project;
+mod random;
+mod reading;
+mod rebuilding;
+mod sending;
+mod settling;
+mod table;
+mod world;
+
+pub use faults::FaultCounts;
+
+use evenkeel_core::Digest;
+use serde::Serialize;
+use world::World;
+
+/// How a simulation is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Options {
+    /// How many events the sources send, resends not counted.
+    pub events: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { events: 120 }
+    }
+}
+
+/// What a simulation did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Stats {
+    /// Steps of the schedule.
+    pub steps: u64,
+    /// Events that sources handed over, resends counted each time.
+    pub sent: u64,
+    /// Events in the log at the end.
+    pub events: u64,
+    /// Entries the quarantine has at the end, resolved ones too.
+    pub entries: u64,
+    /// Acknowledged events that a lying disk lost.
+    pub lost: u64,
+    /// Times everything in memory was dropped.
+    pub crashes: u64,
+    /// Rebuilds that put a new table in place.
+    pub rebuilds: u64,
+    /// Rebuilds that were called off or failed.
+    pub rebuilds_ended: u64,
+    /// Verifications that found wrong rows.
+    pub drift_found: u64,
+    /// Reads that were compared with the log.
+    pub reads: u64,
+    /// What was done to the stores.
+    pub faults: FaultCounts,
+}
+
+impl Stats {
+    /// Adds another run's numbers.
+    pub fn add(&mut self, other: &Self) {
+        let Self { steps, sent, events, entries, lost, crashes, rebuilds, rebuilds_ended, drift_found, reads, faults } =
+            other;
+        self.steps += steps;
+        self.sent += sent;
+        self.events += events;
+        self.entries += entries;
+        self.lost += lost;
+        self.crashes += crashes;
+        self.rebuilds += rebuilds;
+        self.rebuilds_ended += rebuilds_ended;
+        self.drift_found += drift_found;
+        self.reads += reads;
+        self.faults.plus(faults);
+    }
+}
+
+/// A simulation in which everything held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What went wrong on purpose, in words.
+    pub weather: &'static str,
+    /// What was done, a line for each step.
+    pub trace: Vec<String>,
+    /// Digest of the trace.
+    pub digest: Digest,
+    /// The numbers.
+    pub stats: Stats,
+}
+
+/// How many lines of the trace a violation shows.
+const TAIL: usize = 25;
+
+/// Something that must always hold did not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error(
+    "seed {seed} ({weather}), step {step}:\n  expected {expected}\n  found    {found}\nthe last steps:\n{}\nrepeat with: evenkeel simulate --seed {seed} --events {}",
+    .tail.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"),
+    .options.events
+)]
+pub struct Violation {
+    /// The seed.
+    pub seed: u64,
+    /// The options that belong to it: with others the same seed is another run.
+    pub options: Options,
+    /// What went wrong on purpose.
+    pub weather: &'static str,
+    /// The step of the schedule.
+    pub step: u64,
+    /// What must hold.
+    pub expected: String,
+    /// What was there instead.
+    pub found: String,
+    /// The end of the trace.
+    pub tail: Vec<String>,
+}
+
+/// Runs one simulation.
+///
+/// # Errors
+/// [`Violation`] at the first thing that does not hold.
+pub fn run(seed: u64, options: &Options) -> Result<Outcome, Box<Violation>> {
+    let mut world = World::new(seed, *options).map_err(|broken| {
+        let Broken { expected, found } = broken;
+        let (weather, step, tail) = ("not begun", 0, Vec::new());
+        Box::new(Violation { seed, options: *options, weather, step, expected, found, tail })
+    })?;
+    let done = world.play().and_then(|()| world.settle());
+    let World { weather, stats, trace, .. } = world;
+    if let Err(Broken { expected, found }) = done {
+        let tail = trace[trace.len().saturating_sub(TAIL)..].to_vec();
+        let (weather, step) = (weather.name, stats.steps);
+        return Err(Box::new(Violation { seed, options: *options, weather, step, expected, found, tail }));
+    }
+    let digest = Digest::of(trace.join("\n").as_bytes());
+    Ok(Outcome { weather: weather.name, trace, digest, stats })
+}
+
+/// Something that must always hold and does not, before it is known in which run.
+#[derive(Debug)]
+struct Broken {
+    expected: String,
+    found: String,
+}
+
+type Checked<T = ()> = Result<T, Broken>;
+
+/// Fails with what was expected and found.
+fn broken<T>(expected: impl Into<String>, found: impl Into<String>) -> Checked<T> {
+    Err(Broken { expected: expected.into(), found: found.into() })
+}
+
+/// Checks that the store below the faults answers: it is memory, so that it does not is a defect of its own.
+fn sound<T>(result: evenkeel_store::Result<T>) -> Checked<T> {
+    result.map_err(|error| Broken { expected: "the store below the faults to answer".into(), found: error.to_string() })
+}

@@ -1,0 +1,209 @@
+//! Readers: what they are told is compared with the log.
+use super::{
+    Checked, broken,
+    events::some_key,
+    table::{Stored, Trust},
+    world::World,
+};
+use crate::{
+    ReadError,
+    reader::{ReadOptions, Reader, RowsRequest},
+    report::{Consistency, RowAnswer},
+    slot::Slot,
+};
+use evenkeel_core::{
+    drift::Verdict,
+    fold::ParkState,
+    freshness::{FreshnessLimits, Level},
+    json::Object,
+    row::Key,
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// Longer than a simulated read can take, because its clock stands still.
+const BUDGET: Duration = Duration::from_millis(250);
+
+impl World {
+    /// Somebody reads from a model.
+    pub(super) fn read(&mut self, model: usize) -> Checked {
+        let level = if self.random.chance(500) { Level::Strong } else { Level::Eventual };
+        if self.random.chance(250) { self.read_rows(model, level) } else { self.read_row(model, level) }
+    }
+
+    fn read_row(&mut self, model: usize, level: Level) -> Checked {
+        let name = self.name(model);
+        let texts = some_key(&mut self.random, name.as_str());
+        let key = match Key::parse(self.fold(model).schema(), &texts) {
+            Ok(key) => key,
+            Err(misfit) => return broken("a key of the model", misfit.to_string()),
+        };
+        self.read_key(model, &key, level)
+    }
+
+    /// Reads one row and judges the answer.
+    pub(super) fn read_key(&mut self, model: usize, key: &Key, level: Level) -> Checked {
+        let Some(slot) = self.slot(model) else { return Ok(()) };
+        let faults = self.faults.lock().counts.total();
+        let options = ReadOptions { level, budget: BUDGET, allow_stale: false };
+        let answer = self.with_reader(&slot, |reader| reader.get(key, options));
+        let disturbed = self.faults.lock().counts.total() != faults;
+        let name = self.name(model);
+        self.say(match &answer {
+            Ok(answer) => {
+                format!("{name} {key} read {level}: {} {}", answer.consistency.freshness, answer.data.is_some())
+            }
+            Err(error) => format!("{name} {key} read {level}: {error}"),
+        });
+        self.stats.reads += 1;
+        let Some(stored) = self.stored(model)? else { return Ok(()) };
+        match answer {
+            Ok(answer) if level == Level::Strong => self.judge_strong(model, key, &answer, &stored),
+            Ok(answer) => self.judge_eventual(model, key, &answer, &stored),
+            Err(ReadError::Store(_)) if disturbed => Ok(()),
+            Err(ReadError::NotMet { .. }) if disturbed || self.is_parked(model, key, &stored) => Ok(()),
+            Err(error) => broken(format!("{name} {key} to be read {level}"), error.to_string()),
+        }
+    }
+
+    fn slot(&self, model: usize) -> Option<Arc<Slot>> {
+        self.node.as_ref().map(|node| Arc::clone(&node.slots[model]))
+    }
+
+    fn with_reader<T>(&self, slot: &Slot, read: impl FnOnce(&Reader<'_>) -> T) -> T {
+        read(&Reader {
+            log: self.log.as_ref(),
+            models: self.models.as_ref(),
+            clock: self.clock.as_ref(),
+            slot,
+            limits: &FreshnessLimits::default(),
+        })
+    }
+
+    /// Whether an event of the row cannot be applied, as stored or by the log.
+    fn is_parked(&mut self, model: usize, key: &Key, stored: &Stored) -> bool {
+        let waits =
+            stored.parks.iter().any(|park| park.key.as_ref() == Some(key) && park.state != ParkState::Discarded);
+        let fold = self.fold(model);
+        waits || self.tables[model].tip(fold, stored.discarded.clone(), &self.ledger.history).blocked.contains(key)
+    }
+
+    /// Whether the engine cannot know that what it serves from the table is wrong: finding that takes a verification.
+    fn may_be_wrong(&self, model: usize, stored: &Stored) -> bool {
+        let table = &self.tables[model];
+        let doubted = matches!(stored.state.content.verdict, Verdict::Drifted | Verdict::Suspect);
+        !doubted && (table.trust != Trust::Sound || !table.torn.is_empty())
+    }
+
+    fn judge_strong(&mut self, model: usize, key: &Key, answer: &RowAnswer, stored: &Stored) -> Checked {
+        if self.may_be_wrong(model, stored) {
+            return Ok(());
+        }
+        let fold = self.fold(model);
+        let tip = self.tables[model].tip(fold, stored.discarded.clone(), &self.ledger.history);
+        let row = tip.rows.get(key).map(|row| row.to_json(fold.schema()));
+        if tip.blocked.contains(key) {
+            return broken(
+                format!("no strong answer for {key}: an event of it is parked"),
+                format!("{:?}", answer.data),
+            );
+        }
+        if answer.data != row || answer.consistency.data_stale {
+            let expected = format!("{} {key} with everything in it: {row:?}", self.name(model));
+            return broken(expected, format!("{:?}", answer));
+        }
+        Ok(())
+    }
+
+    fn judge_eventual(&mut self, model: usize, key: &Key, answer: &RowAnswer, stored: &Stored) -> Checked {
+        let row = stored.rows.get(key).map(|row| row.to_json(&stored.state.schema));
+        let name = self.name(model);
+        if answer.data != row {
+            return broken(format!("{name} {key} as it is stored: {row:?}"), format!("{:?}", answer.data));
+        }
+        let parked =
+            stored.parks.iter().filter(|park| park.key.as_ref() == Some(key) && park.state != ParkState::Discarded);
+        let parked = parked.count() > 0;
+        let label = &answer.consistency;
+        if parked != (label.parked_events > 0) || (parked && !label.data_stale) {
+            return broken(format!("{name} {key} to be stale: an event of it is parked"), format!("{label:?}"));
+        }
+        self.judge_label(model, label, stored)?;
+        if label.data_stale || self.may_be_wrong(model, stored) || self.tables[model].trust != Trust::Sound {
+            return Ok(());
+        }
+        let maker = self.maker(model, stored)?;
+        let wrong = self.tables[model].wrong.contains(key);
+        let tip = self.tables[model].tip(maker, stored.discarded.clone(), &self.ledger.history);
+        let current = tip.rows.get(key).map(|row| row.to_json(&stored.state.schema));
+        if current != row && !wrong {
+            return broken(format!("{name} {key}, which is called current, to be {current:?}"), format!("{row:?}"));
+        }
+        Ok(())
+    }
+
+    /// Whether a label makes the data look no fresher than it is.
+    fn judge_label(&self, model: usize, label: &Consistency, stored: &Stored) -> Checked {
+        if self.tables[model].trust != Trust::Sound {
+            return Ok(());
+        }
+        let missing = self.missing(stored);
+        let fresh = label.freshness == "fresh" || !label.data_stale || label.lag_count == Some(0);
+        if (fresh && missing > 0) || label.lag_count.is_some_and(|count| count != missing) {
+            let expected = format!("{} to be {missing} events behind", self.name(model));
+            return broken(expected, format!("{label:?}"));
+        }
+        Ok(())
+    }
+
+    /// Reads a whole table and judges the answer.
+    pub(super) fn read_rows(&mut self, model: usize, level: Level) -> Checked {
+        let Some(slot) = self.slot(model) else { return Ok(()) };
+        let faults = self.faults.lock().counts.total();
+        // Without a budget: waiting is for threads.
+        let options = ReadOptions { level, budget: Duration::ZERO, allow_stale: false };
+        let request = RowsRequest { cursor: None, limit: 10_000 };
+        let answer = self.with_reader(&slot, |reader| reader.rows(&request, options));
+        let disturbed = self.faults.lock().counts.total() != faults;
+        let name = self.name(model);
+        self.say(match &answer {
+            Ok(answer) => format!("{name} read {level}: {} {} rows", answer.consistency.freshness, answer.rows.len()),
+            Err(error) => format!("{name} read {level}: {error}"),
+        });
+        self.stats.reads += 1;
+        let Some(stored) = self.stored(model)? else { return Ok(()) };
+        match answer {
+            Ok(answer) if level == Level::Strong => {
+                if self.may_be_wrong(model, &stored) {
+                    return Ok(());
+                }
+                let fold = self.fold(model);
+                let tip = self.tables[model].tip(fold, stored.discarded.clone(), &self.ledger.history);
+                let expected: BTreeMap<&Key, Object> =
+                    tip.rows.iter().map(|(key, row)| (key, row.to_json(fold.schema()))).collect();
+                let rows: Vec<Object> = answer.rows.into_iter().map(without_mark).collect();
+                if !rows.iter().eq(expected.values()) || !tip.parks.is_empty() {
+                    return broken(format!("{name} with everything in it: {expected:?}"), format!("{rows:?}"));
+                }
+                Ok(())
+            }
+            Ok(answer) => self.judge_label(model, &answer.consistency, &stored),
+            Err(ReadError::Store(_)) if disturbed => Ok(()),
+            Err(ReadError::NotMet { .. }) if disturbed || self.cannot_be_met(model, &stored) => Ok(()),
+            Err(error) => broken(format!("{name} to be read {level}"), error.to_string()),
+        }
+    }
+
+    /// Whether a whole table cannot be read at level strong without waiting.
+    fn cannot_be_met(&self, model: usize, stored: &Stored) -> bool {
+        let doubted = matches!(stored.state.content.verdict, Verdict::Drifted | Verdict::Suspect);
+        let outdated = !stored.state.schema.same_as(self.fold(model).schema());
+        let unsound = self.tables[model].trust != Trust::Sound;
+        self.missing(stored) > 0 || stored.state.parked.events > 0 || doubted || outdated || unsound
+    }
+}
+
+/// A row as it is stored: without what a page says of it beside.
+fn without_mark(mut row: Object) -> Object {
+    row.remove("_parked");
+    row
+}

@@ -1,0 +1,341 @@
+//! Sources and the way into the log: batches that are sent, taken in together, answered, or lost on the way and sent
+//! again.
+use super::{
+    Checked, broken,
+    events::{Intent, Made},
+    ledger::{Content, Sent},
+    sound,
+    world::World,
+};
+use crate::ingest;
+use evenkeel_contract::gate::Gate;
+use evenkeel_core::{
+    Draft, Position, StreamVersion, Subject,
+    intake::{Arrival, Outcome, Verdict},
+    quarantine::{QuarantineId, Reason},
+};
+use evenkeel_store::Log;
+use std::collections::BTreeSet;
+
+/// How many events a source sends at once, at the most.
+const BATCH: u64 = 5;
+
+/// A source.
+pub(super) struct Sender {
+    source: &'static str,
+    numbered: u64,
+    made: Vec<Made>,
+    /// What was sent and not answered, or answered with an error.
+    unknown: Option<Request>,
+    /// Whether a request is on its way.
+    waits: bool,
+}
+
+/// What a source sends at once.
+#[derive(Debug, Clone)]
+struct Request {
+    events: Vec<Made>,
+    expected: Option<StreamVersion>,
+}
+
+/// A request that has passed the gate and waits for the log.
+pub(super) struct Submission {
+    sender: usize,
+    request: Request,
+    arrivals: Vec<Arrival>,
+    gate: usize,
+}
+
+impl Submission {
+    /// Whether one of the two is conditional and both hold the same event: taken together, nobody could tell from the
+    /// log which of them it came with.
+    fn blurs(&self, other: &Self) -> bool {
+        let same = |arrival: &Arrival| {
+            other.arrivals.iter().any(|a| (a.sent.id, a.sent.digest) == (arrival.sent.id, arrival.sent.digest))
+        };
+        (self.request.expected.is_some() || other.request.expected.is_some()) && self.arrivals.iter().any(same)
+    }
+}
+
+impl Sender {
+    pub(super) fn new(source: &'static str) -> Self {
+        Self { source, numbered: 0, made: Vec::new(), unknown: None, waits: false }
+    }
+
+    /// The node is gone, and with it what was on its way.
+    pub(super) fn cut_off(&mut self) {
+        self.waits = false;
+    }
+
+    pub(super) fn has_unknown(&self) -> bool {
+        self.unknown.is_some()
+    }
+}
+
+/// What was known before a batch was taken in, to judge its answers by.
+struct Before {
+    head: Position,
+    last_entry: Option<QuarantineId>,
+    known: BTreeSet<Content>,
+}
+
+impl World {
+    /// A source sends something: what it does not know the fate of, or something new.
+    pub(super) fn send(&mut self) -> Checked {
+        let index = self.random.index(self.senders.len());
+        if self.senders[index].waits {
+            return Ok(());
+        }
+        let request = match self.senders[index].unknown.take() {
+            Some(_) if self.random.chance(60) => {
+                self.say(format!("{} gives up", self.senders[index].source));
+                return Ok(());
+            }
+            Some(request) => request,
+            None if self.to_make > 0 => self.compose(index),
+            None => return Ok(()),
+        };
+        self.hand_over(index, request)
+    }
+
+    /// Every source sends again what it does not know the fate of.
+    pub(super) fn resend_all(&mut self) -> Checked {
+        for index in 0..self.senders.len() {
+            if let Some(request) = self.senders[index].unknown.take() {
+                self.hand_over(index, request)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn compose(&mut self, index: usize) -> Request {
+        let count = 1 + self.random.below(BATCH);
+        let mut events = Vec::new();
+        for _ in 0..count {
+            let other = self.random.index(self.senders.len());
+            let random = &mut self.random;
+            let earlier = self.senders[other].made.get(random.index(self.senders[other].made.len())).cloned();
+            let made = match (random.below(100), earlier) {
+                (0..=11, Some(earlier)) => earlier,
+                (12..=16, Some(earlier)) => earlier.forged(random),
+                _ => {
+                    let sender = &mut self.senders[index];
+                    sender.numbered += 1;
+                    self.to_make = self.to_make.saturating_sub(1);
+                    Made::new(random, sender.source, sender.numbered)
+                }
+            };
+            self.senders[index].made.push(made.clone());
+            events.push(made);
+        }
+        let expected = (events.len() == 1 && self.random.chance(250)).then(|| StreamVersion(self.random.below(6)));
+        Request { events, expected }
+    }
+
+    /// The gate decides in the sender's place, as in the engine.
+    fn hand_over(&mut self, sender: usize, request: Request) -> Checked {
+        let gate = self.project.gates[self.gate].as_ref();
+        let mut arrivals = Vec::new();
+        for made in &request.events {
+            match (gate.decide(made.raw.clone(), request.expected), made.intent) {
+                (Err(_), Intent::Unreadable) => {
+                    self.say(format!("{} is refused: an event has no identity", self.senders[sender].source));
+                    return Ok(());
+                }
+                (Ok(_), Intent::Unreadable) => {
+                    return broken("an event without identity to be refused", "it was taken");
+                }
+                (Err(unreadable), _) => return broken("an event with an identity to be taken", unreadable.to_string()),
+                (Ok(decided), _) => arrivals.push(decided.arrival),
+            }
+        }
+        for (made, arrival) in request.events.iter().zip(&arrivals) {
+            let own = (arrival.sent.id, arrival.sent.digest);
+            if !self.ledger.sent.contains_key(&own) {
+                let drafts = self.project.gates.iter().filter_map(|gate| draft(gate, &made.raw)).collect();
+                self.ledger.sent.insert(own, Sent { intent: made.intent, drafts });
+            }
+        }
+        self.stats.sent += arrivals.len() as u64;
+        self.say(format!("{} sends {}", self.senders[sender].source, names(&arrivals)));
+        let Some(node) = &mut self.node else { return Ok(()) };
+        self.senders[sender].unknown = Some(request.clone());
+        self.senders[sender].waits = true;
+        node.queue.push_back(Submission { sender, request, arrivals, gate: self.gate });
+        Ok(())
+    }
+
+    /// The log's writer takes what waits, several requests in one transaction.
+    pub(super) fn take(&mut self) -> Checked {
+        let most = 1 + self.random.index(3);
+        let Some(node) = &mut self.node else { return Ok(()) };
+        let mut taken: Vec<Submission> = Vec::new();
+        while let Some(next) = node.queue.front()
+            && taken.len() < most
+            && !taken.iter().any(|other| other.blurs(next))
+        {
+            taken.extend(node.queue.pop_front());
+        }
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let arrivals: Vec<Arrival> = taken.iter().flat_map(|submission| submission.arrivals.iter().cloned()).collect();
+        let batch: Vec<Content> = arrivals.iter().map(|arrival| (arrival.sent.id, arrival.sent.digest)).collect();
+        let before = Before {
+            head: Position(self.ledger.history.len() as u64),
+            last_entry: self.ledger.last_entry,
+            known: self.ledger.arrived.keys().copied().collect(),
+        };
+        let result = ingest::commit(self.log.as_ref(), self.clock.as_ref(), arrivals);
+        let added = self.book(&batch)?;
+        match result {
+            Ok(outcomes) => {
+                self.say(format!("taken in: {}", outcomes.iter().map(outcome).collect::<Vec<_>>().join(", ")));
+                if outcomes.len() != batch.len() {
+                    return broken(format!("{} answers", batch.len()), format!("{}", outcomes.len()));
+                }
+                let mut outcomes = outcomes.into_iter();
+                let mut seen = BTreeSet::new();
+                for submission in taken {
+                    let answers: Vec<Outcome> = outcomes.by_ref().take(submission.arrivals.len()).collect();
+                    self.answer(submission, answers, &before, &mut seen)?;
+                }
+            }
+            Err(error) => {
+                let effect = if added.is_nothing(&self.ledger) { "nothing was" } else { "it was" };
+                self.say(format!("not taken in: {error}; {effect} written"));
+                for submission in taken {
+                    self.senders[submission.sender].waits = false;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(
+        &mut self,
+        submission: Submission,
+        answers: Vec<Outcome>,
+        before: &Before,
+        seen: &mut BTreeSet<Content>,
+    ) -> Checked {
+        let Submission { sender, request, arrivals, gate } = submission;
+        for (arrival, answer) in arrivals.iter().zip(answers) {
+            let own = (arrival.sent.id, arrival.sent.digest);
+            let new = !before.known.contains(&own) && seen.insert(own);
+            self.judge(arrival, &request, gate, &answer, new, before)?;
+            if !matches!(answer, Outcome::VersionConflict { .. }) {
+                self.ledger.acknowledged.insert(own);
+            } else if new {
+                seen.remove(&own);
+            }
+        }
+        self.senders[sender].unknown = None;
+        self.senders[sender].waits = false;
+        Ok(())
+    }
+
+    /// Whether an answer is what happened, and what should have.
+    fn judge(
+        &self,
+        arrival: &Arrival,
+        request: &Request,
+        gate: usize,
+        answer: &Outcome,
+        new: bool,
+        before: &Before,
+    ) -> Checked {
+        let own = (arrival.sent.id, arrival.sent.digest);
+        let wrong = |expected: String| broken(format!("{} {}", arrival.sent.raw_id, expected), format!("{answer:?}"));
+        let at = |position: Position| {
+            let index = usize::try_from(position.0).unwrap_or_default().checked_sub(1);
+            index.and_then(|index| self.ledger.history.get(index)).map(super::ledger::content)
+        };
+        let intent = self.ledger.sent.get(&own).map_or(Intent::Unreadable, |sent| sent.intent);
+        let should_wait = match intent {
+            Intent::Bad(reason) => Some(reason),
+            Intent::TooStrict(reason) if gate == 0 => Some(reason),
+            Intent::Good | Intent::TooStrict(_) | Intent::Unreadable => None,
+        };
+        match answer {
+            Outcome::Admitted { position, .. } => {
+                if !new || at(*position) != Some(own) || *position <= before.head {
+                    return wrong("new in the log where the answer says".into());
+                }
+                if should_wait.is_some() || self.ledger.has_rival(own) {
+                    return wrong(format!("to wait ({should_wait:?}, or an id that is taken)"));
+                }
+            }
+            Outcome::Duplicate { position, .. } => {
+                if new || at(*position) != Some(own) {
+                    return wrong("in the log where the answer says, and known before".into());
+                }
+            }
+            Outcome::Quarantined { id, reason, repeated } => {
+                let entry = sound(self.below.log.entry(*id))?;
+                if entry.is_none_or(|entry| (entry.event_id, entry.digest) != own) {
+                    return wrong("in the entry that the answer names".into());
+                }
+                if *repeated == new || (new && Some(*id) <= before.last_entry) {
+                    return wrong(format!("to be {}", if new { "new" } else { "known" }));
+                }
+                let justified = match reason {
+                    Reason::IdConflict => self.ledger.has_rival(own),
+                    Reason::HeldBehind => should_wait.is_none(),
+                    reason => should_wait == Some(*reason) && !self.ledger.has_rival(own),
+                };
+                if new && !justified {
+                    return wrong(format!("to be refused for {should_wait:?}, or an id that is taken"));
+                }
+            }
+            Outcome::VersionConflict { expected, actual, parked } => {
+                let subject = draft_of(arrival).map(|draft| draft.subject.clone());
+                let there = subject.map_or(0, |subject| self.versions_of(&subject, before.head));
+                let known = before.known.contains(&own);
+                if known || request.expected != Some(*expected) || (expected == actual && !parked) {
+                    return wrong("new, and of a stream with another version".into());
+                }
+                if actual.0 < there {
+                    return wrong(format!("of a stream with at least {there} events"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn versions_of(&self, subject: &Subject, upto: Position) -> u64 {
+        let upto = usize::try_from(upto.0).unwrap_or(usize::MAX).min(self.ledger.history.len());
+        self.ledger.history[..upto].iter().filter(|event| event.draft.subject == *subject).count() as u64
+    }
+}
+
+fn draft(gate: &Gate, raw: &[u8]) -> Option<Draft> {
+    let decided = gate.decide(raw.to_vec(), None).ok()?;
+    draft_of(&decided.arrival).cloned()
+}
+
+fn draft_of(arrival: &Arrival) -> Option<&Draft> {
+    match &arrival.verdict {
+        Verdict::Admit(draft) => Some(draft),
+        Verdict::Quarantine(_) => None,
+    }
+}
+
+fn names(arrivals: &[Arrival]) -> String {
+    let name = |arrival: &Arrival| match &arrival.verdict {
+        Verdict::Admit(draft) => format!("{} ({} {})", arrival.sent.raw_id, draft.event_type, draft.subject),
+        Verdict::Quarantine(refusal) => format!("{} ({})", arrival.sent.raw_id, refusal.reason),
+    };
+    arrivals.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Admitted { position, .. } => format!("{position}"),
+        Outcome::Duplicate { position, .. } => format!("duplicate of {position}"),
+        Outcome::Quarantined { id, reason, repeated } => {
+            format!("{id} {reason}{}", if *repeated { " again" } else { "" })
+        }
+        Outcome::VersionConflict { expected, actual, .. } => format!("version {actual}, not {expected}"),
+    }
+}

@@ -1,0 +1,14 @@
+//! The runtime's threads and stages together, over stores in memory that fail where a test says so, and over the
+//! embedded store where it matters. What a service does with them on the shop example is in `engine.rs`.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod example;
+mod fixture;
+mod folds;
+mod ingest;
+mod outages;
+mod quarantine;
+mod reading;
+mod records;
+mod stopping;
+mod versions;
