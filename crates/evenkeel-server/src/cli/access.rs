@@ -1,0 +1,365 @@
+//! How a command reaches a node: through its server, or over its store directly. The documents are the same.
+//!
+//! Not here: what commands make of them, and publishing ([`super::publish`]).
+use super::Context;
+use crate::{
+    client::{Client, Probe, encode},
+    node::{self, Node},
+    output::{Document, Failure, at, text},
+};
+use evenkeel::{
+    core::{
+        freshness::Level,
+        json::Value,
+        quarantine::{Decision, Reason, State},
+        reconciliation::Method,
+    },
+    project,
+    reader::{ReadOptions, RowsRequest},
+    report::QuarantineReport,
+    store::EntryFilter,
+};
+use serde::Serialize;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// How long a command that moved something in a store of its own waits for the models to follow.
+pub(crate) const FOLLOW: Duration = Duration::from_secs(60);
+
+/// Whether an engine of our own projects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Projectors {
+    /// The models stay as they are, and reports say so.
+    Stopped,
+    /// The models follow the log.
+    Running,
+}
+
+/// A node within reach.
+pub(crate) enum Access {
+    /// Through its server.
+    Server(Client),
+    /// Over its store.
+    Direct(Box<Direct>),
+}
+
+/// An engine of our own over the project's store, stopped when it is dropped.
+pub(crate) struct Direct {
+    /// The project and its engine.
+    pub(crate) node: Node,
+    data: PathBuf,
+}
+
+impl Drop for Direct {
+    fn drop(&mut self) {
+        self.node.engine.stop();
+    }
+}
+
+/// How a read is wanted, in the words of the interface. What is not said is the node's to choose.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(crate) struct ReadArgs {
+    /// How strictly the answer must reflect the log: eventual, or strong
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) level: Option<Level>,
+    /// How long the answer may take to meet that [default: the project's read.budget_ms]
+    #[arg(long, value_name = "N")]
+    pub(crate) budget_ms: Option<u64>,
+    /// Take an answer that does not meet it, labelled as such
+    #[arg(long)]
+    pub(crate) allow_stale: bool,
+}
+
+/// Which entries of the quarantine are wanted.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Entries {
+    pub(crate) reason: Option<Reason>,
+    pub(crate) source: Option<String>,
+    pub(crate) state: Option<State>,
+    pub(crate) limit: usize,
+}
+
+/// A person's word on an entry of the quarantine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Redrive,
+    Discard,
+}
+
+/// A list in the shape it has over HTTP.
+#[derive(Serialize)]
+struct Named<T> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    models: Option<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reconciliations: Option<T>,
+}
+
+/// A page of the quarantine in the shape it has over HTTP.
+#[derive(Serialize)]
+struct Page {
+    entries: Vec<QuarantineReport>,
+    next: Option<String>,
+}
+
+impl<T> Named<T> {
+    const NONE: Self = Self { models: None, reconciliations: None };
+}
+
+impl Access {
+    /// Reaches the node a command is about.
+    ///
+    /// # Errors
+    /// - code 2 where the project cannot be used, unless a server was named;
+    /// - code 3 where the named server does not answer, or nobody serves and the store cannot be opened.
+    pub(crate) fn open(context: &Context, projectors: Projectors) -> Result<Self, Failure> {
+        if let Some(url) = &context.url {
+            return Client::new(url).map(Self::Server);
+        }
+        let (project, _) = project::load(&context.dir)?;
+        let client = Client::new(&address(project.settings.node.listen))?;
+        match client.probe() {
+            Probe::Server => return Ok(Self::Server(client)),
+            Probe::Stranger => context.out.note(format_args!(
+                "note: what listens at {} is not Evenkeel; opening the store directly",
+                client.url()
+            )),
+            Probe::Nobody => {}
+        }
+        // A command's own engine speaks only to those who ask for it.
+        if ["EVENKEEL_LOG", "RUST_LOG"].into_iter().any(|name| std::env::var_os(name).is_some()) {
+            crate::telemetry::init().map_err(|error| Failure::usage(error.to_string()))?;
+        }
+        let data = node::data_dir(&project, &context.dir, None);
+        let node = node::start(project, &context.dir, None, |options| {
+            options.project = projectors == Projectors::Running;
+            options.auto_reconcile = false;
+        });
+        let elsewhere = |failure: Failure| {
+            let what = format!("nothing serves at {}, and the store cannot be opened: {}", client.url(), failure.what);
+            Failure { what, ..failure }
+        };
+        let node = node.map_err(|error| elsewhere(error.into()))?;
+        Ok(Self::Direct(Box::new(Direct { node, data })))
+    }
+
+    /// The server's address or the data folder.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::Server(client) => client.url().to_owned(),
+            Self::Direct(direct) => direct.data.display().to_string(),
+        }
+    }
+
+    /// Whether a server answers, and so somebody whose task it is to project.
+    pub(crate) fn is_served(&self) -> bool {
+        matches!(self, Self::Server(_))
+    }
+
+    /// The models and their columns.
+    pub(crate) fn models(&self) -> Result<Document, Failure> {
+        match self {
+            Self::Server(client) => client.get("/v1/models", &[]),
+            Self::Direct(direct) => Document::of(&Named { models: Some(direct.node.engine.models()?), ..Named::NONE }),
+        }
+    }
+
+    /// The declaration of one model.
+    pub(crate) fn model(&self, name: &str) -> Result<Value, Failure> {
+        let models = self.models()?;
+        let found = models.items("models").iter().find(|model| text(model, &["model"]) == name).cloned();
+        found.ok_or_else(|| {
+            let names: Vec<_> = models.items("models").iter().map(|model| text(model, &["model"])).collect();
+            Failure::usage(format!("no model is named {name:?}")).help(match names.as_slice() {
+                [] => "this project has no models".to_owned(),
+                names => format!("there are: {}", names.join(", ")),
+            })
+        })
+    }
+
+    /// One row; `data` is null where there is none.
+    pub(crate) fn get(&self, model: &str, key: &[String], read: ReadArgs) -> Result<Document, Failure> {
+        match self {
+            Self::Server(client) => {
+                let key: String = key.iter().map(|part| format!("/{}", encode(part))).collect();
+                let path = format!("/v1/models/{}/rows{key}", encode(model));
+                let (answer, found) = client.get_unless("no-row", &path, &read.query())?;
+                if found {
+                    return Ok(answer);
+                }
+                Document::parse(format!("{{\"data\":null,\"consistency\":{}}}", answer.at(&["consistency"])))
+            }
+            Self::Direct(direct) => Document::of(&direct.node.engine.get(model, key, read.options(direct))?),
+        }
+    }
+
+    /// A page of rows.
+    pub(crate) fn rows(
+        &self,
+        model: &str,
+        limit: Option<usize>,
+        cursor: Option<&str>,
+        read: ReadArgs,
+    ) -> Result<Document, Failure> {
+        match self {
+            Self::Server(client) => {
+                let mut query = read.query();
+                query.extend(limit.map(|limit| ("limit", limit.to_string())));
+                query.extend(cursor.map(|cursor| ("cursor", cursor.to_owned())));
+                client.get(&format!("/v1/models/{}/rows", encode(model)), &query)
+            }
+            Self::Direct(direct) => {
+                let request = RowsRequest { cursor: cursor.map(ToOwned::to_owned), limit: limit.unwrap_or_default() };
+                Document::of(&direct.node.engine.rows(model, &request, read.options(direct))?)
+            }
+        }
+    }
+
+    /// The drift of all models, or of one.
+    pub(crate) fn drift(&self, model: Option<&str>) -> Result<Document, Failure> {
+        match self {
+            Self::Server(client) => {
+                let query: Vec<_> = model.map(|model| ("model", model.to_owned())).into_iter().collect();
+                client.get("/v1/drift", &query)
+            }
+            Self::Direct(direct) => {
+                Document::of(&Named { models: Some(direct.node.engine.drift(model)?), ..Named::NONE })
+            }
+        }
+    }
+
+    /// Verifies a model.
+    pub(crate) fn verify(&self, model: &str, full: bool) -> Result<Document, Failure> {
+        match self {
+            Self::Server(client) => {
+                client.post(&format!("/v1/models/{}/verify", encode(model)), &serde_json::json!({ "full": full }))
+            }
+            Self::Direct(direct) => Document::of(&direct.node.engine.verify(model, full)?),
+        }
+    }
+
+    /// Reconciles a model, by the method its drift calls for where none is named.
+    pub(crate) fn reconcile(&self, model: &str, method: Option<Method>) -> Result<Document, Failure> {
+        match self {
+            Self::Server(client) => {
+                let method = method.map_or("auto", Method::as_str);
+                client
+                    .post(&format!("/v1/models/{}/reconcile", encode(model)), &serde_json::json!({ "method": method }))
+            }
+            Self::Direct(direct) => Document::of(&direct.node.engine.reconcile(model, method)?),
+        }
+    }
+
+    /// The latest reconciliations.
+    pub(crate) fn reconciliations(&self, model: Option<&str>, limit: usize) -> Result<Document, Failure> {
+        match self {
+            Self::Server(client) => {
+                let mut query = vec![("limit", limit.to_string())];
+                query.extend(model.map(|model| ("model", model.to_owned())));
+                client.get("/v1/reconciliations", &query)
+            }
+            Self::Direct(direct) => {
+                let found = direct.node.engine.reconciliations(model, limit)?;
+                Document::of(&Named { reconciliations: Some(found), ..Named::NONE })
+            }
+        }
+    }
+
+    /// Entries of the quarantine.
+    pub(crate) fn entries(&self, wanted: &Entries) -> Result<Document, Failure> {
+        match self {
+            Self::Server(client) => {
+                let mut query = vec![("limit", wanted.limit.to_string())];
+                query.extend(wanted.reason.map(|reason| ("reason", reason.to_string())));
+                query.extend(wanted.source.clone().map(|source| ("source", source)));
+                query.extend(wanted.state.map(|state| ("state", state.to_string())));
+                client.get("/v1/quarantine", &query)
+            }
+            Self::Direct(direct) => {
+                let filter = EntryFilter {
+                    reason: wanted.reason,
+                    source: wanted.source.as_deref().map(Into::into),
+                    state: wanted.state,
+                    after: None,
+                    limit: wanted.limit,
+                };
+                let entries = direct.node.engine.quarantine(&filter)?;
+                let full = entries.last().filter(|last| entries.len() == wanted.limit && last.id.starts_with("q-"));
+                let next = full.map(|last| last.id.clone());
+                Document::of(&Page { entries, next })
+            }
+        }
+    }
+
+    /// One entry of the quarantine, whole.
+    pub(crate) fn entry(&self, id: &str) -> Result<Document, Failure> {
+        match self {
+            Self::Server(client) => client.get(&format!("/v1/quarantine/{}", encode(id)), &[]),
+            Self::Direct(direct) => Document::of(&direct.node.engine.quarantine_entry(id)?),
+        }
+    }
+
+    /// Decides about an entry of the quarantine.
+    pub(crate) fn decide(&self, id: &str, verb: Verb, decision: &Decision) -> Result<Document, Failure> {
+        match self {
+            Self::Server(client) => {
+                let verb = match verb {
+                    Verb::Redrive => "redrive",
+                    Verb::Discard => "discard",
+                };
+                client.post(&format!("/v1/quarantine/{}/{verb}", encode(id)), decision)
+            }
+            Self::Direct(direct) => {
+                let engine = &direct.node.engine;
+                Document::of(&match verb {
+                    Verb::Redrive => engine.redrive(id, decision.clone())?,
+                    Verb::Discard => engine.discard(id, decision.clone())?,
+                })
+            }
+        }
+    }
+
+    /// Where the engine is ours: waits until its models hold what the log holds, and says where they do not.
+    pub(crate) fn follow(&self, context: &Context) -> Result<(), Failure> {
+        let Self::Direct(direct) = self else { return Ok(()) };
+        if !direct.node.engine.wait_until_current(FOLLOW)? {
+            let behind = self.drift(None)?;
+            let lags = |model: &&Value| at(model, &["lag_count"]).as_i64() != Some(0);
+            for model in behind.items("models").iter().filter(lags) {
+                let name = text(model, &["model"]);
+                context.out.note(format_args!("note: {name} has not caught up: {}", text(model, &["reason"])));
+            }
+            context.out.note("note: what is missing is applied when the node runs next");
+        }
+        Ok(())
+    }
+}
+
+impl ReadArgs {
+    fn query(self) -> Vec<(&'static str, String)> {
+        let mut query = Vec::new();
+        query.extend(self.level.map(|level| ("level", level.to_string())));
+        query.extend(self.budget_ms.map(|budget| ("budget_ms", budget.to_string())));
+        query.extend(self.allow_stale.then(|| ("allow_stale", "true".to_owned())));
+        query
+    }
+
+    fn options(self, direct: &Direct) -> ReadOptions {
+        ReadOptions {
+            level: self.level.unwrap_or(Level::Eventual),
+            budget: Duration::from_millis(self.budget_ms.unwrap_or(direct.node.project.settings.read.budget_ms)),
+            allow_stale: self.allow_stale,
+        }
+    }
+}
+
+/// The URL under which a server that listens so is reached from this machine.
+pub(crate) fn address(listen: SocketAddr) -> String {
+    let mut reached = listen;
+    if listen.ip().is_unspecified() {
+        reached.set_ip(match listen {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("http://{reached}")
+}

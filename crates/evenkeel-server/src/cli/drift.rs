@@ -1,0 +1,88 @@
+//! `evenkeel drift`: how far each model is from the log, and why.
+use super::{
+    Answer, Context, Done,
+    access::{Access, Projectors},
+};
+use crate::output::{at, cell, number, seconds, text};
+use evenkeel::core::json::Value;
+
+/// `evenkeel drift [MODEL]`
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Only this model
+    model: Option<String>,
+}
+
+/// Runs the command.
+pub(super) fn run(context: &Context, args: &Args) -> Done {
+    let access = Access::open(context, Projectors::Stopped)?;
+    if let Some(model) = &args.model {
+        access.model(model)?;
+    }
+    let report = access.drift(args.model.as_deref())?;
+    let wanted = |model: &&Value| args.model.as_deref().is_none_or(|name| text(model, &["model"]) == name);
+    let models: Vec<&Value> = report.items("models").iter().filter(wanted).collect();
+    if context.out.json {
+        context.out.json(&report)?;
+    } else {
+        let header = ["MODEL", "STATUS", "LAG", "LAG S", "BOUND S", "CONTENT", "PARKED", "QUARANTINED"];
+        context.out.table(&header, models.iter().map(|model| line(model)))?;
+        let mut first = true;
+        for model in models.iter().filter(|model| !text(model, &["reason"]).is_empty()) {
+            if std::mem::take(&mut first) {
+                context.out.line("")?;
+            }
+            context.out.line(format_args!("{}: {}", text(model, &["model"]), text(model, &["reason"])))?;
+        }
+        if !access.is_served() {
+            context.out.note(format_args!(
+                "note: no server runs over {}; this is the state it would start from",
+                access.place()
+            ));
+        }
+    }
+    Ok(Answer::yes_if(models.iter().all(|model| is_well(model, access.is_served()))))
+}
+
+fn line(model: &Value) -> Vec<String> {
+    vec![
+        text(model, &["model"]).to_owned(),
+        text(model, &["status"]).to_owned(),
+        cell(at(model, &["lag_count"])),
+        seconds(number(model, &["lag_seconds"])),
+        seconds(number(model, &["staleness_bound_seconds"])),
+        text(model, &["content", "verdict"]).to_owned(),
+        cell(at(model, &["parked_events"])),
+        cell(at(model, &["quarantined_events"])),
+    ]
+}
+
+fn is_well(model: &Value, served: bool) -> bool {
+    let current = at(model, &["lag_count"]).as_i64() == Some(0);
+    let moving = match text(model, &["status"]) {
+        "rebuild_needed" => false,
+        "stalled" => !served && current,
+        _ => true,
+    };
+    moving && text(model, &["content", "verdict"]) != "drifted"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Document;
+
+    fn well(status: &str, lag: &str, verdict: &str, served: bool) -> bool {
+        let text = format!(r#"{{"status":"{status}","lag_count":{lag},"content":{{"verdict":"{verdict}"}}}}"#);
+        is_well(Document::parse(text).unwrap().value(), served)
+    }
+
+    #[test]
+    fn no_is_what_does_not_mend_itself() {
+        assert!(well("in_sync", "0", "verified", true) && well("catching_up", "900", "unverified", true));
+        assert!(!well("rebuild_needed", "0", "unverified", true) && !well("in_sync", "0", "drifted", true));
+        assert!(!well("stalled", "0", "unverified", true), "a server whose projector is gone is not well");
+        assert!(well("stalled", "0", "unverified", false) && !well("stalled", "3", "unverified", false));
+        assert!(!well("stalled", "null", "unverified", false), "unknown is not zero");
+    }
+}

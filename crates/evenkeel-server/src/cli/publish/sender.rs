@@ -1,0 +1,153 @@
+//! Events handed over to a node, tried again until they are durably taken, or refused for good.
+use super::{backoff::Backoff, lines::Line};
+use crate::{
+    cli::access::Access,
+    client::{Answer, Client, Problem},
+    output::Failure,
+};
+use evenkeel::{Engine, PublishError, report::Receipt};
+use serde::Deserialize;
+use std::time::Duration;
+
+/// The longest a server may ask to wait because of a declared rate.
+const LONGEST_PACE: Duration = Duration::from_secs(600);
+
+/// What became of a batch.
+pub(super) enum Sent {
+    /// Every event was durably taken.
+    Taken {
+        /// What became of each, in order.
+        outcomes: Vec<Outcome>,
+        /// The token of what was written.
+        token: Option<String>,
+    },
+    /// None was taken, and sending them again as they are would not help.
+    Refused(Refusal),
+}
+
+/// What became of one event.
+#[derive(Debug, Deserialize)]
+pub(super) struct Outcome {
+    /// `admitted`, `duplicate`, `waiting` or `quarantined`.
+    pub(super) outcome: String,
+    /// Why, where it was quarantined.
+    pub(super) reason: Option<String>,
+}
+
+/// Why a batch is not taken.
+pub(super) struct Refusal {
+    /// In words.
+    pub(super) why: String,
+}
+
+/// The answer to a batch.
+#[derive(Deserialize)]
+struct Taken {
+    results: Vec<Outcome>,
+    token: Option<String>,
+}
+
+/// What is known after one try.
+enum Try {
+    Done(Sent),
+    /// It may work later.
+    Later {
+        why: Failure,
+        after: Option<Duration>,
+    },
+    /// It will work then: the source sends faster than its declared rate.
+    Paced(Duration),
+}
+
+/// Hands events over to a node.
+pub(super) struct Sender<'s> {
+    access: &'s Access,
+    backoff: Backoff,
+}
+
+impl<'s> Sender<'s> {
+    pub(super) fn new(access: &'s Access, backoff: Backoff) -> Self {
+        Self { access, backoff }
+    }
+
+    /// Sends a batch, and again while the node is busy or away.
+    ///
+    /// # Errors
+    /// Where it stays so, or answers in a way that cannot be understood. The batch may have been taken; sending it
+    /// again is safe.
+    pub(super) fn send(&mut self, batch: &[Line]) -> Result<Sent, Failure> {
+        loop {
+            let tried = match self.access {
+                Access::Server(client) => over_http(client, batch)?,
+                Access::Direct(direct) => over_engine(&direct.node.engine, batch),
+            };
+            match tried {
+                Try::Done(sent) => {
+                    self.backoff.reset();
+                    return Ok(sent);
+                }
+                Try::Paced(after) => std::thread::sleep(after),
+                Try::Later { why, after } => {
+                    if !self.backoff.sleep(after) {
+                        let help = "send the file again when it is back: what was taken is then a duplicate";
+                        return Err(Failure { code: 3, what: why.what, help: Some(help.into()) });
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn over_http(client: &Client, batch: &[Line]) -> Result<Try, Failure> {
+    let mut body = Vec::with_capacity(batch.iter().map(|line| line.bytes.len() + 1).sum::<usize>() + 1);
+    for line in batch {
+        body.push(if body.is_empty() { b'[' } else { b',' });
+        body.extend_from_slice(&line.bytes);
+    }
+    body.push(b']');
+    let answer = match client.post_events(&body) {
+        Ok(answer) => answer,
+        Err(unanswered) => return Ok(Try::Later { why: client.unanswered(&unanswered), after: None }),
+    };
+    match answer.status {
+        200..300 => taken(&answer, batch.len()).map(Try::Done),
+        429 if answer.retry_after.is_some_and(|after| after <= LONGEST_PACE) => {
+            Ok(Try::Paced(answer.retry_after.unwrap_or_default()))
+        }
+        429 | 502 | 503 | 504 => Ok(Try::Later { why: client.problem(&answer), after: answer.retry_after }),
+        400 | 413 | 422 => match Problem::of(&answer) {
+            Some(problem) => Ok(Try::Done(Sent::Refused(Refusal { why: problem.detail }))),
+            None => Err(client.problem(&answer)),
+        },
+        _ => Err(client.problem(&answer)),
+    }
+}
+
+fn taken(answer: &Answer, sent: usize) -> Result<Sent, Failure> {
+    let odd = |why: String| Failure::unreachable(format!("the server's answer to a batch cannot be read: {why}"));
+    let Taken { results, token } = serde_json::from_str(&answer.body).map_err(|error| odd(error.to_string()))?;
+    if results.len() != sent {
+        return Err(odd(format!("{} results for {sent} events", results.len())));
+    }
+    Ok(Sent::Taken { outcomes: results, token })
+}
+
+fn over_engine(engine: &Engine, batch: &[Line]) -> Try {
+    let events = batch.iter().map(|line| line.bytes.clone()).collect();
+    let outcome = |receipt: Receipt| Outcome {
+        outcome: receipt.outcome.to_owned(),
+        reason: receipt.reason.map(ToOwned::to_owned),
+    };
+    match engine.publish_blocking(events, None) {
+        Ok(receipts) => Try::Done(Sent::Taken { outcomes: receipts.into_iter().map(outcome).collect(), token: None }),
+        Err(
+            error @ (PublishError::Unreadable { .. }
+            | PublishError::VersionConflict { .. }
+            | PublishError::NotSingle { .. }),
+        ) => Try::Done(Sent::Refused(Refusal { why: error.to_string() })),
+        Err(PublishError::Store(error)) => Try::Later { why: error.into(), after: None },
+        Err(error @ (PublishError::Busy | PublishError::Stopping)) => {
+            Try::Later { why: Failure::unreachable(error.to_string()), after: None }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! `evenkeel quarantine`: what waits, why, and a person's decision about it.
+use super::{
+    Answer, Context, Done,
+    access::{Access, Entries, Projectors, Verb},
+};
+use crate::output::{Document, Failure, Style, at, cell, count, one_line, paint, text};
+use evenkeel::core::{
+    json::Value,
+    quarantine::{Decision, Reason, State},
+};
+
+/// `evenkeel quarantine ls|show|redrive|discard`
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List what waits
+    Ls(LsArgs),
+    /// Show one entry whole, with the raw event
+    Show {
+        /// The entry, as `ls` names it
+        id: String,
+    },
+    /// Send entries through again, each with what waits behind it
+    Redrive(DecideArgs),
+    /// Give entries up, and release what waits behind each
+    Discard(DecideArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct LsArgs {
+    /// Only entries with this reason
+    #[arg(long)]
+    reason: Option<Reason>,
+    /// Only entries of this source
+    #[arg(long)]
+    source: Option<String>,
+    /// Only entries in this state; without it those that wait (quarantined and held)
+    #[arg(long)]
+    state: Option<State>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+}
+
+#[derive(Debug, clap::Args)]
+struct DecideArgs {
+    /// The entries, as `ls` names them
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<String>,
+    /// Who decides [default: the user's name]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    author: Option<String>,
+    /// Why
+    #[arg(long, default_value = "")]
+    note: String,
+}
+
+/// How much of a reason in words a list shows, in characters.
+const DETAIL: usize = 70;
+
+/// Runs the command.
+pub(super) fn run(context: &Context, args: &Args) -> Done {
+    match &args.command {
+        Command::Ls(args) => ls(context, args),
+        Command::Show { id } => show(context, id),
+        Command::Redrive(args) => decide(context, args, Verb::Redrive),
+        Command::Discard(args) => decide(context, args, Verb::Discard),
+    }
+}
+
+fn ls(context: &Context, args: &LsArgs) -> Done {
+    let access = Access::open(context, Projectors::Stopped)?;
+    let wanted = |state| Entries {
+        reason: args.reason,
+        source: args.source.clone(),
+        state: Some(state),
+        limit: usize::from(args.limit),
+    };
+    let found = match args.state {
+        Some(state) => access.entries(&wanted(state))?,
+        None => {
+            let both = [access.entries(&wanted(State::Quarantined))?, access.entries(&wanted(State::Held))?];
+            let mut entries: Vec<&Value> = both.iter().flat_map(|document| document.items("entries")).collect();
+            entries.sort_by_key(|entry| text(entry, &["received_at"]));
+            entries.truncate(usize::from(args.limit));
+            let entries: Vec<String> = entries.iter().map(ToString::to_string).collect();
+            Document::parse(format!("{{\"entries\":[{}],\"next\":null}}", entries.join(",")))?
+        }
+    };
+    if context.out.json {
+        context.out.json(&found)?;
+        return Ok(Answer::Yes);
+    }
+    let line = |entry: &Value| {
+        let shown = |name| cell(at(entry, &[name]));
+        let about = if text(entry, &["model"]).is_empty() {
+            shown("subject")
+        } else {
+            format!("{} {}", text(entry, &["model"]), text(entry, &["key"]))
+        };
+        let source = format!("{} {}", text(entry, &["source"]), text(entry, &["raw_id"]));
+        vec![
+            shown("id"),
+            shown("state"),
+            shown("reason"),
+            source,
+            about,
+            shown("received_at"),
+            short(text(entry, &["detail"])),
+        ]
+    };
+    let header = ["ID", "STATE", "REASON", "EVENT", "ABOUT", "SINCE", "WHY"];
+    context.out.table(&header, found.items("entries").iter().map(line))?;
+    if found.items("entries").len() >= usize::from(args.limit) {
+        context.out.note("note: there may be more; --limit shows more of them");
+    }
+    Ok(Answer::Yes)
+}
+
+fn short(detail: &str) -> String {
+    match detail.char_indices().nth(DETAIL) {
+        Some((end, _)) => format!("{}…", &detail[..end]),
+        None => detail.to_owned(),
+    }
+}
+
+fn show(context: &Context, id: &str) -> Done {
+    let entry = Access::open(context, Projectors::Stopped)?.entry(id)?;
+    if context.out.json {
+        context.out.json(&entry)?;
+        return Ok(Answer::Yes);
+    }
+    let out = &context.out;
+    let names = [
+        "id",
+        "state",
+        "reason",
+        "detail",
+        "pointer",
+        "source",
+        "raw_id",
+        "event_id",
+        "contract",
+        "contract_version",
+        "subject",
+        "model",
+        "key",
+        "position",
+        "received_at",
+        "changed_at",
+        "held_behind",
+        "author",
+        "note",
+    ];
+    for name in names.into_iter().filter(|name| *entry.at(&[name]) != Value::Null) {
+        out.line(format_args!(
+            "{}  {}",
+            paint(&format!("{name:16}"), Style::Dim, out.colour()),
+            one_line(&cell(entry.at(&[name])))
+        ))?;
+    }
+    out.line(format_args!("\n{}", one_line(&cell(entry.at(&["raw"])))))?;
+    Ok(Answer::Yes)
+}
+
+/// Decides about each entry; one that cannot be decided about does not keep the others from it.
+fn decide(context: &Context, args: &DecideArgs, verb: Verb) -> Done {
+    let user = || {
+        let named = ["USER", "LOGNAME", "USERNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
+        named.into_iter().find(|name| !name.trim().is_empty()).unwrap_or_else(|| "unknown".into())
+    };
+    let decision = Decision { author: args.author.clone().unwrap_or_else(user), note: args.note.clone() };
+    let access = Access::open(context, Projectors::Running)?;
+    let mut refused = false;
+    let mut worst: Option<Failure> = None;
+    for id in &args.ids {
+        match access.decide(id, verb, &decision) {
+            Ok(report) => {
+                refused |= matches!(text(report.value(), &["state"]), "quarantined" | "held");
+                if context.out.json {
+                    context.out.json(&report)?;
+                } else {
+                    context.out.line(said(report.value()))?;
+                }
+            }
+            Err(failure) => {
+                if let Some(earlier) = worst.take() {
+                    context.out.failure(&earlier);
+                }
+                let what = format!("{id}: {}", failure.what);
+                worst = Some(Failure { what, ..failure });
+            }
+        }
+    }
+    access.follow(context)?;
+    match worst {
+        Some(failure) => Err(failure),
+        None => Ok(Answer::yes_if(!refused)),
+    }
+}
+
+/// What a decision came to, in words.
+fn said(report: &Value) -> String {
+    let mut said = format!("{}: {}", text(report, &["id"]), text(report, &["state"]));
+    if let Some(position) = at(report, &["position"]).as_i64() {
+        said += &format!(" at position {position}");
+    }
+    if !text(report, &["reason"]).is_empty() {
+        said += &format!(" again, {}: {}", text(report, &["reason"]), one_line(text(report, &["detail"])));
+    }
+    match count(report, &["released"]) {
+        0 => {}
+        1 => said += "; 1 event behind it went on",
+        released => said += &format!("; {released} events behind it went on"),
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_reason_is_cut_between_characters() {
+        assert_eq!(short("ä"), "ä");
+        let long = "ä".repeat(DETAIL + 1);
+        assert_eq!(short(&long).chars().count(), DETAIL + 1);
+    }
+}

@@ -1,0 +1,72 @@
+//! `evenkeel reconcile`: a model brought back to the log.
+use super::{
+    Answer, Context, Done,
+    access::{Access, Projectors},
+};
+use crate::output::{at, count, text, thousands};
+use evenkeel::core::{json::Value, reconciliation};
+
+/// `evenkeel reconcile MODEL`
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The model
+    model: String,
+    /// How; `auto` takes what its drift calls for
+    #[arg(long, value_enum, default_value_t = Method::Auto)]
+    method: Method,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Method {
+    /// What the model's drift calls for
+    Auto,
+    /// Apply the events it lacks
+    Replay,
+    /// Fold everything anew beside the live table, compare, and swap
+    Rebuild,
+}
+
+/// Runs the command.
+pub(super) fn run(context: &Context, args: &Args) -> Done {
+    let access = Access::open(context, Projectors::Stopped)?;
+    access.model(&args.model)?;
+    let record = access.reconcile(
+        &args.model,
+        match args.method {
+            Method::Auto => None,
+            Method::Replay => Some(reconciliation::Method::Replay),
+            Method::Rebuild => Some(reconciliation::Method::Rebuild),
+        },
+    )?;
+    if context.out.json {
+        context.out.json(&record)?;
+    } else {
+        context.out.line(said(record.value()))?;
+    }
+    Ok(Answer::yes_if(text(record.value(), &["result"]) != "failed"))
+}
+
+/// A record in words.
+pub(super) fn said(record: &Value) -> String {
+    let word = |name| text(record, &[name]);
+    let mut said = format!(
+        "{}: {} {}; {} events in {} ms, {}",
+        word("model"),
+        word("reconciliation_method"),
+        word("result"),
+        thousands(count(record, &["events_replayed"])),
+        count(record, &["duration_ms"]),
+        if *at(record, &["verified"]) == Value::Bool(true) {
+            "rows compared with the log and equal"
+        } else {
+            "not verified"
+        },
+    );
+    if !word("error").is_empty() {
+        said += &format!("\n  {}", word("error"));
+    }
+    for event in at(record, &["unreplayed"]).as_array().unwrap_or_default() {
+        said += &format!("\n  not applied: position {}, {}", count(event, &["position"]), text(event, &["error"]));
+    }
+    said
+}

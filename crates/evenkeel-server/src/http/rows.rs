@@ -1,0 +1,177 @@
+//! Models and their rows, each answer with the honest label of how fresh it is.
+use super::{
+    App, blocking, freshness, json,
+    params::{Params, no_token, path_parts},
+    problem::{BAD_PARAMETER, NO_ROW, Problem},
+};
+use axum::{
+    extract::{Path, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri},
+    response::{IntoResponse, Response},
+};
+use evenkeel::{
+    core::freshness::Level,
+    reader::{ReadOptions, RowsRequest},
+    report::{Consistency, ModelReport, RowAnswer, RowsAnswer},
+};
+use serde::Serialize;
+use std::{sync::Arc, time::Duration};
+
+/// The longest a read may be asked to wait.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Rows of a page: at most.
+const MOST_ROWS: u64 = 10_000;
+
+/// The models.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct ModelsAnswer {
+    /// By name.
+    models: Vec<ModelReport>,
+}
+
+/// The models and how they are declared.
+#[utoipa::path(get, path = "/v1/models", operation_id = "list_models", tag = "reads", responses((status = 200, body = ModelsAnswer)))]
+pub(crate) async fn models(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+    Params::of(&uri)?.finish()?;
+    let engine = app.engine.clone();
+    let models = blocking(move || engine.models()).await?;
+    Ok(json(StatusCode::OK, &ModelsAnswer { models }))
+}
+
+/// One row, by the values of the model's key columns: one path part for each.
+#[utoipa::path(
+    get, path = "/v1/models/{model}/rows/{*key}", operation_id = "get_row", tag = "reads",
+    params(
+        ("model" = String, Path, description = "The model"),
+        ("key" = String, Path, description = "The key; `/{key}/{key}` for several columns. A slash within a value is written %2F"),
+        ("level" = Option<String>, Query, description = "`eventual` (default) or `strong`"),
+        ("budget_ms" = Option<u64>, Query, description = "How long the read may wait to meet its level"),
+        ("allow_stale" = Option<bool>, Query, description = "Whether an answer that does not meet its level is welcome, labelled"),
+        ("Prefer" = Option<String>, Header, description = "`wait=SECONDS`, instead of `budget_ms`"),
+    ),
+    responses((status = 200, description = "The row", body = RowAnswer)),
+)]
+pub(crate) async fn row(State(app): State<Arc<App>>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+    let mut params = Params::of(&uri)?;
+    let read = Read::of(&mut params, &headers, app.budget)?;
+    params.finish()?;
+    // /v1/models/{model}/rows/{key}…
+    let mut parts = path_parts(&uri, 2)?.into_iter();
+    let model = parts.next().unwrap_or_default();
+    let key: Vec<String> = parts.skip(1).collect();
+    let (engine, options, shown) = (app.engine.clone(), read.options, key.join("/"));
+    let answer = blocking(move || engine.get(&model, &key, options)).await?;
+    let mut response = match &answer.data {
+        Some(_) => json(StatusCode::OK, &answer),
+        None => Problem::new(NO_ROW, format!("there is no row {shown:?}"))
+            .with("data", ())
+            .with("consistency", &answer.consistency)
+            .into_response(),
+    };
+    read.label(&mut response, &answer.consistency);
+    Ok(response)
+}
+
+/// Rows in order of their keys, a page at a time.
+#[utoipa::path(
+    get, path = "/v1/models/{model}/rows", operation_id = "list_rows", tag = "reads",
+    params(
+        ("model" = String, Path, description = "The model"),
+        ("limit" = Option<u64>, Query, description = "Rows of the page: 1 to 10000, 100 where left out"),
+        ("cursor" = Option<String>, Query, description = "The `next` of the page before"),
+        ("level" = Option<String>, Query, description = "`eventual` (default) or `strong`"),
+        ("budget_ms" = Option<u64>, Query, description = "How long the read may wait to meet its level"),
+        ("allow_stale" = Option<bool>, Query, description = "Whether an answer that does not meet its level is welcome, labelled"),
+        ("Prefer" = Option<String>, Header, description = "`wait=SECONDS`, instead of `budget_ms`"),
+    ),
+    responses((status = 200, description = "A page of rows", body = RowsAnswer)),
+)]
+pub(crate) async fn rows(
+    State(app): State<Arc<App>>,
+    Path(model): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let mut params = Params::of(&uri)?;
+    let limit = params.number("limit", 1..=MOST_ROWS)?.unwrap_or(0);
+    let request = RowsRequest { cursor: params.text("cursor"), limit: usize::try_from(limit).unwrap_or(0) };
+    let read = Read::of(&mut params, &headers, app.budget)?;
+    params.finish()?;
+    let (engine, options) = (app.engine.clone(), read.options);
+    let answer = blocking(move || engine.rows(&model, &request, options)).await?;
+    let mut response = json(StatusCode::OK, &answer);
+    read.label(&mut response, &answer.consistency);
+    Ok(response)
+}
+
+/// How a read was asked for.
+struct Read {
+    options: ReadOptions,
+    /// The preference that was applied.
+    applied: Option<HeaderValue>,
+}
+
+impl Read {
+    fn of(params: &mut Params, headers: &HeaderMap, budget: Duration) -> Result<Self, Problem> {
+        no_token(headers)?;
+        let words = Level::ALL.iter().map(|level| level.as_str()).collect::<Vec<_>>().join(", ");
+        let level = params.get("level", format!("one of {words}"))?.unwrap_or(Level::Eventual);
+        let longest_ms = u64::try_from(LONGEST.as_millis()).unwrap_or(u64::MAX);
+        let budget_ms = params.number("budget_ms", 0..=longest_ms)?.map(Duration::from_millis);
+        let allow_stale = params.get("allow_stale", "true or false")?.unwrap_or(false);
+        let wait = match budget_ms {
+            Some(_) => None,
+            None => preferred_wait(headers)?,
+        };
+        let applied = wait.and_then(|wait| HeaderValue::from_str(&format!("wait={}", wait.as_secs())).ok());
+        let budget = budget_ms.or(wait).unwrap_or(budget);
+        Ok(Self { options: ReadOptions { level, budget, allow_stale }, applied })
+    }
+
+    /// Puts what is known of the answer into its headers.
+    fn label(self, response: &mut Response, consistency: &Consistency) {
+        let headers = response.headers_mut();
+        headers.extend(freshness::header(consistency).map(|value| (freshness::FRESHNESS, value)));
+        headers.extend(self.applied.map(|value| (HeaderName::from_static("preference-applied"), value)));
+    }
+}
+
+/// The `wait` of RFC 7240, at most as long as reads may take. Other preferences may be ignored, by that RFC.
+fn preferred_wait(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
+    for value in headers.get_all("prefer") {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        for preference in text.split(',') {
+            let preference = preference.split(';').next().unwrap_or_default();
+            let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
+            if !name.trim().eq_ignore_ascii_case("wait") {
+                continue;
+            }
+            let value = value.trim().trim_matches('"');
+            let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+            let seconds = value.parse::<u64>().ok().filter(|_| digits).ok_or_else(|| {
+                Problem::new(BAD_PARAMETER, format!("Prefer: wait: expected whole seconds, found {value:?}"))
+            })?;
+            return Ok(Some(Duration::from_secs(seconds).min(LONGEST)));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preferred_wait_is_found_and_bounded() {
+        let wait = |value: &'static str| {
+            let headers = HeaderMap::from_iter([(HeaderName::from_static("prefer"), HeaderValue::from_static(value))]);
+            preferred_wait(&headers).ok()
+        };
+        assert_eq!(wait("wait=2"), Some(Some(Duration::from_secs(2))));
+        assert_eq!(wait("respond-async, Wait=\"3\"; x=1"), Some(Some(Duration::from_secs(3))));
+        assert_eq!(wait("wait=100000"), Some(Some(LONGEST)));
+        assert_eq!(wait("respond-async"), Some(None));
+        assert_eq!((wait("wait=soon"), wait("wait"), wait("wait=-1")), (None, None, None));
+    }
+}

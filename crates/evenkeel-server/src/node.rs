@@ -1,0 +1,69 @@
+//! A node on this machine: a project folder, its embedded store, and an engine over the two.
+//!
+//! Not here: serving it over HTTP, or what commands do with it.
+use evenkeel::{
+    Clock, Engine, EngineError, Options, SystemClock,
+    contract::{project::Project, settings},
+    project::{self, ProjectError},
+    store::{
+        StoreError,
+        sqlite::{SqliteOptions, SqliteStore, Synchronous},
+    },
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// A project, and the engine that runs it.
+pub(crate) struct Node {
+    /// The compiled project.
+    pub(crate) project: Project,
+    /// The engine over its embedded store.
+    pub(crate) engine: Engine,
+}
+
+/// Why a node could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NodeError {
+    /// The project folder cannot be used.
+    #[error(transparent)]
+    Project(#[from] ProjectError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The engine cannot be started.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// Opens the store of a compiled project and starts its engine. `dir` is the project folder; `data` overrides the folder
+/// of the embedded store; `adjust` may change how the engine is run.
+pub(crate) fn start(
+    project: Project,
+    dir: &Path,
+    data: Option<&Path>,
+    adjust: impl FnOnce(&mut Options),
+) -> Result<Node, NodeError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let now = Arc::clone(&clock);
+    let store = SqliteStore::open(
+        &data_dir(&project, dir, data),
+        SqliteOptions {
+            synchronous: match project.settings.store.synchronous {
+                settings::Synchronous::Full => Synchronous::Full,
+                settings::Synchronous::Normal => Synchronous::Normal,
+            },
+            ..SqliteOptions::new(Arc::new(move || now.now()))
+        },
+    )?;
+    let mut options = project::options(&project.settings);
+    adjust(&mut options);
+    let engine = project::start(&project, store.log.clone(), store.models.clone(), clock, options)?;
+    Ok(Node { project, engine })
+}
+
+/// The folder of the embedded store: as given, or as set, relative to the project folder.
+pub(crate) fn data_dir(project: &Project, dir: &Path, data: Option<&Path>) -> PathBuf {
+    data.map_or_else(|| dir.join(&project.settings.node.data), Path::to_owned)
+}

@@ -1,0 +1,14 @@
+//! The HTTP interface as a client sees it: a server in this process over a store in a temporary folder, spoken to in
+//! plain bytes, so that what no well-behaved client sends is sent too.
+#[cfg(test)]
+mod http {
+    mod bodies;
+    mod client;
+    mod connections;
+    mod events;
+    mod operating;
+    mod project;
+    mod quarantine;
+    mod rows;
+    mod surface;
+}

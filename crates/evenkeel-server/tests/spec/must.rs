@@ -1,0 +1,153 @@
+//! What the specification says an implementation MUST do.
+use crate::fixture::{column, event, folder, placed, shop, shop_with};
+use evenkeel::{
+    core::{Position, freshness::Level, reconciliation::Method},
+    reader::{ReadOptions, RowsRequest},
+};
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+};
+
+/// The record of a reconciliation holds the drift it started from, measured before anything was done.
+#[test]
+fn measure_drift_before_reconciling() {
+    let shop = shop_with(|options| options.project = false);
+    shop.publish((0..7).map(|i| placed(&i.to_string(), &format!("o-{i}"), "5.00")).collect());
+    for (method, lag) in [(Method::Replay, 7), (Method::Rebuild, 0)] {
+        let record = shop.engine.reconcile("orders", Some(method)).unwrap();
+        let metrics = &record.drift_metrics;
+        assert_eq!((metrics.lag_count, record.reconciliation_method), (Some(lag), method));
+        assert!(metrics.lag_seconds.is_some() && metrics.drift_score.is_some());
+        assert!(metrics.source_event_id.is_some());
+        assert_eq!((record.result.as_str(), record.verified, record.events_replayed), ("converged", true, 7));
+    }
+}
+
+/// Every way to read a model says how fresh the answer is, also where there is no row.
+#[test]
+fn check_staleness_on_every_read() {
+    let shop = shop();
+    shop.publish(vec![placed("1", "o-1", "5.00")]);
+    shop.settle();
+    for level in [Level::Eventual, Level::Strong] {
+        let options = ReadOptions { level, ..ReadOptions::default() };
+        let row = shop.engine.get("orders", &["o-1"], options).unwrap().consistency;
+        let missing = shop.engine.get("orders", &["nobody"], options).unwrap().consistency;
+        let rows = shop.engine.rows("orders", &RowsRequest::default(), options).unwrap().consistency;
+        for said in [row, missing, rows] {
+            assert_eq!((said.freshness, said.data_stale, said.lag_count), ("fresh", false, Some(0)));
+            assert_eq!((said.level_requested, said.head), (level.as_str(), Some(1)));
+            assert!(said.as_of.is_some() && said.read_model_last_write.is_some());
+        }
+    }
+}
+
+/// What reaches our domain has our field names and only what the contract maps.
+#[test]
+fn map_fields_between_contexts_explicitly() {
+    let shop = shop();
+    shop.publish(vec![placed("1", "o-1", "5.00")]);
+    let ours = shop.engine.log(Position::ZERO, 10, None).unwrap().remove(0);
+    let data = ours.data.as_object().unwrap();
+    let names: Vec<&str> = data.iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["currency", "customer_id", "items", "order_id", "total"]);
+    assert_eq!((ours.r#type.as_str(), ours.contract_version, ours.subject.as_str()), ("order_created", 1, "o-1"));
+    assert_eq!(data.get("total").unwrap().to_string(), r#"{"amount":"5.00","currency":"EUR"}"#);
+}
+
+/// What fails to translate is kept whole with its reason, and nothing of it reaches a model.
+#[test]
+fn quarantine_what_cannot_be_translated() {
+    let shop = shop();
+    let bad = [
+        (placed("1", "o-1", "5.005"), "mapping"),
+        (placed("2", "o-2", "five"), "schema"),
+        (placed("3", "o-3", "0.00"), "invariant"),
+        (event("shop.orders", "OrderSung", "4", "2026-03-01T10:00:00Z", "{}"), "no_contract"),
+        (event("shop.unheard", "OrderPlaced", "5", "2026-03-01T10:00:00Z", "{}"), "untrusted_source"),
+    ];
+    let receipts = shop.publish(bad.iter().map(|(raw, _)| raw.clone()).collect());
+    for ((raw, reason), receipt) in bad.iter().zip(&receipts) {
+        assert_eq!((receipt.outcome, receipt.reason), ("quarantined", Some(*reason)));
+        let entry = shop.engine.quarantine_entry(receipt.quarantine_id.as_ref().unwrap()).unwrap();
+        assert_eq!((entry.raw.as_ref(), entry.reason), (Some(raw), *reason));
+    }
+    shop.settle();
+    assert_eq!(shop.drift("orders").head, Some(0));
+    assert!(shop.engine.models().unwrap().iter().all(|model| model.rows == 0));
+}
+
+/// A strong read holds the latest admitted event while the projection is down.
+#[test]
+fn offer_a_strong_read_path() {
+    let shop = shop();
+    shop.publish(vec![placed("1", "o-1", "5.00")]);
+    shop.settle();
+    shop.engine.stop_projector("orders", "stopped").unwrap();
+    for total in ["6.00", "7.00", "8.00"] {
+        shop.publish(vec![placed(total, "o-1", total)]);
+        let answer = shop.order("o-1", Level::Strong);
+        assert_eq!(column(&answer, "total").as_str(), Some(total));
+        assert_eq!(answer.consistency.level_served, "strong");
+    }
+    assert_eq!(column(&shop.order("o-1", Level::Eventual), "total").as_str(), Some("5.00"));
+}
+
+/// The node's structured log has a line with the specification's fields for each reconciliation, and for each
+/// measurement that changes a status.
+#[test]
+fn log_every_reconciliation_with_its_fields() {
+    let data = tempfile::tempdir().unwrap();
+    let mut node = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+        .args(["--dir", folder().to_str().unwrap(), "serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(node.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut next = |message: &str| loop {
+        let line: serde_json::Value = serde_json::from_str(&lines.next().expect("the node ended")).unwrap();
+        if line["message"] == message {
+            break line;
+        }
+    };
+    let drift = next("drift");
+    let serving = next("serving");
+    let url = format!("http://{}/v1/models/orders/reconcile", serving["address"].as_str().unwrap());
+    ureq::post(&url).send_json(serde_json::json!({"method": "rebuild"})).unwrap();
+    let reconciliation = next("reconciliation");
+    node.kill().unwrap();
+    node.wait().unwrap();
+    for field in ["source_event_id", "read_model_last_id", "lag_count", "lag_seconds", "reconciliation_status"] {
+        assert!(drift.get(field).is_some(), "{field} is missing from {drift}");
+    }
+    for field in ["event_id", "source", "drift_metrics", "reconciliation_method", "result"] {
+        assert!(reconciliation.get(field).is_some(), "{field} is missing from {reconciliation}");
+    }
+    assert_eq!(
+        (&reconciliation["reconciliation_method"], &reconciliation["result"]),
+        (&"rebuild".into(), &"converged".into())
+    );
+}
+
+/// The same events in the same order give the same rows, however they were batched and however often they are folded.
+#[test]
+fn resolve_conflicts_deterministically() {
+    let totals = ["9.00", "3.00", "7.00"];
+    let rows = [1, 2, 7].map(|batch_events| {
+        let shop = shop_with(|options| options.batch_events = batch_events);
+        for (i, total) in totals.iter().enumerate() {
+            shop.publish(vec![placed(&i.to_string(), "o-1", total)]);
+        }
+        shop.settle();
+        let live = shop.order("o-1", Level::Eventual).data.unwrap();
+        assert_eq!(shop.engine.reconcile("orders", Some(Method::Rebuild)).unwrap().result.as_str(), "converged");
+        assert_eq!(shop.order("o-1", Level::Eventual).data.unwrap(), live);
+        live
+    });
+    assert_eq!(rows[0], rows[1]);
+    assert_eq!(rows[1], rows[2]);
+    assert_eq!(rows[0].get("total").unwrap().as_str(), Some("7.00"));
+}
