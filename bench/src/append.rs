@@ -66,7 +66,7 @@ pub(crate) fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
 
 /// Ours: ready arrivals through the intake into the log, one transaction a batch.
 fn in_batches(dir: &Path, arrivals: &[Arrival], batch: usize) -> Result<f64> {
-    let store = folder::open(dir)?;
+    let store = folder::open_warm(dir)?;
     let clock = folder::clock();
     let batches: Vec<_> = arrivals.chunks(batch).map(<[_]>::to_vec).collect();
     let start = Instant::now();

@@ -21,7 +21,7 @@ const MOST: usize = 4096;
 /// An engine that only takes events: no models, so that what is measured is the append.
 pub(crate) fn engine(dir: &Path) -> Result<Engine> {
     let project = Project { models: Vec::new(), ..events::project()? };
-    let store = folder::open(dir)?;
+    let store = folder::open_warm(dir)?;
     Ok(project::start(&project, store.log, store.models, folder::clock(), Options::default())?)
 }
 

@@ -3,8 +3,16 @@ use crate::{
     Result,
     events::{self, KEYS, Source},
 };
-use evenkeel::{Clock, SystemClock, contract::project::Project, ingest};
-use evenkeel_store::sqlite::{SqliteOptions, SqliteStore};
+use evenkeel::{
+    Clock, SystemClock,
+    contract::project::Project,
+    core::intake::{Ask, Writes},
+    ingest,
+};
+use evenkeel_store::{
+    Log as _,
+    sqlite::{SqliteOptions, SqliteStore},
+};
 use std::{
     fs::{self, File},
     io,
@@ -51,6 +59,15 @@ pub(crate) fn clock() -> Arc<dyn Clock> {
 pub(crate) fn open(dir: &Path) -> Result<SqliteStore> {
     let clock = clock();
     Ok(SqliteStore::open(dir, SqliteOptions::new(Arc::new(move || clock.now())))?)
+}
+
+/// Opens the store of a filled data folder as a process has it that has run for a while: it knows the streams, which the
+/// raw rival is told beforehand.
+pub(crate) fn open_warm(dir: &Path) -> Result<SqliteStore> {
+    let store = open(dir)?;
+    let subjects = (0..KEYS).map(|key| events::subject(key).into()).collect();
+    store.log.transact(&Ask { subjects, ..Ask::default() }, Box::new(|_| Writes::default()))?;
+    Ok(store)
 }
 
 impl Filled {

@@ -340,6 +340,9 @@ impl Monitor {
             };
             return because(Status::RebuildNeeded, reason);
         }
+        if let Some(reason) = wrong_content(sample.content) {
+            return because(Status::RebuildNeeded, reason.into());
+        }
         let Some(count) = lag.lag_count else {
             return because(Status::Stalled, "the log's counts are not known".into());
         };
@@ -363,6 +366,16 @@ impl Monitor {
             return because(Status::CatchingUp, format!("{count} events behind, the oldest for {seconds:.1} s"));
         }
         (Status::InSync, None)
+    }
+}
+
+/// Why rows with this verdict are not brought right by applying events. Nothing here says that they may be repaired
+/// without a person's word.
+fn wrong_content(content: Content) -> Option<&'static str> {
+    match content.verdict {
+        Verdict::Drifted => Some("rows differ from the log"),
+        Verdict::Suspect => Some("rows may differ from the log"),
+        Verdict::Verified | Verdict::Unverified => None,
     }
 }
 

@@ -105,6 +105,11 @@ impl Client {
         }
     }
 
+    /// Whether the server says that it is ready to work.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ask("/readyz", &[]).is_ok_and(|answer| answer.status == 200)
+    }
+
     /// Asks for `path`.
     ///
     /// # Errors
@@ -218,11 +223,16 @@ pub(crate) struct Unanswered {
     pub(crate) why: String,
     /// Whether somebody was there.
     pub(crate) connected: bool,
+    /// Whether the connection was cut off from the other side.
+    pub(crate) cut: bool,
 }
 
 impl Unanswered {
     fn of(error: ureq::Error) -> Self {
-        use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, NotFound, TimedOut};
+        use std::io::ErrorKind::{
+            BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable,
+            NotFound, TimedOut,
+        };
         let connected = match &error {
             ureq::Error::Io(error) => {
                 !matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable | NotFound | TimedOut)
@@ -231,7 +241,9 @@ impl Unanswered {
             ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => false,
             _ => true,
         };
-        Self { why: error.to_string(), connected }
+        let cut = matches!(&error, ureq::Error::Io(error)
+            if matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset));
+        Self { why: error.to_string(), connected, cut }
     }
 }
 

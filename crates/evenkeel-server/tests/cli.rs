@@ -265,8 +265,9 @@ fn decisions_release_what_waits_behind_an_entry() {
     assert_eq!(project.run(&["quarantine", "discard", "q-1"]).code, 1);
     // Through a server, several at once, one of them unknown: the others are decided all the same.
     let server = project.serve();
-    let run = project.run(&["--url", &server.url, "--json", "quarantine", "discard", "q-999", "q-4"]);
-    assert_eq!((run.code, run.stdout.lines().count()), (2, 1), "{run:?}");
+    let run = project.run(&["--url", &server.url, "--json", "quarantine", "discard", "q-999", "q-4", "nonsense"]);
+    assert_eq!((run.code, run.stdout.lines().count()), (1, 1), "{run:?}");
+    assert!(run.stderr.contains("q-999: ") && run.stderr.contains("nonsense: "), "{run:?}");
     assert!(run.stdout.contains("\"released\":1") && run.stderr.contains("q-999"), "{run:?}");
     let row = project.json(&["--url", &server.url, "get", "orders", "b", "--level", "strong"]);
     assert_eq!(row.value["data"]["total"], "7.00");

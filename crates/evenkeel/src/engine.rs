@@ -67,7 +67,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             heartbeat: Duration::from_millis(500),
-            batch_events: 2000,
+            batch_events: 10_000,
             ingest: IngestLimits::default(),
             freshness: FreshnessLimits::default(),
             auto_reconcile: true,

@@ -51,6 +51,10 @@ impl Fold for Guarded {
         let wrong = slot.as_ref().and_then(|row| wrong_row(self.schema(), row, key));
         wrong.map_or(Ok(()), Err)
     }
+
+    fn keyed_by_subject(&self) -> bool {
+        catch_unwind(AssertUnwindSafe(|| self.0.keyed_by_subject())).unwrap_or(false)
+    }
 }
 
 fn custom(text: impl Into<String>) -> FoldError {

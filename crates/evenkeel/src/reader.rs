@@ -271,13 +271,13 @@ impl Reader<'_> {
         Ok(self.models.state(&declared.model)?.is_some_and(|state| !same_key(&state.schema, declared)))
     }
 
-    /// Entries of the gate's quarantine that would concern the row, where its key is the subject; `None` where the log
-    /// cannot say.
+    /// Entries of the gate's quarantine about this row. Known where the model's key is the subject, or where nothing
+    /// waits for the model at all; `None` where it is not known which rows the waiting events are about.
     fn quarantined_of(&self, key: &Key) -> Option<u64> {
-        let subject = key.0.first().filter(|_| key.0.len() == 1).map(ToString::to_string);
-        match subject {
-            Some(subject) => self.log.quarantined_of(&subject, &self.slot.schema().subscribes).ok(),
-            None => Some(0),
+        let types = &self.slot.schema().subscribes;
+        match key.0.as_slice() {
+            [subject] if self.fold().keyed_by_subject() => self.log.quarantined_of(&subject.to_string(), types).ok(),
+            _ => self.quarantined_of_types(types).filter(|waiting| *waiting == 0),
         }
     }
 

@@ -96,7 +96,8 @@ pub struct Consistency {
     pub content: ContentReport,
     /// Events of what was read that the model has parked.
     pub parked_events: u64,
-    /// Events of what was read that wait in quarantine; null where not known.
+    /// Events about what was read that wait in the gate's quarantine; null where it is not known which rows they are
+    /// about.
     pub quarantined_events: Option<u64>,
     /// Null: tokens are not offered.
     pub token: Option<String>,
@@ -386,6 +387,8 @@ pub(crate) fn log_reconciliation(record: &Reconciliation) {
         event_id = known(record.event_id.as_ref()),
         source = known(record.source.as_ref()),
         drift_metrics = %serde_json::to_string(&record.drift_metrics).unwrap_or_default(),
+        lag_count = record.drift_metrics.lag_count,
+        lag_seconds = record.drift_metrics.lag_seconds,
         reconciliation_method = %record.reconciliation_method,
         result = %record.result,
         error = record.error.as_deref(),

@@ -178,6 +178,12 @@ fn a_bad_event_parks_its_key_and_discarding_it_releases_the_rest_in_order() {
     let bad = receipts[0].quarantine_id.clone().unwrap();
     assert_eq!(engine.quarantine_entry(&bad).unwrap().held_behind, 2);
     assert_eq!(drift(engine, "orders").quarantined_events, Some(3));
+    let waiting = |model: &str, key: &[&str]| {
+        engine.get(model, key, ReadOptions::default()).unwrap().consistency.quarantined_events
+    };
+    // The key of `orders` is the subject; of `customers` it is not, so whom the waiting orders are about is not known.
+    assert_eq!((waiting("orders", &["o-1"]), waiting("orders", &["o-2"])), (Some(3), Some(0)));
+    assert_eq!((waiting("customers", &["c-1"]), waiting("inventory", &["MUG", "north"])), (None, Some(0)));
 
     let still = engine.redrive(&bad, decision()).unwrap();
     assert_eq!((still.state, still.reason, still.released), ("quarantined", Some("invariant"), 0));

@@ -88,6 +88,18 @@ fn set<T: FromNode>(reader: &mut Reader<'_>, key: &'static str, target: &mut T) 
     }
 }
 
+/// As [`set`], for a setting of a stage that is not built: its name is fixed, and whoever sets it is told.
+fn set_ahead<T: FromNode>(reader: &mut Reader<'_>, key: &'static str, target: &mut T) {
+    if let Some(at) = reader.optional::<At<T>>(key) {
+        ahead(reader, &at.place, key);
+        *target = at.value;
+    }
+}
+
+fn ahead(reader: &Reader<'_>, place: &Place, key: &str) {
+    reader.sink.push(Diagnostic::warning(place, format!("`{key}` has no effect yet")));
+}
+
 fn node(reader: &mut Reader<'_>, node: &mut NodeSettings) {
     if let Some(id) = reader.optional::<At<String>>("id") {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -129,28 +141,29 @@ pub(crate) fn drift(reader: &mut Reader<'_>, drift: &mut DriftSettings) {
         if budget.value > 1.0 {
             reader.sink.error(&budget.place, "expected a share from 0 to 1");
         }
+        ahead(reader, &budget.place, "repair_budget");
         drift.repair_budget = budget.value;
     }
 }
 
 fn reconcile(reader: &mut Reader<'_>, reconcile: &mut ReconcileSettings) {
     set(reader, "auto", &mut reconcile.auto);
-    set(reader, "scrub_rows_per_second", &mut reconcile.scrub_rows_per_second);
+    set_ahead(reader, "scrub_rows_per_second", &mut reconcile.scrub_rows_per_second);
 }
 
 fn causal(reader: &mut Reader<'_>, causal: &mut CausalSettings) {
-    set(reader, "timeout_seconds", &mut causal.timeout_seconds);
-    set(reader, "max_events", &mut causal.max_events);
-    if let Some(Bytes(bytes)) = reader.optional("max_bytes") {
-        causal.max_bytes = bytes;
-    }
+    set_ahead(reader, "timeout_seconds", &mut causal.timeout_seconds);
+    set_ahead(reader, "max_events", &mut causal.max_events);
+    let mut max_bytes = Bytes(causal.max_bytes);
+    set_ahead(reader, "max_bytes", &mut max_bytes);
+    causal.max_bytes = max_bytes.0;
 }
 
 fn read_section(reader: &mut Reader<'_>, read: &mut ReadSettings) {
     set(reader, "budget_ms", &mut read.budget_ms);
-    set(reader, "max_retries", &mut read.max_retries);
-    set(reader, "base_delay_ms", &mut read.base_delay_ms);
-    set(reader, "max_delay_ms", &mut read.max_delay_ms);
+    set_ahead(reader, "max_retries", &mut read.max_retries);
+    set_ahead(reader, "base_delay_ms", &mut read.base_delay_ms);
+    set_ahead(reader, "max_delay_ms", &mut read.max_delay_ms);
     let mut slightly = At { value: read.freshness.slightly_stale_seconds, place: reader.place.clone() };
     let mut very = At { value: read.freshness.very_stale_seconds, place: reader.place.clone() };
     set(reader, "slightly_stale_seconds", &mut slightly);
@@ -180,6 +193,9 @@ fn source(reader: &mut Reader<'_>) -> Option<(Source, Place)> {
     let first_seq = reader.optional::<At<u64>>("first_seq");
     if let Some(zero) = first_seq.as_ref().filter(|first| first.value == 0) {
         reader.sink.error(&zero.place, "expected an integer of at least 1, found 0");
+    }
+    if let Some(first) = &first_seq {
+        ahead(reader, &first.place, "first_seq");
     }
     let name = name?;
     if name.value.is_empty() {

@@ -20,6 +20,7 @@ struct Case {
     epochs: (u64, u64),
     outdated: bool,
     worker: Worker,
+    verdict: Verdict,
 }
 
 const START: f64 = 1_000.0;
@@ -29,7 +30,9 @@ impl Case {
     fn new(seconds: f64, applied: u64, head: u64, age: f64) -> Self {
         let now = START + seconds;
         let oldest = (applied < head).then_some(now - age);
-        Self { now, head: Some(head), applied, oldest, epochs: (1, 1), outdated: false, worker: Worker::Running }
+        let verdict = Verdict::Unverified;
+        let (epochs, worker) = ((1, 1), Worker::Running);
+        Self { now, head: Some(head), applied, oldest, epochs, outdated: false, worker, verdict }
     }
 
     fn step(&self, monitor: &mut Monitor) -> Report {
@@ -54,7 +57,7 @@ impl Case {
             oldest_unapplied: self.oldest.map(at),
             outdated: self.outdated,
             worker: &self.worker,
-            content: Content::default(),
+            content: Content { verdict: self.verdict, verified_as_of: None },
         })
     }
 }
@@ -333,11 +336,15 @@ fn worker() -> impl Strategy<Value = Worker> {
     prop_oneof![4 => Just(Worker::Running), 1 => Just(Worker::Reconciling), 1 => Just(Worker::Lost("gone".into()))]
 }
 
+fn verdict() -> impl Strategy<Value = Verdict> {
+    prop_oneof![6 => Just(Verdict::Verified), 1 => Just(Verdict::Suspect), 1 => Just(Verdict::Drifted)]
+}
+
 fn case() -> impl Strategy<Value = Case> {
     let head = prop::option::weighted(0.9, prop_oneof![0u64..20, 0u64..2_000, Just(u64::MAX)]);
     let oldest = prop::option::weighted(0.8, 0.0..2_000.0);
-    (0.0..2_000.0, head, prop_oneof![0u64..20, 0u64..2_000], oldest, 1u64..3, any::<bool>(), worker()).prop_map(
-        |(now, head, applied, oldest, epoch, outdated, worker)| Case {
+    (0.0..2_000.0, head, prop_oneof![0u64..20, 0u64..2_000], oldest, 1u64..3, any::<bool>(), worker(), verdict())
+        .prop_map(|(now, head, applied, oldest, epoch, outdated, worker, verdict)| Case {
             now,
             head,
             applied,
@@ -345,8 +352,8 @@ fn case() -> impl Strategy<Value = Case> {
             epochs: (epoch, 1),
             outdated,
             worker,
-        },
-    )
+            verdict,
+        })
 }
 
 proptest! {
@@ -384,5 +391,19 @@ proptest! {
             case.step(&mut monitor);
         }
         prop_assert_eq!(status(&mut monitor, 5_000.0, head, head, 0.0), Status::InSync);
+    }
+}
+
+#[test]
+fn rows_known_to_be_wrong_are_never_in_sync() {
+    for (verdict, status) in [
+        (Verdict::Verified, Status::InSync),
+        (Verdict::Unverified, Status::InSync),
+        (Verdict::Suspect, Status::RebuildNeeded),
+        (Verdict::Drifted, Status::RebuildNeeded),
+    ] {
+        let report = Case { verdict, ..Case::new(1.0, 7, 7, 0.0) }.step(&mut monitor());
+        assert_eq!((report.status, report.reason.is_some()), (status, status != Status::InSync));
+        assert_eq!(report.lag.lag_count, Some(0));
     }
 }

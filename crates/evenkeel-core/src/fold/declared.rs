@@ -11,6 +11,7 @@ use crate::{
     json::{Pointer, Value},
     row::{self, Cell, Key, KeyPart, Misfit, Row},
     schema::{Column, ColumnType, Merge, Schema},
+    time::Timestamp,
 };
 use smallvec::SmallVec;
 use std::{cmp::Ordering, collections::HashMap};
@@ -224,13 +225,27 @@ impl Fold for Declared {
         let row = slot.get_or_insert_with(|| Row::new(&self.schema, key));
         for op in &clause.ops {
             let misfit = |misfit| FoldError::Misfit { column: self.schema.columns[op.column].name.clone(), misfit };
-            if let Some(found) = op.value.find(event, element).map_err(misfit)? {
-                for (column, cell) in op.result(&self.schema, row, &found)? {
-                    row.cells[column] = cell;
-                }
+            let written = match op.instant(&self.schema, event) {
+                Some(at) => op.merge(&self.schema.columns[op.column], row, Cell::Timestamp(at))?,
+                None => match op.value.find(event, element).map_err(misfit)? {
+                    Some(found) => op.result(&self.schema, row, &found)?,
+                    None => continue,
+                },
+            };
+            for (column, cell) in written {
+                row.cells[column] = cell;
             }
         }
         Ok(())
+    }
+
+    fn keyed_by_subject(&self) -> bool {
+        let is_subject = |operand: &Operand| match operand {
+            Operand::Attribute(Attribute::Subject) => true,
+            Operand::Event(pointer) => pointer.tokens() == ["subject"],
+            _ => false,
+        };
+        self.clauses.iter().all(|clause| matches!(clause.key.as_slice(), [key] if is_subject(key)))
     }
 }
 
@@ -245,6 +260,20 @@ impl Op {
         }
         let new = Cell::from_found(column.ty, found)
             .map_err(|misfit| FoldError::Misfit { column: column.name.clone(), misfit })?;
+        self.merge(column, row, new)
+    }
+
+    /// The instant of an attribute for a column of instants, which need not be written out and read again.
+    fn instant(&self, schema: &Schema, event: &Event) -> Option<Timestamp> {
+        match (&self.value, schema.columns[self.column].ty) {
+            (Operand::Attribute(Attribute::Time), ColumnType::Timestamp) => event.draft.time,
+            (Operand::Attribute(Attribute::RecordedTime), ColumnType::Timestamp) => Some(event.recorded_at),
+            _ => None,
+        }
+    }
+
+    /// What becomes of a column that is not money when `new` comes to it.
+    fn merge(&self, column: &Column, row: &Row, new: Cell) -> Result<Written, FoldError> {
         let old = &row.cells[self.column];
         if (self.kind, column.merge) == (OpKind::Add, Merge::GCounter) {
             grows(&column.name, &new)?;

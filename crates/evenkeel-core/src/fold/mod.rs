@@ -92,6 +92,12 @@ pub trait Fold: Send + Sync {
     /// # Errors
     /// Where the event cannot be applied. The key is then parked, and what was left in `slot` is thrown away.
     fn apply(&self, slot: &mut Option<Row>, event: &Event, touch: &Touch, key: &Key) -> Result<(), FoldError>;
+
+    /// Whether the key of every row is the subject of the events that touch it. Where it is, a reader of a row can be
+    /// told how many events about it wait in the gate's quarantine.
+    fn keyed_by_subject(&self) -> bool {
+        false
+    }
 }
 
 /// One row that an event concerns.

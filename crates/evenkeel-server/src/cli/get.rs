@@ -64,15 +64,17 @@ pub(super) fn column_names(model: &Value) -> Vec<String> {
     columns.iter().map(|column| text(column, &["name"]).to_owned()).collect()
 }
 
-/// The label of a read in one or two lines.
+/// The label of a read in words: how far behind it is, and line by line what is withheld from it.
 pub(super) fn freshness(label: &Value) -> String {
     let word = |name| text(label, &[name]);
+    let verdict = text(label, &["content", "verdict"]);
+    let withheld = withheld(label, verdict);
     let lag = match at(label, &["lag_count"]).as_i64() {
         None => "an unknown number of events behind".to_owned(),
-        Some(0) => "nothing missing".to_owned(),
+        Some(0) if withheld.is_empty() => "nothing missing".to_owned(),
+        Some(0) => "no event behind, yet not known to be whole".to_owned(),
         Some(lag) => format!("{lag} events, {} s behind", seconds(number(label, &["lag_seconds"]))),
     };
-    let verdict = text(label, &["content", "verdict"]);
     let mut said = format!(
         "{} read, {}: {lag}; model {}, rows {verdict}",
         word("level_served"),
@@ -82,14 +84,35 @@ pub(super) fn freshness(label: &Value) -> String {
     if !word("reason").is_empty() {
         said += &format!("\n{}: {}", word("status"), word("reason"));
     }
-    for (name, what) in [("parked_events", "parked"), ("quarantined_events", "in quarantine")] {
-        match count(label, &[name]) {
-            0 => {}
-            1 => said += &format!("\n1 event of what was read is {what} and not in it"),
-            events => said += &format!("\n{events} events of what was read are {what} and not in it"),
-        }
+    for why in withheld {
+        said += &format!("\n{why}");
+    }
+    let action = word("suggested_action");
+    if !matches!(action, "" | "use_data") {
+        said += &format!("\nsuggested: {action}");
     }
     said
+}
+
+/// What is, or may be, missing from a read or wrong in it although it is not behind.
+fn withheld(label: &Value, verdict: &str) -> Vec<String> {
+    let mut withheld = Vec::new();
+    let mut events = |number, what| match number {
+        0 => {}
+        1 => withheld.push(format!("1 event of what was read is {what} and not in it")),
+        number => withheld.push(format!("{number} events of what was read are {what} and not in it")),
+    };
+    events(count(label, &["parked_events"]), "parked");
+    events(count(label, &["quarantined_events"]), "in quarantine");
+    if *at(label, &["quarantined_events"]) == Value::Null {
+        withheld.push("unknown how many wait in quarantine".into());
+    }
+    match verdict {
+        "drifted" => withheld.push("the rows differ from what the log makes of them".into()),
+        "suspect" => withheld.push("the rows may differ from what the log makes of them".into()),
+        _ => {}
+    }
+    withheld
 }
 
 #[cfg(test)]
@@ -114,5 +137,30 @@ mod tests {
         let said = freshness(label.value());
         assert!(said.contains("unknown number of events behind") && said.contains("stalled: gone"), "{said}");
         assert!(said.contains("1 event of what was read is parked"), "{said}");
+    }
+
+    #[test]
+    fn nothing_missing_is_said_only_where_nothing_is_withheld() {
+        let said = |parked: u64, quarantined: &str, verdict: &str, action: &str| {
+            let label = format!(
+                r#"{{"level_served":"strong","freshness":"fresh","lag_count":0,"lag_seconds":0,"status":"in_sync","content":{{"verdict":"{verdict}"}},"parked_events":{parked},"quarantined_events":{quarantined},"suggested_action":"{action}"}}"#
+            );
+            freshness(Document::parse(label).unwrap().value())
+        };
+        assert_eq!(
+            said(0, "0", "verified", "use_data"),
+            "strong read, fresh: nothing missing; model in_sync, rows verified"
+        );
+        for (parked, quarantined, verdict, why) in [
+            (2, "0", "verified", "2 events of what was read are parked"),
+            (0, "1", "verified", "1 event of what was read is in quarantine"),
+            (0, "null", "verified", "unknown how many wait in quarantine"),
+            (0, "0", "drifted", "the rows differ"),
+            (0, "0", "suspect", "the rows may differ"),
+        ] {
+            let said = said(parked, quarantined, verdict, "retry_with_backoff");
+            assert!(!said.contains("nothing missing") && said.contains(why), "{said}");
+            assert!(said.ends_with("\nsuggested: retry_with_backoff"), "{said}");
+        }
     }
 }

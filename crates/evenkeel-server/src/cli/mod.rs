@@ -1,7 +1,7 @@
 //! The command line: what can be said, and what runs then. One file per command.
 //!
-//! Every command gives an answer ([`Answer`]) or a [`Failure`]; the exit code follows from it. Not here: how things are
-//! printed ([`crate::output`]).
+//! Every command gives an answer (`Answer`) or a `Failure`; the exit code follows from it. Not here: how things are
+//! printed (`output`).
 mod access;
 mod check;
 mod completions;

@@ -177,7 +177,7 @@ fn decide(context: &Context, args: &DecideArgs, verb: Verb) -> Done {
     let decision = Decision { author: args.author.clone().unwrap_or_else(user), note: args.note.clone() };
     let access = Access::open(context, Projectors::Running)?;
     let mut refused = false;
-    let mut worst: Option<Failure> = None;
+    let (mut last, mut worst_code): (Option<Failure>, u8) = (None, 0);
     for id in &args.ids {
         match access.decide(id, verb, &decision) {
             Ok(report) => {
@@ -189,18 +189,26 @@ fn decide(context: &Context, args: &DecideArgs, verb: Verb) -> Done {
                 }
             }
             Err(failure) => {
-                if let Some(earlier) = worst.take() {
+                if let Some(earlier) = last.take() {
                     context.out.failure(&earlier);
                 }
                 let what = format!("{id}: {}", failure.what);
-                worst = Some(Failure { what, ..failure });
+                // The command is well formed: of an entry that is not there the answer is "no".
+                let code = if failure.code == 2 { 1 } else { failure.code };
+                worst_code = worst_code.max(code);
+                last = Some(Failure { what, ..failure });
             }
         }
     }
-    access.follow(context)?;
-    match worst {
-        Some(failure) => Err(failure),
-        None => Ok(Answer::yes_if(!refused)),
+    let followed = access.follow(context);
+    match last {
+        Some(failure) => {
+            if let Err(also) = followed {
+                context.out.failure(&also);
+            }
+            Err(Failure { code: worst_code, ..failure })
+        }
+        None => followed.map(|()| Answer::yes_if(!refused)),
     }
 }
 

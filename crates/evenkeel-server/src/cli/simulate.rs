@@ -55,7 +55,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Done {
             Ok(outcome) => {
                 done += 1;
                 stats.add(&outcome.stats);
-                tell(context, args, seed, &outcome, done)?;
+                tell(context, args.trace, seed, &outcome, done, seeds)?;
             }
             Err(found) => {
                 violation = Some(found);
@@ -77,13 +77,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Done {
     Ok(Answer::yes_if(violation.is_none()))
 }
 
-fn tell(context: &Context, args: &Args, seed: u64, outcome: &Outcome, done: u64) -> Result<(), Failure> {
+fn tell(context: &Context, trace: bool, seed: u64, outcome: &Outcome, done: u64, seeds: u64) -> Result<(), Failure> {
     let out = &context.out;
-    if args.trace {
+    if trace {
         outcome.trace.iter().for_each(|line| out.note(line));
     }
     let Outcome { weather, digest, stats, .. } = outcome;
-    if out.json || (!args.trace && args.seeds.unwrap_or(2) > 1 && !done.is_multiple_of(LINE_EVERY)) {
+    if out.json || !(done.is_multiple_of(LINE_EVERY) || done == seeds) {
         return Ok(());
     }
     let digest: String = digest.to_string().chars().take(12).collect();

@@ -8,9 +8,13 @@ use axum::{
 use flate2::read::MultiGzDecoder;
 use serde::de::DeserializeOwned;
 use std::{future::poll_fn, io::Read as _, pin::Pin, time::Duration};
+use tokio::time::{Instant, timeout_at};
 
 /// How long a whole body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How much of a body that is too large is read all the same and forgotten, in bytes.
+const DISCARDED_BYTES: u64 = 64 << 20;
 
 /// The largest JSON body of an operation, in bytes.
 const JSON_BYTES: usize = 64 << 10;
@@ -20,16 +24,26 @@ const JSON_BYTES: usize = 64 << 10;
 /// # Errors
 /// 413 where it is larger, 415 where it is packed other than by gzip, 400 where it breaks off or is not what its
 /// headers say, 408 where it takes too long.
-pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+pub(crate) async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
     let gzip = is_gzip(headers)?;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
+    let deadline = Instant::now() + BODY_TIMEOUT;
+    let collected = if announced.is_some_and(|length| length > limit as u64) {
+        None
+    } else {
+        timeout_at(deadline, collect(&mut body, limit)).await.map_err(|_| {
+            Problem::new(SLOW_REQUEST, format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()))
+        })??
+    };
+    let Some(bytes) = collected else {
+        // Most clients read no answer before they have sent everything: cut off on the way they would only see a
+        // broken connection. Who asks before sending does listen.
+        let asks = headers.contains_key(header::EXPECT);
+        if !asks && announced.is_none_or(|length| length <= DISCARDED_BYTES) {
+            let _ = timeout_at(deadline, discard(&mut body)).await;
+        }
         return Err(too_large(limit));
-    }
-    let collected = tokio::time::timeout(BODY_TIMEOUT, collect(body, limit)).await;
-    let bytes = collected.map_err(|_| {
-        Problem::new(SLOW_REQUEST, format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()))
-    })??;
+    };
     if !gzip {
         return Ok(bytes);
     }
@@ -37,17 +51,30 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
     super::blocking(move || unpack(&bytes, limit)).await
 }
 
-async fn collect(mut body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+/// The whole body; nothing where it is larger than `limit`, with the rest of it still to come.
+async fn collect(body: &mut Body, limit: usize) -> Result<Option<Vec<u8>>, Problem> {
     let mut bytes = Vec::new();
-    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
         let frame = frame.map_err(|error| Problem::new(BAD_REQUEST, format!("the body breaks off: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
         if data.len() > limit - bytes.len() {
-            return Err(too_large(limit));
+            return Ok(None);
         }
         bytes.extend_from_slice(&data);
     }
-    Ok(bytes)
+    Ok(Some(bytes))
+}
+
+/// Reads what is still to come, until it ends, breaks off or is too much, and keeps nothing.
+async fn discard(body: &mut Body) {
+    let mut left = DISCARDED_BYTES;
+    while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        match left.checked_sub(length) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
 }
 
 fn unpack(packed: &[u8], limit: usize) -> Result<Vec<u8>, Problem> {

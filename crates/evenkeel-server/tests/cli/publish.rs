@@ -31,15 +31,17 @@ fn lines_that_cannot_be_read_are_refused_with_their_number_and_the_rest_is_taken
         r#"{"id":"3","source":"shop","type":"OrderPlaced","data":{}}"#.into(),
         event("1"),
     ];
-    fs::write(project.path("events"), text.join("\r\n")).unwrap();
+    // A byte order mark is no mistake of line 1.
+    fs::write(project.path("events"), format!("\u{FEFF}{}", text.join("\r\n"))).unwrap();
     let direct = project.json(&["publish", "events"]);
     let server = project.serve();
     let served = project.json(&["--url", &server.url, "publish", "events"]);
     for (run, admitted) in [(direct, 2), (served, 0)] {
         assert_eq!(run.code, 1, "{run:?}");
-        for said in ["line 2: ", "line 4: ", "line 6: "] {
+        for said in ["line 2: ", "line 4: ", "line 6: ", " at column 10"] {
             assert!(run.stderr.contains(said), "{said} is not in {}", run.stderr);
         }
+        assert!(!run.stderr.contains("line 1"), "{}", run.stderr);
         let count = |name: &str| run.value[name].as_u64().unwrap();
         let (read, refused) = (count("read"), count("refused"));
         assert_eq!((read, refused, count("quarantined"), count("admitted")), (7, 3, 1, admitted), "{run:?}");
@@ -190,4 +192,60 @@ fn a_server_that_stays_away_ends_with_3_and_says_how_far_it_came() {
     let run = project.run(&["--url", &url, "publish", "events"]);
     assert!(run.code == 3 && run.stderr.contains("not as Evenkeel does"), "{run:?}");
     server.join().unwrap();
+}
+
+/// A line of more bytes than a server takes, and a good one after it.
+fn too_large_and_good() -> String {
+    let large = event("1").replace("\"customer\":\"c\"", &format!("\"customer\":\"{}\"", "c".repeat(6_000_000)));
+    assert!(large.len() > 6_000_000);
+    format!("{large}\n{}\n", event("2"))
+}
+
+#[test]
+fn a_line_larger_than_the_server_takes_is_refused_and_the_rest_is_taken() {
+    let project = Project::minimal();
+    fs::write(project.path("events"), too_large_and_good()).unwrap();
+    let server = project.serve();
+    let run = project.json(&["--url", &server.url, "publish", "events"]);
+    assert_eq!((run.code, &run.value["admitted"], &run.value["refused"]), (1, &1.into(), &1.into()), "{run:?}");
+    assert!(run.stderr.contains("line 1: the body is larger than"), "{run:?}");
+}
+
+/// Cuts off who sends much, without reading it, and says that it is ready: its address.
+fn cutting() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = |stream: std::net::TcpStream| -> std::io::Result<()> {
+        let mut reader = BufReader::new(stream);
+        let (mut length, mut events) = (0, false);
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line)?;
+            events |= line.starts_with("POST");
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        if length > 1_000_000 {
+            return Ok(());
+        }
+        reader.read_exact(&mut vec![0; length])?;
+        let body = if events { taken(&["admitted"]).2 } else { "{}".into() };
+        let head = format!("HTTP/1.1 200 X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+        reader.into_inner().write_all((head + &body).as_bytes())
+    };
+    thread::spawn(move || listener.incoming().for_each(|stream| answer(stream.unwrap()).unwrap_or_default()));
+    url
+}
+
+#[test]
+fn a_line_that_a_ready_server_cuts_off_again_and_again_is_refused_and_the_rest_is_taken() {
+    let project = Project::minimal();
+    fs::write(project.path("events"), too_large_and_good()).unwrap();
+    let run = project.json(&["--url", &cutting(), "publish", "events"]);
+    assert_eq!((run.code, &run.value["admitted"], &run.value["refused"]), (1, &1.into(), &1.into()), "{run:?}");
+    assert!(run.stderr.contains("line 1: the server is ready, yet cut off the connection 3 times"), "{run:?}");
 }

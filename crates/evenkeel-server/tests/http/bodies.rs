@@ -1,12 +1,14 @@
 //! Bodies that are broken, too large, too deep, packed, or of another type than they should be.
 use super::{
-    client::gzip,
+    client::{connect, exchange, gzip},
     project::{Server, order},
 };
 use serde_json::{Value, json};
+use std::io::{Read as _, Write as _};
 
 const STRUCTURED: (&str, &str) = ("Content-Type", "application/cloudevents+json");
 const BATCH: (&str, &str) = ("Content-Type", "application/cloudevents-batch+json");
+const HEAD: &str = "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/cloudevents+json\r\n";
 const GZIP: (&str, &str) = ("Content-Encoding", "gzip");
 
 fn small() -> Server {
@@ -94,6 +96,28 @@ fn a_body_over_the_limit_is_refused_before_and_after_unpacking() {
     server.publish_bytes(&bomb, &[STRUCTURED, GZIP]).problem(413, "too-large");
     server.publish(&order("1", "o-1", "1")).ok(202);
     assert_eq!(server.positions(), [1]);
+}
+
+#[test]
+fn a_client_that_sends_everything_before_it_reads_is_answered() {
+    let server = small();
+    let body = "x".repeat(6 << 20);
+    let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let length = format!("Content-Length: {}\r\n\r\n", body.len());
+    for (how, body) in [(length.as_str(), &body), ("Transfer-Encoding: chunked\r\n\r\n", &chunked)] {
+        let mut stream = connect(server.addr);
+        stream.write_all(HEAD.as_bytes()).unwrap();
+        stream.write_all(how.as_bytes()).unwrap();
+        // Whoever is cut off here does not look for an answer any more.
+        stream.write_all(body.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    }
+    // Nothing is waited for where the client asks first, or announces more than is worth reading.
+    for head in ["Expect: 100-continue\r\nContent-Length: 5000\r\n\r\n", "Content-Length: 99999999999\r\n\r\n"] {
+        exchange(server.addr, format!("{HEAD}{head}").as_bytes()).problem(413, "too-large");
+    }
 }
 
 #[test]

@@ -13,7 +13,8 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// A disk of this size at `path`; nothing where this process may not have one, which is said aloud.
+    /// A disk of this size at `path`; nothing where this process may not have one, which is said aloud;
+    /// with `EVENKEEL_TEST_DATA=required` in the environment that is a failure.
     pub(crate) fn mount(path: &Path, size: &str) -> Option<Self> {
         fs::create_dir_all(path).unwrap();
         let options = format!("size={size}");
@@ -23,6 +24,8 @@ impl Disk {
             Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
             Err(error) => error.to_string(),
         };
+        let required = std::env::var("EVENKEEL_TEST_DATA").is_ok_and(|value| value == "required");
+        assert!(!required, "no disk of its own can be mounted ({why}), and EVENKEEL_TEST_DATA=required");
         say(&format!(
             "SKIPPED: the server on a full disk: no disk of its own can be mounted, which needs root ({why})"
         ));

@@ -15,7 +15,7 @@ use crate::{
 };
 use evenkeel_core::{
     Position,
-    drift::{Report, Status, Thresholds, Worker},
+    drift::{Report, Status, Thresholds, Verdict, Worker},
 };
 use evenkeel_store::{Log, Models, StoreError, Table as Which};
 use std::{collections::VecDeque, sync::Arc};
@@ -301,7 +301,8 @@ impl World {
             };
         }
         let must = observation.outdated || beyond;
-        if must && report.status != Status::RebuildNeeded && !recovering {
+        let wrong = matches!(observation.state.content.verdict, Verdict::Drifted | Verdict::Suspect);
+        if (must || wrong) && report.status != Status::RebuildNeeded && !recovering {
             return broken(format!("{name} to need a rebuild"), report.status.as_str());
         }
         if must {
@@ -315,7 +316,7 @@ impl World {
             return broken(format!("a lag of {missing} for {name}"), format!("{:?}", report.lag.lag_count));
         }
         let rebuild = report.status == Status::RebuildNeeded;
-        if rebuild && !must && missing <= REPLAY_THRESHOLD {
+        if rebuild && !must && !wrong && missing <= REPLAY_THRESHOLD {
             return broken(format!("{name} not to need a rebuild"), format!("{:?}", report.reason));
         }
         if self.weather.clock == 0 && self.untouched.is_none() {

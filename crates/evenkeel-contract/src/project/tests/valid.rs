@@ -96,8 +96,14 @@ batch_events = 17
 header_timeout_ms = 18
 shutdown_seconds = 19
 "#;
-    let from_file =
-        Shop { files: [(SETTINGS, all)].into_iter().collect(), env: Vec::new() }.compile().unwrap().settings;
+    let compiled = Shop { files: [(SETTINGS, all)].into_iter().collect(), env: Vec::new() }.compile().unwrap();
+    // Whoever sets something that no stage looks at yet is told.
+    let told = compiled.warnings.to_string();
+    for ahead in ["repair_budget", "scrub_rows_per_second", "timeout_seconds", "max_bytes", "max_retries"] {
+        assert!(told.contains(&format!("`{ahead}` has no effect yet")), "{told}");
+    }
+    assert!(!told.contains("budget_ms` has"), "{told}");
+    let from_file = compiled.settings;
     let mut from_env = Shop { files: [(SETTINGS, "")].into_iter().collect(), env: Vec::new() };
     let mut section = String::new();
     for line in all.lines().filter(|line| !line.is_empty()) {

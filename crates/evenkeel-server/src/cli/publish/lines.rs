@@ -13,6 +13,9 @@ use std::{
 /// The longest line that is read, in bytes.
 pub(super) const LONGEST: usize = 16 << 20;
 
+/// What some programs write before text in UTF-8, though it means nothing there.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// A line that is not empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
@@ -97,6 +100,9 @@ impl Input {
                 return Ok(Next::End);
             }
             self.number += 1;
+            if self.number == 1 && bytes.starts_with(BYTE_ORDER_MARK) {
+                bytes.drain(..BYTE_ORDER_MARK.len());
+            }
             if bytes.last() != Some(&b'\n') && read as u64 == limit {
                 self.pass_over()?;
                 return Ok(Next::TooLong(self.number));
@@ -161,6 +167,13 @@ mod tests {
         assert_eq!(lines(b"a\r\n\n  \nb c"), expected);
         assert_eq!(lines(b""), []);
         assert_eq!(lines(b"\n"), []);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped_at_the_start_only() {
+        assert_eq!(lines(b"\xEF\xBB\xBFa\n\xEF\xBB\xBFb"), [(1, "a".into()), (2, "\u{FEFF}b".into())]);
+        assert_eq!(lines(b"\xEF\xBB\xBF\na"), [(2, "a".into())]);
+        assert_eq!(lines(&packed("\u{FEFF}a\n")), [(1, "a".into())]);
     }
 
     #[test]

@@ -147,6 +147,8 @@ impl Publish<'_> {
     }
 
     fn refuse(&mut self, line: u64, why: String) {
+        // A parser saw this line alone; its "line 1" would be taken for the file's.
+        let why = why.replace(" at line 1 column ", " at column ");
         self.summary.refused += 1;
         if self.summary.refused <= SHOWN {
             let out = &self.context.out;

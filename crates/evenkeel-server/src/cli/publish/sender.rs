@@ -12,6 +12,10 @@ use std::time::Duration;
 /// The longest a server may ask to wait because of a declared rate.
 const LONGEST_PACE: Duration = Duration::from_secs(600);
 
+/// Connections in a row that are cut off while a single event is sent, by a server that is ready otherwise, until
+/// the event is taken for the cause.
+const CUTS: u32 = 3;
+
 /// What became of a batch.
 pub(super) enum Sent {
     /// Every event was durably taken.
@@ -55,6 +59,8 @@ enum Try {
         why: Failure,
         after: Option<Duration>,
     },
+    /// The connection was cut off.
+    Cut(Failure),
     /// It will work then: the source sends faster than its declared rate.
     Paced(Duration),
 }
@@ -76,25 +82,49 @@ impl<'s> Sender<'s> {
     /// Where it stays so, or answers in a way that cannot be understood. The batch may have been taken; sending it
     /// again is safe.
     pub(super) fn send(&mut self, batch: &[Line]) -> Result<Sent, Failure> {
+        let mut cuts = 0;
         loop {
             let tried = match self.access {
                 Access::Server(client) => over_http(client, batch)?,
                 Access::Direct(direct) => over_engine(&direct.node.engine, batch),
             };
+            cuts = if matches!(tried, Try::Cut(_)) { cuts + 1 } else { 0 };
             match tried {
                 Try::Done(sent) => {
                     self.backoff.reset();
                     return Ok(sent);
                 }
                 Try::Paced(after) => std::thread::sleep(after),
-                Try::Later { why, after } => {
-                    if !self.backoff.sleep(after) {
-                        let help = "send the file again when it is back: what was taken is then a duplicate";
-                        return Err(Failure { code: 3, what: why.what, help: Some(help.into()) });
+                Try::Later { why, after } => self.wait(why, after)?,
+                Try::Cut(why) => {
+                    if let Some(refusal) = self.blamed(batch, cuts) {
+                        self.backoff.reset();
+                        return Ok(Sent::Refused(refusal));
                     }
+                    self.wait(why, None)?;
                 }
             }
         }
+    }
+
+    fn wait(&mut self, why: Failure, after: Option<Duration>) -> Result<(), Failure> {
+        if self.backoff.sleep(after) {
+            return Ok(());
+        }
+        let help = "send the file again when it is back: what was taken is then a duplicate";
+        Err(Failure { code: 3, what: why.what, help: Some(help.into()) })
+    }
+
+    /// Whether a single event is why connections are cut off: a ready server does so again and again.
+    fn blamed(&self, batch: &[Line], cuts: u32) -> Option<Refusal> {
+        let (Access::Server(client), [line]) = (self.access, batch) else { return None };
+        (cuts >= CUTS && client.is_ready()).then(|| Refusal {
+            why: format!(
+                "the server is ready, yet cut off the connection {cuts} times while this event of {} bytes was sent; \
+                 it may be larger than what is let through",
+                line.bytes.len()
+            ),
+        })
     }
 }
 
@@ -107,6 +137,7 @@ fn over_http(client: &Client, batch: &[Line]) -> Result<Try, Failure> {
     body.push(b']');
     let answer = match client.post_events(&body) {
         Ok(answer) => answer,
+        Err(unanswered) if unanswered.cut => return Ok(Try::Cut(client.unanswered(&unanswered))),
         Err(unanswered) => return Ok(Try::Later { why: client.unanswered(&unanswered), after: None }),
     };
     match answer.status {

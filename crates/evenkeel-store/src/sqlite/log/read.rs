@@ -24,7 +24,7 @@ pub(in crate::sqlite) struct Names {
 
 impl Default for Names {
     fn default() -> Self {
-        Self { types: Cache::new(1024), sources: Cache::new(1024), subjects: Cache::new(1 << 16) }
+        Self { types: Cache::new(1024), sources: Cache::new(1024), subjects: Cache::new(1 << 17) }
     }
 }
 

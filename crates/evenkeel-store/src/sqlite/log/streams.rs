@@ -3,8 +3,11 @@ use crate::sqlite::{cache::Cache, fault::Fallible, fields::Fields};
 use evenkeel_core::{StreamVersion, Subject};
 use rusqlite::Connection;
 
-/// How many streams are remembered, at most twice.
-const HALF: usize = 1 << 16;
+/// How many streams are remembered, at most twice. A stream that is not costs each of its events two look-ups.
+const HALF: usize = 1 << 17;
+
+/// The version of a stream with one event.
+const FIRST: StreamVersion = StreamVersion(1);
 
 /// A stream that has events.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +51,9 @@ impl Streams {
             stream.version = version;
             return Ok(stream.id);
         }
-        let id = match self.find(conn, subject)? {
+        // A first event makes the stream. That there is none was found before; if there were one, the table would refuse.
+        let known = if version == FIRST { None } else { self.find(conn, subject)? };
+        let id = match known {
             Some(stream) => stream.id,
             None => conn.prepare_cached("INSERT INTO streams(subject) VALUES(?1)")?.insert([subject.as_str()])?,
         };
