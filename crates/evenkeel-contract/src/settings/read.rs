@@ -140,8 +140,9 @@ pub(crate) fn drift(reader: &mut Reader<'_>, drift: &mut DriftSettings) {
     if let Some(budget) = reader.optional::<At<f64>>("repair_budget") {
         if budget.value > 1.0 {
             reader.sink.error(&budget.place, "expected a share from 0 to 1");
+        } else {
+            ahead(reader, &budget.place, "repair_budget");
         }
-        ahead(reader, &budget.place, "repair_budget");
         drift.repair_budget = budget.value;
     }
 }
@@ -191,11 +192,12 @@ fn source(reader: &mut Reader<'_>) -> Option<(Source, Place)> {
     let pattern: Option<At<SourcePattern>> = reader.optional("match");
     let rate = reader.optional("rate");
     let first_seq = reader.optional::<At<u64>>("first_seq");
-    if let Some(zero) = first_seq.as_ref().filter(|first| first.value == 0) {
-        reader.sink.error(&zero.place, "expected an integer of at least 1, found 0");
-    }
-    if let Some(first) = &first_seq {
-        ahead(reader, &first.place, "first_seq");
+    match &first_seq {
+        Some(zero) if zero.value == 0 => {
+            reader.sink.error(&zero.place, "expected an integer of at least 1, found 0");
+        }
+        Some(first) => ahead(reader, &first.place, "first_seq"),
+        None => {}
     }
     let name = name?;
     if name.value.is_empty() {
