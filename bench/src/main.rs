@@ -17,6 +17,10 @@ mod server;
 use figure::{Plan, Table};
 use std::process::ExitCode;
 
+/// As in the binary; the loops written by hand have it too, SQLite has its own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Whatever went wrong, in words.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 

@@ -128,6 +128,8 @@ async fn run(database: &str, connections: u32, batch: usize, shares: Vec<Vec<Ser
         client.await??;
     }
     println!("{}", events as f64 / start.elapsed().as_secs_f64());
+    // Whoever copies the file must find everything in it.
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&pool).await?;
     pool.close().await;
     Ok(())
 }

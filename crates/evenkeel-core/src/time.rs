@@ -2,9 +2,11 @@
 //!
 //! Not a clock: nothing here reads the time. Ordering by cause is not here either; a wall-clock instant orders
 //! nothing in Evenkeel.
-use jiff::civil;
+use jiff::{SignedDuration, civil};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, time::Duration};
+
+const EPOCH: civil::DateTime = civil::date(1970, 1, 1).at(0, 0, 0, 0);
 
 /// Text that is not an RFC 3339 instant or date.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,8 +29,8 @@ pub struct BadTime {
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The first and the last instant that RFC 3339 can write in every zone.
-    const RANGE: (i64, i64) = (-62_135_596_800_000_000, 253_402_207_199_999_999);
+    /// The years 1 to 9999 of UTC: what RFC 3339 can write with six digits of a second.
+    const RANGE: (i64, i64) = (-62_135_596_800_000_000, 253_402_300_799_999_999);
 
     /// From microseconds since 1970-01-01T00:00:00Z. Instants outside the years 1 to 9999 are moved to the nearest
     /// one inside.
@@ -56,8 +58,12 @@ impl Timestamp {
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with exactly six digits of a second, so that texts sort as instants do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_microsecond(self.0) {
-            Ok(instant) => write!(f, "{instant:.6}"),
+        if let Ok(instant) = jiff::Timestamp::from_microsecond(self.0) {
+            return write!(f, "{instant:.6}");
+        }
+        // The last hours of the year 9999, the usual "end of time": beyond the library's instants, not its calendar.
+        match EPOCH.checked_add(SignedDuration::from_micros(self.0)) {
+            Ok(civil) => write!(f, "{civil:.6}Z"),
             Err(_) => write!(f, "{}us", self.0),
         }
     }
@@ -100,13 +106,28 @@ impl FromStr for Timestamp {
         if !fits || !offset_fits {
             return Err(bad());
         }
-        let instant: jiff::Timestamp = text.parse().map_err(|_| bad())?;
-        let micros = i64::try_from(instant.as_nanosecond().div_euclid(1000)).map_err(|_| bad())?;
+        let nanos = match text.parse::<jiff::Timestamp>() {
+            Ok(instant) => instant.as_nanosecond(),
+            Err(_) => {
+                let civil: civil::DateTime = text[..text.len() - offset.len()].parse().map_err(|_| bad())?;
+                civil.duration_since(EPOCH).as_nanos() - offset_nanos(offset).ok_or_else(bad)?
+            }
+        };
+        let micros = i64::try_from(nanos.div_euclid(1000)).map_err(|_| bad())?;
         if micros < Self::RANGE.0 || micros > Self::RANGE.1 {
             return Err(bad());
         }
         Ok(Self(micros))
     }
+}
+
+/// How far an offset, `Z` or `+hh:mm`, is ahead of UTC.
+fn offset_nanos(offset: &[u8]) -> Option<i128> {
+    let [sign, h1, h2, _, m1, m2] = offset else { return Some(0) };
+    let number = |tens: u8, ones: u8| i128::from(tens - b'0') * 10 + i128::from(ones - b'0');
+    let (hours, minutes) = (number(*h1, *h2), number(*m1, *m2));
+    let nanos = (hours * 60 + minutes) * 60_000_000_000;
+    (hours < 24 && minutes < 60).then_some(if *sign == b'-' { -nanos } else { nanos })
 }
 
 /// A calendar date without time or zone.
@@ -167,6 +188,20 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_time_is_an_instant() {
+        for (text, utc) in [
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59.000000Z"),
+            ("9999-12-31T23:59:59.9999999z", "9999-12-31T23:59:59.999999Z"),
+            ("9999-12-31T23:59:59.5+01:30", "9999-12-31T22:29:59.500000Z"),
+            ("9999-12-31T22:00:00-01:59", "9999-12-31T23:59:00.000000Z"),
+            ("9999-12-30T22:00:00Z", "9999-12-30T22:00:00.000000Z"),
+        ] {
+            assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), utc);
+        }
+        assert_eq!(Timestamp::from_micros(i64::MAX).to_string(), "9999-12-31T23:59:59.999999Z");
+    }
+
+    #[test]
     fn what_rfc_3339_does_not_allow_is_refused() {
         for text in [
             "",
@@ -183,7 +218,11 @@ mod tests {
             "2017-02-30T09:49:50Z",
             "0000-12-31T23:59:59Z",
             "0001-01-01T00:00:00+00:01",
-            "9999-12-31T23:59:59Z",
+            "9999-12-31T23:59:59-00:01",
+            "9999-12-31T24:00:00Z",
+            "9999-12-31T23:59:59+24:00",
+            "9999-12-31T23:59:59+00:60",
+            "９999-12-31T23:59:59Z",
             "２017-01-09T09:49:50Z",
         ] {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");

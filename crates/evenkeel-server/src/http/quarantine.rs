@@ -80,7 +80,7 @@ pub(crate) async fn show(State(app): State<Arc<App>>, Path(id): Path<String>, ur
     Ok(json(StatusCode::OK, &entry))
 }
 
-/// Who decides, and why. Both are kept.
+/// Who decides, and why. Kept with an entry of the gate; logged for an event that a model parked.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Word {
