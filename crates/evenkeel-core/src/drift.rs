@@ -67,13 +67,15 @@ words! {
 pub struct Content {
     /// The verdict.
     pub verdict: Verdict,
-    /// When the rows were last compared with the log.
+    /// The moment up to which everything about the rows is known to agree.
     pub verified_as_of: Option<Timestamp>,
+    /// Buckets in which the rows that are there are not those that were meant, when that was last looked at.
+    pub bad_buckets: u32,
 }
 
 impl Default for Content {
     fn default() -> Self {
-        Self { verdict: Verdict::Unverified, verified_as_of: None }
+        Self { verdict: Verdict::Unverified, verified_as_of: None, bad_buckets: 0 }
     }
 }
 
@@ -130,6 +132,8 @@ pub struct Sample<'s> {
     pub worker: &'s Worker,
     /// What is known of the rows.
     pub content: Content,
+    /// Why the rows cannot be brought right by applying or repairing, where that was found out.
+    pub condemned: Option<&'s str>,
 }
 
 /// The distance between a model and the log.
@@ -152,7 +156,7 @@ pub struct Lag {
 /// let checkpoint = Checkpoint { position: Position(4), epoch: Some(Epoch(1)), ..Checkpoint::default() };
 /// let lag = measure(&Sample { now: head.at, head: Some(&head), subscribed: Some(8), checkpoint: &checkpoint,
 ///     oldest_unapplied: Some(Timestamp::from_micros(2_000_000)), outdated: false, worker: &Worker::Running,
-///     content: Content::default() });
+///     content: Content::default(), condemned: None });
 /// assert_eq!((lag.lag_count, lag.lag_seconds, lag.drift_score), (Some(8), Some(3.0), Some(1.0)));
 /// ```
 pub fn measure(sample: &Sample<'_>) -> Lag {
@@ -340,7 +344,7 @@ impl Monitor {
             };
             return because(Status::RebuildNeeded, reason);
         }
-        if let Some(reason) = wrong_content(sample.content) {
+        if let Some(reason) = sample.condemned {
             return because(Status::RebuildNeeded, reason.into());
         }
         let Some(count) = lag.lag_count else {
@@ -357,6 +361,9 @@ impl Monitor {
         if let Worker::Lost(reason) = sample.worker {
             return because(Status::Stalled, reason.clone());
         }
+        if let Some(reason) = wrong_content(sample.content) {
+            return because(Status::Stalled, reason.into());
+        }
         if idle_seconds > limits.stall_seconds {
             return because(Status::Stalled, format!("{count} events behind and no progress for {idle_seconds:.1} s"));
         }
@@ -369,12 +376,11 @@ impl Monitor {
     }
 }
 
-/// Why rows with this verdict are not brought right by applying events. Nothing here says that they may be repaired
-/// without a person's word.
+/// Why a model with this verdict makes no progress towards being in sync, however small its lag.
 fn wrong_content(content: Content) -> Option<&'static str> {
     match content.verdict {
-        Verdict::Drifted => Some("rows differ from the log"),
-        Verdict::Suspect => Some("rows may differ from the log"),
+        Verdict::Drifted => Some("rows differ from the log and wait to be reconciled"),
+        Verdict::Suspect => Some("rows may differ from the log and wait to be compared"),
         Verdict::Verified | Verdict::Unverified => None,
     }
 }

@@ -9,7 +9,10 @@
 //! by [`drift`] and described to readers by [`freshness`].
 pub mod checkpoint;
 pub mod condition;
+pub mod consumer;
+pub mod content;
 pub mod decimal;
+pub mod digest;
 pub mod drift;
 pub mod event;
 pub mod fold;

@@ -2,6 +2,7 @@
 //!
 //! Its fields are those that the specification wants logged. Doing it is the runtime's.
 use crate::{
+    content::Cause,
     drift::{Lag, ReconciliationStatus},
     ids::{EventId, ModelName, Position, SourceName},
     time::Timestamp,
@@ -74,6 +75,19 @@ pub struct Unreplayed {
     pub error: String,
 }
 
+/// A row that was wrong, kept as it was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The row, its parts as a person writes them.
+    pub key: String,
+    /// Why it was wrong.
+    pub cause: Cause,
+    /// What the log says, as JSON; `None` for no row.
+    pub expected: Option<String>,
+    /// What was there, as JSON; `None` for no row.
+    pub actual: Option<String>,
+}
+
 /// One reconciliation of one model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reconciliation {
@@ -99,7 +113,8 @@ pub struct Reconciliation {
     pub events_replayed: u64,
     /// Events that could not be applied.
     pub unreplayed: Vec<Unreplayed>,
-    /// Whether the rows were compared with the log afterwards and agreed.
+    /// Whether everything about the content was looked at afterwards and agreed: identities, sums, and the rows concerned
+    /// against the log.
     pub verified: bool,
     /// When it started.
     pub started_at: Timestamp,

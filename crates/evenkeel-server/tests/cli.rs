@@ -3,6 +3,8 @@
 //! The HTTP interface has tests of its own.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "cli/drifted.rs"]
+mod drifted;
 #[path = "cli/publish.rs"]
 mod publish;
 #[path = "cli/support.rs"]
@@ -146,7 +148,10 @@ fn bad_usage_and_configuration_end_with_2_and_say_what_to_do() {
         (&["init", "."], "evenkeel.toml already"),
         (&["init", "plain"], "not a folder"),
         (&["init", "new", "--example", "bank"], "shop"),
-        (&["reconcile", "orders", "--method", "repair"], "rebuild"),
+        (&["reconcile", "orders", "--method", "magic"], "repair"),
+        (&["reconciliations", "orders", "--id", "1"], "--id"),
+        (&["reconciliations", "--id", "9"], "number 9"),
+        (&["rollback", "nothing"], "there are: orders"),
         (&["reconcile", "nothing"], "there are: orders"),
         (&["quarantine", "redrive"], "<ID>"),
         (&["quarantine", "discard", "q-1", "--author", ""], "--author"),
@@ -314,7 +319,7 @@ fn the_demo_ends_by_itself_converged_and_adds_up() {
     assert_eq!((received, number(&report["total"], "received")), (2000, 2000));
     assert!(number(&report["total"], "duplicate") > 40 && number(&report["total"], "quarantined") > 10, "{report}");
     assert_eq!(number(&report["total"], "released"), 3);
-    assert_eq!(report["healed"].as_array().unwrap().len(), 4);
+    assert_eq!(report["healed"].as_array().unwrap().len(), 5);
     for model in report["models"].as_array().unwrap() {
         assert_eq!((&model["verdict"], number(model, "wrong_rows")), (&"verified".into(), 0), "{model}");
     }

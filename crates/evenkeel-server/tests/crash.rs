@@ -29,7 +29,7 @@ mod crash {
     const LIVES: u64 = 80;
 
     /// How long a server may live after it has become ready: mostly, and long enough to build a model and swap it in.
-    const LIFE_MS: (u64, u64) = (300, 1500);
+    const LIFE_MS: (u64, u64) = (300, 3000);
 
     /// Who publishes at the same time.
     const SENDERS: usize = 4;

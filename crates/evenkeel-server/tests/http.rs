@@ -5,10 +5,12 @@ mod http {
     mod bodies;
     mod client;
     mod connections;
+    mod consumers;
     mod events;
     mod operating;
     mod project;
     mod quarantine;
+    mod reconciling;
     mod rows;
     mod surface;
 }

@@ -3,6 +3,8 @@ use crate::Result;
 use evenkeel_core::{
     Event, EventId, EventType, Position, SourceName, Timestamp,
     checkpoint::SafeHead,
+    content::Window,
+    digest::Sum,
     intake::{Ask, Facts, Writes},
     quarantine::{Entry, ParkKey, QuarantineId, Reason, State},
 };
@@ -64,6 +66,16 @@ pub trait Log: Send + Sync {
 
     /// Up to `limit` events after `after` of the `types` (all where `None`), in order, all at or below the safe head.
     fn read(&self, after: Position, types: Option<&BTreeSet<EventType>>, limit: usize) -> Result<Slice>;
+
+    /// The events of these types of one subject up to `upto`, in order.
+    fn stream(&self, subject: &str, types: &BTreeSet<EventType>, upto: Position) -> Result<Vec<Event>>;
+
+    /// The events at these positions, in the order asked for; positions without an event are left out.
+    fn pick(&self, positions: &[Position]) -> Result<Vec<Event>>;
+
+    /// Sums of the identities of the events of these types up to `upto`, in order of windows from `from` on, without
+    /// those that have none.
+    fn identities(&self, types: &BTreeSet<EventType>, from: Window, upto: Position) -> Result<Vec<(Window, Sum)>>;
 
     /// When the first event after `after` of these types was recorded.
     fn oldest_after(&self, after: Position, types: &BTreeSet<EventType>) -> Result<Option<Timestamp>>;

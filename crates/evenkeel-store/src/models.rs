@@ -1,22 +1,28 @@
 //! The home of read models: tables of rows, and beside each, in the same transaction, how far it has come.
 use crate::Result;
 use evenkeel_core::{
-    ModelName, Position, Timestamp,
+    Digest, ModelName, Position, Timestamp,
     checkpoint::Checkpoint,
+    consumer::{Consumer, Reported},
+    content::{Touched, Window},
+    digest::{Buckets, DigestKey, KeyHash, RowDigest, Sum},
     drift::{Content, Status},
-    fold::{Loaded, Park, ParkState, TouchId},
-    reconciliation::Reconciliation,
+    fold::{Park, ParkState, TouchId},
+    reconciliation::{Evidence, Reconciliation},
     row::{Key, Row},
     schema::Schema,
 };
+use std::{collections::HashSet, time::Duration};
 
 /// One of the tables of a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Table {
     /// The one readers see.
     Live,
     /// The one that is being built beside it.
     Build,
+    /// The one that the last swap put aside, for a rollback.
+    Previous,
 }
 
 /// What is stored about a model besides its rows.
@@ -28,7 +34,8 @@ pub struct ModelState {
     pub checkpoint: Checkpoint,
     /// Grows by one with every step of the live table and every swap; a [`Step`] names the one it builds on.
     pub generation: u64,
-    /// What is known of the live rows.
+    /// What is known of the live rows. `suspect` also where somebody else has written to them since
+    /// it was found out, and where they are condemned.
     pub content: Content,
     /// What is parked.
     pub parked: Parked,
@@ -36,9 +43,16 @@ pub struct ModelState {
     pub as_of: Option<Timestamp>,
     /// The table being built, if there is one.
     pub build: Option<Build>,
+    /// The table that the last swap put aside, if it is still there.
+    pub previous: Option<Build>,
+    /// Why the rows cannot be brought right by applying events, where something found that out.
+    pub condemned: Option<String>,
+    /// Where a person has brought the table before back: what the declared version then was. As long as it is the
+    /// declared one the model is not rebuilt for it unasked.
+    pub rolled_back_from: Option<Digest>,
 }
 
-/// A table that is being built.
+/// A table that is not the live one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Build {
     /// Its shape.
@@ -59,15 +73,100 @@ pub struct Parked {
     pub oldest_at: Option<Timestamp>,
 }
 
-/// One transaction on a table: rows, parks and checkpoint move together.
+/// A row to write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upsert {
+    /// Its key.
+    pub key: Key,
+    /// The whole row.
+    pub row: Row,
+    /// The digest that the sums hold of this row: that of the row the projector last wrote, whatever is there now.
+    /// `None` where they hold none.
+    pub replaces: Option<RowDigest>,
+}
+
+/// A row to delete.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Removal {
+    /// Its key.
+    pub key: Key,
+    /// As [`Upsert::replaces`].
+    pub replaces: Option<RowDigest>,
+}
+
+impl Upsert {
+    /// A row that was not there before.
+    pub fn new(key: Key, row: Row) -> Self {
+        Self { key, row, replaces: None }
+    }
+}
+
+impl Removal {
+    /// A row that the sums do not hold.
+    pub fn new(key: Key) -> Self {
+        Self { key, replaces: None }
+    }
+}
+
+/// What a table holds for some keys.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Loaded {
+    /// The rows there are.
+    pub rows: Vec<StoredRow>,
+    /// Keys with a parked event.
+    pub parked: HashSet<Key>,
+    /// Keys that somebody else than the projector has written to, whether there is a row or not.
+    pub touched: HashSet<Key>,
+}
+
+/// A row as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredRow {
+    /// Its key.
+    pub key: Key,
+    /// Its columns.
+    pub row: Row,
+    /// The digest that was written with it; `None` where there is none.
+    pub meant: Option<RowDigest>,
+    /// The digest of the columns that are there.
+    pub digest: RowDigest,
+}
+
+impl StoredRow {
+    /// Whether the columns are those that the digest was made of.
+    pub fn is_intact(&self) -> bool {
+        self.meant == Some(self.digest)
+    }
+}
+
+/// A row as the scrub sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scrubbed {
+    /// Its key.
+    pub key: Key,
+    /// The hash of its key.
+    pub hash: KeyHash,
+    /// The digest of the columns that are there.
+    pub digest: RowDigest,
+    /// Whether that is the digest that was written with them.
+    pub intact: bool,
+}
+
+/// One transaction on a table: rows, digests, parks and checkpoint move together.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Step {
     /// The generation this builds on; with another one nothing is written.
     pub generation: u64,
     /// Rows to write whole.
-    pub upserts: Vec<(Key, Row)>,
+    pub upserts: Vec<Upsert>,
     /// Rows to delete.
-    pub deletes: Vec<Key>,
+    pub deletes: Vec<Removal>,
+    /// Identities of the events that were reached, to add to what the windows hold.
+    pub identities: Vec<(Window, Sum)>,
+    /// Which keys the events touched, for a model whose key is not their subject.
+    pub touches: Vec<(KeyHash, Position)>,
+    /// Rows of the live table whose notes of others' writes are settled by this.
+    pub settled: Vec<Key>,
     /// Parked events to write, by their touch.
     pub parks: Vec<Park>,
     /// Parked events that are resolved.
@@ -104,6 +203,8 @@ pub struct RowAt {
     pub state: ModelState,
     /// The row, if there is one.
     pub row: Option<Row>,
+    /// Whether this is what the projector wrote, as far as the row's digest and the notes of others' writes tell.
+    pub intact: bool,
     /// How many events of this key are parked.
     pub parked_events: u64,
 }
@@ -117,6 +218,8 @@ pub struct Rows {
     pub rows: Vec<(Row, bool)>,
     /// Whether there are more.
     pub more: bool,
+    /// Whether all of these are what the projector wrote, as far as their digests tell.
+    pub intact: bool,
 }
 
 /// A home of read models.
@@ -125,6 +228,8 @@ pub struct Rows {
 /// - rows, parks and checkpoint of a [`Step`] are written in one transaction, or nothing is;
 /// - a step on another generation than the stored one is refused ([`crate::StoreError::Conflict`]);
 /// - a read sees rows and checkpoint of one moment;
+/// - the sums of [`Models::buckets`] and [`Models::identities`] move in the transaction of the step that moves them;
+/// - what anybody else writes to a live table is noted for [`Models::touched`], where the store can see it;
 /// - [`Models::swap`] replaces table, checkpoint and parks in one transaction: after a crash there is the old table
 ///   or the new one.
 ///
@@ -141,11 +246,12 @@ pub trait Models: Send + Sync {
     /// The models there are, by name.
     fn models(&self) -> Result<Vec<ModelName>>;
 
-    /// The rows of these keys, and which of the keys have parked events.
+    /// What a table holds for these keys.
     fn load(&self, model: &ModelName, table: Table, keys: &[Key]) -> Result<Loaded>;
 
-    /// Writes a step.
-    fn commit(&self, model: &ModelName, table: Table, step: &Step) -> Result<()>;
+    /// Writes a step, and with each row its digest, which moves the sum of its bucket. The digests of the upserts, in
+    /// their order.
+    fn commit(&self, model: &ModelName, table: Table, step: &Step) -> Result<Vec<RowDigest>>;
 
     /// One row of the live table.
     fn get(&self, model: &ModelName, key: &Key) -> Result<RowAt>;
@@ -162,8 +268,12 @@ pub trait Models: Send + Sync {
     /// Starts an empty table beside the live one; what an earlier build left is dropped.
     fn begin_build(&self, schema: &Schema) -> Result<Build>;
 
-    /// Puts the built table in the live one's place, with its checkpoint and parks. Discarded parks are kept.
+    /// Puts the built table in the live one's place, with its checkpoint, sums and parks. Discarded parks are kept. The
+    /// live one is put aside, the one that was aside is dropped.
     fn swap(&self, model: &ModelName, content: Content) -> Result<()>;
+    /// Puts the table that was aside in the live one's place, and that aside. Discarded parks are kept.
+    /// [`crate::StoreError::Refused`] where there is none.
+    fn rollback(&self, model: &ModelName, rolled_back_from: Option<Digest>) -> Result<()>;
 
     /// Drops the table being built.
     fn abandon_build(&self, model: &ModelName) -> Result<()>;
@@ -174,9 +284,57 @@ pub trait Models: Send + Sync {
     /// Keeps a measured distance, for those who read the tables with SQL. Moves no generation.
     fn set_measured(&self, model: &ModelName, measured: &Measured) -> Result<()>;
 
-    /// Keeps the record of a reconciliation and returns its number.
-    fn record(&self, reconciliation: &Reconciliation) -> Result<u64>;
+    /// Keeps the record of a reconciliation with the rows that were wrong, and returns its number.
+    fn record(&self, reconciliation: &Reconciliation, evidence: &[Evidence]) -> Result<u64>;
+    /// The wrong rows that a reconciliation found, at most `limit`.
+    fn evidence(&self, reconciliation: u64, limit: usize) -> Result<Vec<Evidence>>;
 
     /// The latest reconciliations, newest first.
     fn reconciliations(&self, model: Option<&ModelName>, limit: usize) -> Result<Vec<Reconciliation>>;
+
+    /// The key of this store's digests.
+    fn digest_key(&self) -> DigestKey;
+    /// Up to `limit` rows after `after` in order of their keys, digested as they are there.
+    fn scrub(&self, model: &ModelName, table: Table, after: Option<&Key>, limit: usize) -> Result<Vec<Scrubbed>>;
+    /// The sums of the digests of the rows that were meant, by bucket.
+    fn buckets(&self, model: &ModelName, table: Table) -> Result<Buckets>;
+    /// Notes that the rows of the live table cannot be brought right by applying events, and why. The next swap clears
+    /// it. Moves no generation.
+    fn condemn(&self, model: &ModelName, reason: &str) -> Result<()>;
+    /// Puts the sums of some buckets right, where they are wrong and not the rows. Moves no generation.
+    fn set_buckets(&self, model: &ModelName, table: Table, sums: &[(u16, Sum)]) -> Result<()>;
+    /// Sums of the identities of the events that were reached, in order of windows from `from` on.
+    fn identities(&self, model: &ModelName, table: Table, from: Window) -> Result<Vec<(Window, Sum)>>;
+    /// Puts the sums of some windows of the live table right, and the checkpoint's counts with them. Builds on a generation
+    /// as a [`Step`] does, and moves it on.
+    fn set_identities(
+        &self,
+        model: &ModelName,
+        generation: u64,
+        sums: &[(Window, Sum)],
+        checkpoint: &Checkpoint,
+    ) -> Result<()>;
+    /// Notes which keys events touch, as [`Step::touches`] does. Moves no generation.
+    fn index(&self, model: &ModelName, table: Table, touches: &[(KeyHash, Position)]) -> Result<()>;
+    /// The positions of the events that [`Step::touches`] names for keys of this hash, in order.
+    fn touching(&self, model: &ModelName, table: Table, hash: KeyHash) -> Result<Vec<Position>>;
+    /// The first `limit` rows of the live table that somebody else has written to since that was last settled.
+    fn touched(&self, model: &ModelName, limit: usize) -> Result<Vec<Touched>>;
+    /// Settles the notes of others' writes to these rows: they were found to be as they should.
+    fn settle(&self, model: &ModelName, keys: &[Key]) -> Result<()>;
+    /// Makes sure that others' writes to the live table are noted. Whether that was so before: `false` says that there
+    /// may have been writes that nobody noted.
+    fn watch(&self, model: &ModelName) -> Result<bool>;
+    /// Takes the lease on reconciling a model, or renews it, until `now + length`. `false` where another holder has it.
+    fn lease(&self, model: &ModelName, holder: &str, now: Timestamp, length: Duration) -> Result<bool>;
+    /// Gives the lease up, if `holder` has it.
+    fn release(&self, model: &ModelName, holder: &str) -> Result<()>;
+    /// Registers a consumer, or changes how it is registered; when it was first and what it reported stay.
+    fn put_consumer(&self, consumer: &Consumer) -> Result<()>;
+    /// Keeps what a consumer reported. Whether there is such a consumer.
+    fn report_consumer(&self, name: &str, reported: &Reported) -> Result<bool>;
+    /// Forgets a consumer. Whether there was one.
+    fn remove_consumer(&self, name: &str) -> Result<bool>;
+    /// The consumers with what they reported last, by name.
+    fn consumers(&self) -> Result<Vec<(Consumer, Option<Reported>)>>;
 }

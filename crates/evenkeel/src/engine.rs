@@ -3,6 +3,7 @@
 //! This file starts, feeds and stops it; what an operator asks of it is in `operate` and `inspect`.
 use crate::{
     Clock, EngineError, PublishError, ReadError,
+    consumer::Watched,
     ingest::{Ingest, IngestLimits},
     monitor::{self, Observation},
     quarantine,
@@ -15,7 +16,7 @@ use crate::{
 use evenkeel_contract::{envelope::Unreadable, gate::Gate};
 use evenkeel_core::{
     StreamVersion,
-    drift::{Report, Status},
+    drift::{Report, Status, Verdict},
     freshness::FreshnessLimits,
     intake::{Arrival, Outcome},
     quarantine::Reason,
@@ -57,8 +58,12 @@ pub struct Options {
     pub ingest: IngestLimits,
     /// Where the classes of staleness begin.
     pub freshness: FreshnessLimits,
-    /// Whether models that need it are rebuilt without being asked.
+    /// Whether models that need it are repaired or rebuilt without being asked.
     pub auto_reconcile: bool,
+    /// How many rows of each model are read again a second, to find what nobody noted; 0 for none.
+    pub scrub_rows_per_second: u64,
+    /// Who this is where several reconcile the same models: the name of the node.
+    pub holder: String,
     /// Whether projectors are started. Without them the engine only takes events and reads.
     pub project: bool,
 }
@@ -71,6 +76,8 @@ impl Default for Options {
             ingest: IngestLimits::default(),
             freshness: FreshnessLimits::default(),
             auto_reconcile: true,
+            scrub_rows_per_second: 5000,
+            holder: "a".into(),
             project: true,
         }
     }
@@ -144,10 +151,14 @@ pub(crate) struct Inner {
     /// Something a waiting monitor should look at.
     pub(crate) tick: Signal,
     pub(crate) ingest: Ingest,
+    /// The consumers of the user's own.
+    pub(crate) consumers: Watched,
     threads: Mutex<Vec<JoinHandle<()>>>,
     watched_at: Mutex<Duration>,
     needs: Mutex<Vec<String>>,
     pub(crate) needed: Signal,
+    /// What a waiting scrub should look at.
+    pub(crate) scrubbing: Signal,
     /// Whether a release of held events was interrupted by the log's failure and must go on.
     releases: AtomicBool,
 }
@@ -176,7 +187,7 @@ impl Engine {
         // Before the log can grow: once it is past such a model's checkpoint nobody sees it any more.
         let mut lost = Vec::new();
         for slot in slots.values() {
-            if monitor::suspect_lost_history(log.as_ref(), home.as_ref(), slot.schema())? {
+            if monitor::condemn_lost_history(log.as_ref(), home.as_ref(), slot.schema())? {
                 lost.push(slot.name().to_string());
             }
         }
@@ -194,10 +205,12 @@ impl Engine {
             stopping: AtomicBool::new(false),
             tick: Signal::default(),
             ingest,
+            consumers: Watched::default(),
             threads: Mutex::default(),
             watched_at: Mutex::new(clock.monotonic()),
             needs: Mutex::new(lost),
             needed: Signal::default(),
+            scrubbing: Signal::default(),
             releases: AtomicBool::new(false),
             clock,
         });
@@ -220,6 +233,9 @@ impl Engine {
         }
         worker::measure_all(inner);
         start("monitor", worker::monitor)?;
+        if inner.options.scrub_rows_per_second > 0 && inner.options.project {
+            start("scrub", |inner| crate::scrub::scrub(inner))?;
+        }
         if inner.options.auto_reconcile && inner.options.project {
             start("reconciler", crate::reconciler::reconcile_what_is_needed)?;
         }
@@ -307,6 +323,7 @@ impl Engine {
         inner.stopping.store(true, Ordering::SeqCst);
         inner.tick.notify();
         inner.needed.notify();
+        inner.scrubbing.notify();
         for slot in inner.slots.values() {
             worker::stop_projector(slot, "the engine has stopped");
         }
@@ -386,15 +403,21 @@ impl Inner {
     /// The gauges of a model that cannot be read: what was measured last is not known to be so now.
     pub(crate) fn gauge_unknown(&self, slot: &Slot) {
         let model = slot.name().to_string();
-        for name in
-            ["evenkeel_lag_events", "evenkeel_lag_seconds", "evenkeel_drift_score", "evenkeel_staleness_bound_seconds"]
-        {
+        for name in [
+            "evenkeel_lag_events",
+            "evenkeel_lag_seconds",
+            "evenkeel_drift_score",
+            "evenkeel_staleness_bound_seconds",
+            "evenkeel_bad_buckets",
+        ] {
             metrics::gauge!(name, "model" => model.clone()).set(f64::NAN);
         }
         for status in Status::ALL {
             let is = f64::from(u8::from(*status == Status::Stalled));
             metrics::gauge!("evenkeel_status", "model" => model.clone(), "status" => status.as_str()).set(is);
         }
+        // No verdict holds, not even the last.
+        gauge_verdict(&model, None);
     }
 
     pub(crate) fn gauge(&self, slot: &Slot, observation: &Observation, report: &Report) {
@@ -406,15 +429,26 @@ impl Inner {
         gauge("evenkeel_lag_seconds", report.lag.lag_seconds);
         gauge("evenkeel_drift_score", report.lag.drift_score);
         gauge("evenkeel_staleness_bound_seconds", report.staleness_bound_seconds);
+        let content = observation.state.content;
+        gauge("evenkeel_bad_buckets", Some(f64::from(content.bad_buckets)));
         gauge("evenkeel_parked_events", Some(observation.state.parked.events as f64));
         gauge("evenkeel_checkpoint_position", Some(observation.state.checkpoint.position.0 as f64));
         for status in Status::ALL {
             let is = f64::from(u8::from(*status == report.status));
             metrics::gauge!("evenkeel_status", "model" => model.clone(), "status" => status.as_str()).set(is);
         }
+        gauge_verdict(&model, Some(content.verdict));
         if let Some(head) = &observation.head {
             metrics::gauge!("evenkeel_log_head_position").set(head.position.0 as f64);
         }
+    }
+}
+
+fn gauge_verdict(model: &str, is: Option<Verdict>) {
+    for verdict in Verdict::ALL {
+        let value = f64::from(u8::from(is == Some(*verdict)));
+        let (model, verdict) = (model.to_owned(), verdict.as_str());
+        metrics::gauge!("evenkeel_content_verdict", "model" => model, "verdict" => verdict).set(value);
     }
 }
 

@@ -89,7 +89,13 @@ pub enum EngineError {
     /// No source is halted under that name.
     #[error("no source named {0:?} is halted")]
     NotHalted(String),
-    /// The method is not offered.
+    /// No such consumer.
+    #[error("no consumer is named {0:?}")]
+    NoConsumer(String),
+    /// A consumer cannot be registered like this.
+    #[error("{0}")]
+    Consumer(String),
+    /// The model's state does not allow it, or it was called off.
     #[error("{0}")]
     Method(String),
     /// A model's table is not what its stored version says, and the declared version is not built yet.

@@ -7,17 +7,23 @@
 //!
 //! An event's way: [`ingest`] → log → [`projector`] → models → [`reader`]; what cannot go on waits in [`quarantine`].
 mod clock;
+mod content;
 mod engine;
 mod error;
 mod guarded;
 mod health;
+mod identities;
 mod inspect;
 mod operate;
 mod reconciler;
+mod refold;
+mod repair;
+mod scrub;
 mod signal;
 mod slot;
 mod worker;
 
+pub mod consumer;
 pub mod ingest;
 pub mod monitor;
 pub mod project;

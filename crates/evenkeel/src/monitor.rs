@@ -7,7 +7,7 @@ use crate::report::{known, log_reconciliation};
 use evenkeel_core::{
     EventId, ModelName, SourceName, Timestamp,
     checkpoint::SafeHead,
-    drift::{Content, Monitor, Report, Sample, Status, Thresholds, Verdict, Worker, measure},
+    drift::{Monitor, Report, Sample, Status, Thresholds, Worker, measure},
     fold::{Fold, ParkState},
     reconciliation::{DriftMetrics, Method, Reconciliation, ReconciliationResult},
     schema::Schema,
@@ -69,6 +69,7 @@ impl Observation {
             outdated: self.outdated,
             worker,
             content: self.state.content,
+            condemned: self.state.condemned.as_deref(),
         }
     }
 
@@ -215,28 +216,33 @@ impl Seen {
             started_at: outage.since,
             duration_ms: (report.measured_at.seconds_since(outage.since) * 1000.0) as u64,
         };
-        models.record(&record)?;
+        models.record(&record, &[])?;
         log_reconciliation(&record);
         Ok(())
     }
 }
 
 /// Looks whether a model speaks of events that its log does not have, before the log can grow past them and hide it.
-/// Such a model becomes `suspect`, in its store, and stays so until it is rebuilt. Whether it is to be rebuilt. Called
-/// before the log is written to.
+/// Such a model is condemned, in its store, and stays so until it is rebuilt. Whether it is to be rebuilt. Called before
+/// the log is written to.
 ///
 /// # Errors
 /// Where a store cannot be read or written.
-pub fn suspect_lost_history(log: &dyn Log, models: &dyn Models, schema: &Schema) -> Result<bool> {
+pub fn condemn_lost_history(log: &dyn Log, models: &dyn Models, schema: &Schema) -> Result<bool> {
     let Some(state) = models.state(&schema.model)? else { return Ok(false) };
-    if state.content.verdict == Verdict::Suspect {
+    if state.condemned.is_some() {
         return Ok(true);
     }
-    if log.safe_head()?.holds(&state.checkpoint) {
+    let head = log.safe_head()?;
+    if head.holds(&state.checkpoint) {
         return Ok(false);
     }
     forget_lost_discards(log, models, &schema.model, &state)?;
-    models.set_content(&schema.model, Content { verdict: Verdict::Suspect, ..state.content })?;
+    let reason = format!(
+        "it has applied events up to {}, which the log does not have (its head is {})",
+        state.checkpoint.position, head.position
+    );
+    models.condemn(&schema.model, &reason)?;
     Ok(true)
 }
 
@@ -252,7 +258,7 @@ fn forget_lost_discards(log: &dyn Log, models: &dyn Models, model: &ModelName, s
         return Ok(());
     }
     let (generation, checkpoint) = (state.generation, state.checkpoint);
-    models.commit(model, Table::Live, &Step { generation, checkpoint, unparks: lost, ..Step::default() })
+    models.commit(model, Table::Live, &Step { generation, checkpoint, unparks: lost, ..Step::default() }).map(drop)
 }
 
 /// Who sent an event.

@@ -3,20 +3,27 @@
 //! The quarantine's side is in [`crate::inspect`]; how a model is brought back is in [`crate::reconciler`].
 use crate::{
     Engine, EngineError,
+    content::Depth,
     engine::Inner,
     reader::content,
-    report::{ColumnReport, CountsReport, DriftReport, HealthReport, ModelReport, VerifyReport, WrongRow},
+    reconciler::{Asked, budget},
+    report::{
+        ColumnReport, CountsReport, DriftReport, HealthReport, ModelReport, RebuildReport, VerifyReport, WrongRow,
+    },
     slot::Slot,
     worker,
 };
 use evenkeel_core::{
     ModelName,
     drift::{Verdict, Worker},
-    fold::Difference,
     intake::{Ask, Writes},
-    reconciliation::{Method, Reconciliation},
+    reconciliation::{Evidence, Method, Reconciliation},
 };
+use evenkeel_store::{StoreError, Table};
 use std::{sync::atomic::Ordering, time::Duration};
+
+/// How many wrong rows a report shows.
+const SHOWN: usize = 1000;
 
 /// How long the monitor may be silent before the engine is not ready, in heartbeats.
 const SILENT_HEARTBEATS: u32 = 10;
@@ -53,7 +60,7 @@ impl Engine {
             key: schema.key.iter().map(|&index| schema.columns[index].name.clone()).collect(),
             columns: schema.columns.iter().map(column).collect(),
             subscribes: schema.subscribes.iter().map(ToString::to_string).collect(),
-            rows: self.inner.models.count(&schema.model)?,
+            rows: self.inner.rows(slot)?,
             status: report.status.as_str(),
         })
     }
@@ -96,12 +103,29 @@ impl Engine {
             apply_rate: report.apply_rate,
             counts: CountsReport { applied: counts.applied, ignored: counts.ignored, parked: counts.parked },
             content: content(&state.content),
+            detection_bound_seconds: crate::scrub::worst_case_seconds(
+                self.inner.models.buckets(slot.name(), Table::Live)?.rows().unsigned_abs(),
+                self.inner.options.scrub_rows_per_second,
+            ),
+            rebuild: self.rebuild_report(slot),
             quarantined_events: self.inner.quarantined_for(slot),
             measured_at: report.measured_at.to_string(),
         })
     }
 
-    /// Compares every row of a model with the log folded afresh where `full`; otherwise says what was found last.
+    fn rebuild_report(&self, slot: &Slot) -> Option<RebuildReport> {
+        let progress = (*slot.progress.lock())?;
+        let seconds = self.inner.clock.monotonic().saturating_sub(progress.since).as_secs_f64();
+        let left = progress.of.saturating_sub(progress.events) as f64;
+        Some(RebuildReport {
+            events: progress.events,
+            events_total: progress.of,
+            seconds,
+            eta_seconds: (progress.events > 0).then(|| seconds / progress.events as f64 * left),
+        })
+    }
+
+    /// Looks for rows of a model that are not what the log says: at what is suspected, or, where `full`, at every row.
     ///
     /// # Errors
     /// Where there is no such model, its rows were made by another version of it, or a store cannot be read.
@@ -109,52 +133,86 @@ impl Engine {
         let inner = &self.inner;
         let slot = inner.slot(model)?;
         let started = inner.clock.monotonic();
-        if !full {
-            let state = inner.observe(slot)?.state;
-            let rows = inner.models.count(slot.name())?;
-            return Ok(VerifyReport {
-                model: slot.name().to_string(),
-                verdict: state.content.verdict.as_str(),
-                rows,
-                rows_checked: 0,
-                wrong_rows: 0,
-                wrong: Vec::new(),
-                position: state.checkpoint.position.0,
-                duration_ms: 0,
-                verified_as_of: state.content.verified_as_of.map(|at| at.to_string()),
-            });
-        }
-        let (found, as_of) = {
-            let turn = slot.turn();
-            inner.verify_held(slot, &turn)?
+        let mut turn = slot.turn();
+        let known = inner.observe(slot)?.state.content;
+        let depth = match known.verdict {
+            _ if full => Depth::Full,
+            Verdict::Suspect if known.bad_buckets > 0 => Depth::Sums,
+            Verdict::Drifted => Depth::Full,
+            Verdict::Verified | Verdict::Unverified | Verdict::Suspect => Depth::Suspected,
         };
-        let wrong = |difference: &Difference| WrongRow {
-            key: difference.key.to_string(),
-            cause: None,
-            expected: difference.expected.as_ref().map(|row| row.to_json(slot.schema())),
-            actual: difference.actual.as_ref().map(|row| row.to_json(slot.schema())),
+        let checked = inner.verify_held(slot, &turn, depth, &[])?;
+        if !checked.windows.is_empty() {
+            turn.changed();
+            slot.identities.forget();
+        }
+        let rows = inner.models.count(slot.name())?;
+        let count = checked.wrong.len() as u64;
+        if count > budget(rows, slot.repair_budget) && !checked.has_defect() {
+            let reason = format!("{count} of {rows} rows differ from the log, over what is repaired one by one");
+            inner.models.condemn(slot.name(), &reason)?;
+        }
+        let state = inner.observe(slot)?.state;
+        drop(turn);
+        let wrong = |wrong: &crate::content::Wrong| WrongRow {
+            key: wrong.row.key.to_string(),
+            cause: wrong.row.cause.as_str(),
+            expected: wrong.row.expected.as_ref().map(|row| row.to_json(slot.schema())),
+            actual: wrong.row.actual.as_ref().map(|row| row.to_json(slot.schema())),
         };
         Ok(VerifyReport {
             model: slot.name().to_string(),
-            verdict: if found.wrong_rows == 0 { Verdict::Verified } else { Verdict::Drifted }.as_str(),
-            rows: found.rows,
-            rows_checked: found.rows_checked,
-            wrong_rows: found.wrong_rows,
-            wrong: found.wrong.iter().map(wrong).collect(),
-            position: found.position.0,
+            verdict: state.content.verdict.as_str(),
+            rows: checked.rows.unwrap_or(rows),
+            rows_checked: checked.rows_checked,
+            wrong_rows: checked.wrong.len() as u64,
+            bad_buckets: checked.buckets.as_ref().map_or(0, Vec::len) as u64,
+            wrong: checked.wrong.iter().take(SHOWN).map(wrong).collect(),
+            position: state.checkpoint.position.0,
             duration_ms: millis(inner.clock.monotonic().saturating_sub(started)),
-            verified_as_of: Some(as_of.to_string()),
+            verified_as_of: state.content.verified_as_of.map(|at| at.to_string()),
         })
     }
 
     /// Brings a model back to the log, by the method given or by what its drift calls for, and records it.
     ///
     /// # Errors
-    /// Where there is no such model, the method is not offered, or a store cannot be read or written. The failure of
+    /// Where there is no such model, somebody else reconciles it, or a store cannot be read or written. The failure of
     /// the reconciliation itself is recorded and returned as a record too.
     pub fn reconcile(&self, model: &str, method: Option<Method>) -> Result<Reconciliation, EngineError> {
         let slot = self.inner.slot(model)?;
-        self.inner.reconcile(slot, method)
+        self.inner.reconcile(slot, method, Asked::ByPerson)
+    }
+
+    /// Puts the table from before the last rebuild in the live one's place. It goes on from its own checkpoint where it is
+    /// of the declared version; otherwise it stays as it is until the model is reconciled or declared anew.
+    ///
+    /// # Errors
+    /// Where there is no such model or no such table, or the store cannot be written.
+    pub fn rollback(&self, model: &str) -> Result<ModelReport, EngineError> {
+        let slot = self.inner.slot(model)?;
+        let _one = slot.reconciling.lock();
+        let mut turn = slot.turn();
+        let state = self.inner.observe(slot)?.state;
+        let declared = slot.schema();
+        let Some(previous) = &state.previous else {
+            return Err(EngineError::Method(format!("{model} has no table from before its last rebuild")));
+        };
+        let is_older = !previous.schema.same_as(declared);
+        self.inner.models.rollback(slot.name(), is_older.then_some(declared.fingerprint))?;
+        turn.changed();
+        drop(turn);
+        slot.waits_for_person.store(false, Ordering::SeqCst);
+        slot.table_changed();
+        self.model_report(slot)
+    }
+
+    /// The rows that a reconciliation found wrong, at most `limit`.
+    ///
+    /// # Errors
+    /// Where the models' store cannot be read.
+    pub fn evidence(&self, reconciliation: u64, limit: usize) -> Result<Vec<Evidence>, EngineError> {
+        Ok(self.inner.models.evidence(reconciliation, limit)?)
     }
 
     /// The latest reconciliations, newest first.
@@ -251,6 +309,16 @@ impl Engine {
 }
 
 impl Inner {
+    /// How many rows a model has; by its own books where its table cannot be read.
+    fn rows(&self, slot: &Slot) -> Result<u64, EngineError> {
+        match self.models.count(slot.name()) {
+            Err(StoreError::Corrupt(_)) => {
+                Ok(self.models.buckets(slot.name(), Table::Live)?.rows().max(0).unsigned_abs())
+            }
+            rows => Ok(rows?),
+        }
+    }
+
     /// Why events cannot be taken now, as far as that can be told without writing one: the log gives no transaction, or
     /// the last write failed moments ago.
     fn log_unwritable(&self) -> Option<String> {

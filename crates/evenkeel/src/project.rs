@@ -98,7 +98,13 @@ pub fn load(dir: &Path) -> Result<(Project, Files), ProjectError> {
 
 /// How an engine of these settings is run.
 pub fn options(settings: &Settings) -> Options {
-    Options { freshness: settings.read.freshness, auto_reconcile: settings.reconcile.auto, ..Options::default() }
+    Options {
+        freshness: settings.read.freshness,
+        auto_reconcile: settings.reconcile.auto,
+        scrub_rows_per_second: settings.reconcile.scrub_rows_per_second,
+        holder: settings.node.id.clone(),
+        ..Options::default()
+    }
 }
 
 /// Starts an engine for a compiled project over these stores.
@@ -115,6 +121,7 @@ pub fn start(
     let declared = project.models.iter().map(|model| Model {
         fold: Arc::new(model.fold.clone()),
         thresholds: model.drift.thresholds,
+        repair_budget: model.drift.repair_budget,
         require: model.require,
     });
     let parts = Parts { log, models, clock, gate: Arc::new(project.gate.clone()) };

@@ -4,20 +4,27 @@
 //! transaction, so it may be killed anywhere and goes on where it was. Whoever calls it holds the model's turn.
 //! Deciding what a row becomes is `evenkeel-core`'s; threads are the engine's.
 use evenkeel_core::{
-    EventId, ModelName, Position, Timestamp,
+    EventId, EventType, ModelName, Position, Timestamp,
     checkpoint::{Checkpoint, Counts, SafeHead},
-    fold::{Fold, Folded, Park, ParkState, Plan, Poison, TouchId},
+    content::{Pass, Window},
+    digest::{KeyHash, RowDigest, RowHasher, Sum},
+    fold::{Fold, Folded, Loaded, Park, ParkState, Plan, Poison, TouchId},
     row::{Key, Row},
 };
-use evenkeel_store::{Log, Measured, Models, Slice, Step, StoreError, Table};
+use evenkeel_store::{Log, Measured, Models, Removal, Slice, Step, StoreError, Table, Upsert};
 use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    ops::ControlFlow,
+    sync::{Arc, mpsc},
+    thread,
 };
 
 /// Events read and folded at a time. What is made of so few is still in the processor's caches when it is folded and
 /// freed; the transaction takes many of these, because rows of one page are then written once.
 const SLICE_EVENTS: usize = 256;
+
+/// Slices read ahead of the fold.
+const AHEAD: usize = 16;
 
 /// Applies the events of one log to one table of one model.
 pub struct Projector {
@@ -28,6 +35,13 @@ pub struct Projector {
     checkpoint: Checkpoint,
     generation: u64,
     discarded: HashSet<TouchId>,
+    hasher: RowHasher,
+    /// Rows held in memory before they are written.
+    bulk_rows: usize,
+    reads_ahead: bool,
+    /// Whether no row or park of the table need be looked for: it was empty when it was taken up, and nothing was written
+    /// since.
+    is_empty: bool,
 }
 
 /// What one step of a projector came to.
@@ -38,6 +52,20 @@ pub enum Progress {
     /// The log has nothing after the checkpoint.
     Idle,
 }
+
+/// What one step of building a table up came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bulk {
+    /// The checkpoint moved, past so many events of subscribed types.
+    Moved(usize),
+    /// The log has nothing after the checkpoint.
+    Idle,
+    /// It was called off, and nothing was written.
+    CalledOff,
+}
+
+/// Rows written in one transaction of a build, so that the projectors of other models need not wait long.
+const BUILD_ROWS: usize = 10_000;
 
 /// Why a projector cannot go on.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -59,6 +87,15 @@ pub enum ProjectorError {
         /// The log's epoch.
         epoch: evenkeel_core::Epoch,
     },
+    /// Rows that the batch builds on are not those that were written. Nothing is folded over them: they must be folded
+    /// anew from the log first.
+    #[error("{} rows of model {model} are not as they were written, {} first", keys.len(), keys.first().map_or_else(String::new, ToString::to_string))]
+    Damaged {
+        /// The model.
+        model: ModelName,
+        /// The rows.
+        keys: Vec<Key>,
+    },
     /// The log or the models could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -79,7 +116,7 @@ impl Projector {
         let state = models.state(model)?.ok_or_else(|| StoreError::NoModel(model.clone()))?;
         let (schema, checkpoint, generation) = match table {
             Table::Live => (state.schema, state.checkpoint, state.generation),
-            Table::Build => {
+            Table::Build | Table::Previous => {
                 let build = state.build.ok_or_else(|| StoreError::NoModel(model.clone()))?;
                 (build.schema, build.checkpoint, build.generation)
             }
@@ -89,7 +126,21 @@ impl Projector {
         }
         let discarded = discarded(models, model)?;
         let (batch_events, slice_events) = (batch_events.max(1), SLICE_EVENTS);
-        Ok(Self { fold, table, batch_events, slice_events, checkpoint, generation, discarded })
+        let hasher = RowHasher::new(&models.digest_key(), &schema);
+        let is_empty = table == Table::Build && checkpoint == Checkpoint::default();
+        Ok(Self {
+            fold,
+            table,
+            batch_events,
+            slice_events,
+            checkpoint,
+            generation,
+            discarded,
+            hasher,
+            bulk_rows: usize::MAX,
+            reads_ahead: false,
+            is_empty,
+        })
     }
 
     /// How far the table has come.
@@ -97,21 +148,93 @@ impl Projector {
         &self.checkpoint
     }
 
-    /// Applies one batch.
+    /// Applies one batch, and tells a pass of the scrub what it wrote.
     ///
     /// # Errors
     /// Nothing was written then. After a store's error open the table again: the write may have happened.
-    pub fn advance(&mut self, log: &dyn Log, models: &dyn Models, now: Timestamp) -> Result<Progress, ProjectorError> {
-        let schema = self.fold.schema();
+    pub fn advance(
+        &mut self,
+        log: &dyn Log,
+        models: &dyn Models,
+        now: Timestamp,
+        pass: Option<&mut Pass>,
+    ) -> Result<Progress, ProjectorError> {
         let head = log.safe_head()?;
         self.check_history(&head)?;
-        let gathered = self.gather(log, models, now)?;
+        let fold = Arc::clone(&self.fold);
+        let mut read = |after, limit| log.read(after, Some(&fold.schema().subscribes), limit);
+        let Some(gathered) = self.gather(&mut read, models, now, &mut |_| ControlFlow::Continue(()))? else {
+            return Ok(Progress::Idle);
+        };
         if gathered.through <= self.checkpoint.position {
             return Ok(Progress::Idle);
         }
-        let Gathered { rows, parks, counts, last_event, through, events, .. } = gathered;
-        let wrote = !rows.is_empty();
-        let (upserts, deletes) = sorted(rows);
+        let events = gathered.events;
+        let step = self.step(&head, gathered, now);
+        let measured = match self.table {
+            Table::Live => Some(self.measured(log, &step.checkpoint, now)?),
+            Table::Build | Table::Previous => None,
+        };
+        self.commit(models, &Step { measured, ..step }, pass)?;
+        Ok(Progress::Moved(events))
+    }
+
+    /// Folds with so many rows in memory, and writes them when there are more or the log ends. Where it `reads_ahead` the
+    /// log is read by a thread of its own.
+    pub(crate) fn in_bulk(self, bulk_rows: usize, reads_ahead: bool) -> Self {
+        Self { bulk_rows, reads_ahead, ..self }
+    }
+
+    /// Folds as much as fits into memory and writes it, in several transactions: a table that nobody reads need not be
+    /// whole between them. `watch` is told the events folded so far and may call it off.
+    ///
+    /// # Errors
+    /// The table must be thrown away then.
+    pub(crate) fn build_up(
+        &mut self,
+        log: &dyn Log,
+        models: &dyn Models,
+        now: Timestamp,
+        watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Bulk, ProjectorError> {
+        let head = log.safe_head()?;
+        let fold = Arc::clone(&self.fold);
+        let types = &fold.schema().subscribes;
+        let gathered = if self.reads_ahead {
+            let from = self.checkpoint.position;
+            thread::scope(|scope| {
+                let (slices, ahead) = mpsc::sync_channel(AHEAD);
+                scope.spawn(move || read_ahead(log, types, from, &slices));
+                // Dropped at the end: a thread that is further ahead than what fits into memory stops.
+                let mut read = move |_, _| ahead.recv().unwrap_or_else(|_| Err(unread()));
+                self.gather(&mut read, models, now, watch)
+            })?
+        } else {
+            self.gather(&mut |after, limit| log.read(after, Some(types), limit), models, now, watch)?
+        };
+        let Some(gathered) = gathered else { return Ok(Bulk::CalledOff) };
+        if gathered.through <= self.checkpoint.position {
+            return Ok(Bulk::Idle);
+        }
+        let events = gathered.events;
+        let mut step = self.step(&head, gathered, now);
+        let before = self.checkpoint;
+        while step.upserts.len() > BUILD_ROWS {
+            let rest = step.upserts.split_off(BUILD_ROWS);
+            let upserts = std::mem::replace(&mut step.upserts, rest);
+            let part = Step { generation: self.generation, upserts, checkpoint: before, ..Step::default() };
+            self.commit(models, &part, None)?;
+        }
+        step.generation = self.generation;
+        self.commit(models, &step, None)?;
+        Ok(Bulk::Moved(events))
+    }
+
+    /// What is to be written of what was gathered.
+    fn step(&self, head: &SafeHead, gathered: Gathered, now: Timestamp) -> Step {
+        let Gathered { rows, meant, parks, counts, last_event, through, identities, touches, .. } = gathered;
+        let (upserts, deletes) = sorted(rows, meant);
+        let wrote = !upserts.is_empty() || !deletes.is_empty();
         let checkpoint = Checkpoint {
             position: through,
             epoch: Some(head.epoch),
@@ -119,68 +242,116 @@ impl Projector {
             last_write: if wrote { Some(now) } else { self.checkpoint.last_write },
             counts: self.checkpoint.counts.plus(counts),
         };
-        let step = Step {
+        Step {
             generation: self.generation,
             upserts,
             deletes,
+            identities: identities.into_iter().collect(),
+            touches,
+            settled: Vec::new(),
             parks,
             unparks: Vec::new(),
-            measured: match self.table {
-                Table::Live => Some(self.measured(log, &checkpoint, now)?),
-                Table::Build => None,
-            },
+            measured: None,
             checkpoint,
-        };
-        models.commit(&schema.model, self.table, &step)?;
-        self.checkpoint = checkpoint;
-        self.generation += 1;
-        Ok(Progress::Moved(events))
+        }
     }
 
-    /// Reads and folds what comes next, slice by slice, up to the events of one transaction.
-    fn gather(&self, log: &dyn Log, models: &dyn Models, now: Timestamp) -> Result<Gathered, StoreError> {
-        let types = &self.fold.schema().subscribes;
+    /// Writes a step, and tells a pass of the scrub.
+    fn commit(&mut self, models: &dyn Models, step: &Step, pass: Option<&mut Pass>) -> Result<(), StoreError> {
+        let digests = models.commit(&self.fold.schema().model, self.table, step)?;
+        if let Some(pass) = pass {
+            tell(pass, &mut self.hasher, step, &digests);
+        }
+        self.checkpoint = step.checkpoint;
+        self.generation += 1;
+        self.is_empty &= step.upserts.is_empty() && step.parks.is_empty();
+        Ok(())
+    }
+
+    /// Reads and folds what comes next, slice by slice, up to the events of one transaction or the rows that memory is to
+    /// hold. `None` where it was called off.
+    fn gather(
+        &mut self,
+        read: &mut dyn FnMut(Position, usize) -> Result<Slice, StoreError>,
+        models: &dyn Models,
+        now: Timestamp,
+        watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Option<Gathered>, ProjectorError> {
         let mut gathered = Gathered { through: self.checkpoint.position, ..Gathered::default() };
-        while gathered.events < self.batch_events {
+        while gathered.events < self.batch_events && gathered.rows.len() < self.bulk_rows {
+            if watch(gathered.events).is_break() {
+                return Ok(None);
+            }
             let limit = self.slice_events.min(self.batch_events - gathered.events);
-            let slice = log.read(gathered.through, Some(types), limit)?;
+            let slice = read(gathered.through, limit)?;
             let is_last = slice.events.len() < limit;
             self.fold_slice(models, now, &slice, &mut gathered)?;
             if is_last {
                 break;
             }
         }
-        Ok(gathered)
+        gathered.touches.sort_unstable();
+        Ok(Some(gathered))
     }
 
     /// Folds one slice over the rows gathered so far, and over the stored ones where there is none.
     fn fold_slice(
-        &self,
+        &mut self,
         models: &dyn Models,
         now: Timestamp,
         slice: &Slice,
         gathered: &mut Gathered,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), ProjectorError> {
         gathered.through = slice.through;
         gathered.events += slice.events.len();
-        let fold = self.fold.as_ref();
-        let plan = Plan::new(fold, &slice.events, &self.discarded);
+        let fold = Arc::clone(&self.fold);
+        let plan = Plan::new(fold.as_ref(), &slice.events, &self.discarded);
+        if !fold.keyed_by_subject() {
+            let hasher = &mut self.hasher;
+            gathered.touches.extend(plan.touched().map(|(position, key)| (hasher.key(key), position)));
+        }
         let (gathered_keys, stored_keys): (Vec<_>, Vec<_>) =
             plan.keys().into_iter().partition(|key| gathered.rows.contains_key(key));
         let mut poison = Poison::new();
         let folded = loop {
-            let mut loaded = models.load(&fold.schema().model, self.table, &stored_keys)?;
+            let mut loaded = self.load(models, &stored_keys, gathered)?;
             for key in &gathered_keys {
                 // A copy: an attempt that fails spoils the rows it was given.
                 loaded.rows.extend(gathered.rows.get(key).cloned().flatten().map(|row| (key.clone(), row)));
             }
             loaded.parked.extend(gathered.parked.iter().cloned());
-            if let Some(folded) = plan.fold(now, fold, loaded, &mut poison) {
+            if let Some(folded) = plan.fold(now, fold.as_ref(), loaded, &mut poison) {
                 break folded;
             }
         };
         gathered.add(folded);
         Ok(())
+    }
+
+    /// What the table holds for these keys, all of it as it was written.
+    fn load(&self, models: &dyn Models, keys: &[Key], gathered: &mut Gathered) -> Result<Loaded, ProjectorError> {
+        if self.is_empty {
+            return Ok(Loaded::default());
+        }
+        let model = &self.fold.schema().model;
+        let evenkeel_store::Loaded { rows, parked, touched } = models.load(model, self.table, keys)?;
+        let mut damaged: Vec<Key> = touched.into_iter().collect();
+        let mut loaded = Loaded { rows: HashMap::with_capacity(rows.len()), parked };
+        for stored in rows {
+            match stored.meant {
+                Some(meant) if stored.is_intact() => {
+                    gathered.meant.insert(stored.key.clone(), meant);
+                    loaded.rows.insert(stored.key, stored.row);
+                }
+                _ => damaged.push(stored.key),
+            }
+        }
+        if damaged.is_empty() {
+            return Ok(loaded);
+        }
+        damaged.sort_unstable();
+        damaged.dedup();
+        Err(ProjectorError::Damaged { model: model.clone(), keys: damaged })
     }
 
     fn check_history(&self, head: &SafeHead) -> Result<(), ProjectorError> {
@@ -214,11 +385,37 @@ impl Projector {
     }
 }
 
+/// Reads slice after slice until the log ends or nobody takes them any more.
+fn read_ahead(
+    log: &dyn Log,
+    types: &BTreeSet<EventType>,
+    from: Position,
+    slices: &mpsc::SyncSender<Result<Slice, StoreError>>,
+) {
+    let mut after = from;
+    loop {
+        let slice = log.read(after, Some(types), SLICE_EVENTS);
+        let is_last = slice.as_ref().map_or(true, |slice| slice.events.len() < SLICE_EVENTS);
+        after = slice.as_ref().map_or(after, |slice| slice.through);
+        if slices.send(slice).is_err() || is_last {
+            return;
+        }
+    }
+}
+
+fn unread() -> StoreError {
+    StoreError::Unavailable("the log's reader ended before the log".into())
+}
+
 /// What the slices of one transaction came to so far.
 #[derive(Default)]
 struct Gathered {
     /// The rows as they will be; `None` where one is gone.
     rows: HashMap<Key, Option<Row>>,
+    /// The digests of the rows that were there.
+    meant: HashMap<Key, RowDigest>,
+    identities: BTreeMap<Window, Sum>,
+    touches: Vec<(KeyHash, Position)>,
     /// The keys of `parks`: later events of theirs are held.
     parked: HashSet<Key>,
     parks: Vec<Park>,
@@ -230,7 +427,11 @@ struct Gathered {
 
 impl Gathered {
     fn add(&mut self, folded: Folded) {
-        let Folded { upserts, deletes, parks, counts, last_event } = folded;
+        let Folded { upserts, deletes, parks, counts, last_event, identities } = folded;
+        for (window, sum) in identities {
+            let known = self.identities.entry(window).or_default();
+            *known = known.plus(sum);
+        }
         self.rows.extend(upserts.into_iter().map(|(key, row)| (key, Some(row))));
         self.rows.extend(deletes.into_iter().map(|key| (key, None)));
         self.parked.extend(parks.iter().filter_map(|park| park.key.clone()));
@@ -241,17 +442,30 @@ impl Gathered {
 }
 
 /// What is to be written and what deleted, in order of the keys: neighbours stand on one page of the store.
-fn sorted(rows: HashMap<Key, Option<Row>>) -> (Vec<(Key, Row)>, Vec<Key>) {
+fn sorted(rows: HashMap<Key, Option<Row>>, mut meant: HashMap<Key, RowDigest>) -> (Vec<Upsert>, Vec<Removal>) {
     let (mut upserts, mut deletes) = (Vec::with_capacity(rows.len()), Vec::new());
     for (key, row) in rows {
+        let replaces = meant.remove(&key);
         match row {
-            Some(row) => upserts.push((key, row)),
-            None => deletes.push(key),
+            Some(row) => upserts.push(Upsert { key, row, replaces }),
+            // Made and deleted within the batch: there is nothing to delete.
+            None if replaces.is_none() => {}
+            None => deletes.push(Removal { key, replaces }),
         }
     }
-    upserts.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    deletes.sort_unstable();
+    upserts.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    deletes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     (upserts, deletes)
+}
+
+/// Tells a pass of the scrub what a step wrote.
+pub(crate) fn tell(pass: &mut Pass, hasher: &mut RowHasher, step: &Step, digests: &[RowDigest]) {
+    for (upsert, digest) in step.upserts.iter().zip(digests) {
+        pass.wrote(&upsert.key, hasher.key(&upsert.key), upsert.replaces, Some(*digest));
+    }
+    for removal in &step.deletes {
+        pass.wrote(&removal.key, hasher.key(&removal.key), removal.replaces, None);
+    }
 }
 
 /// The applications that a person gave up: no fold of the log counts them again.

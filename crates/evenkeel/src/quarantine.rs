@@ -12,7 +12,7 @@ use evenkeel_core::{
     reconciliation::Unreplayed,
     row::Key,
 };
-use evenkeel_store::{Log, Models, Step, StoreError, Table};
+use evenkeel_store::{Log, Models, Removal, Step, StoreError, Table, Upsert};
 
 /// How many held entries are released in one transaction.
 const LINE: usize = 500;
@@ -264,8 +264,15 @@ fn apply_line(
         })?;
         with_events.push((park, event));
     }
-    let row = models.load(&schema.model, Table::Live, std::slice::from_ref(key))?.rows.remove(key);
-    let existed = row.is_some();
+    let mut loaded = models.load(&schema.model, Table::Live, std::slice::from_ref(key))?;
+    let found = loaded.rows.pop();
+    if loaded.touched.contains(key) || found.as_ref().is_some_and(|row| !row.is_intact()) {
+        return Err(EngineError::Method(format!(
+            "the row {key} of {} was changed by somebody else; reconcile the model first",
+            schema.model
+        )));
+    }
+    let (row, replaces) = found.map_or((None, None), |found| (Some(found.row), found.meant));
     let result = release(fold, key, row.clone(), &with_events);
     step.unparks.extend(with_events[..result.resolved].iter().map(|(park, _)| park.touch));
     if let (Some(error), Some((blocked, _))) = (result.error, with_events.get(result.resolved)) {
@@ -273,10 +280,10 @@ fn apply_line(
     }
     if result.row != row {
         step.checkpoint.last_write = Some(clock.now());
+        let key = key.clone();
         match result.row {
-            Some(row) => step.upserts.push((key.clone(), row)),
-            None if existed => step.deletes.push(key.clone()),
-            None => {}
+            Some(row) => step.upserts.push(Upsert { key, row, replaces }),
+            None => step.deletes.push(Removal { key, replaces }),
         }
     }
     Ok(result.resolved)

@@ -10,20 +10,25 @@ use crate::{
     Clock, ReadError,
     monitor::Observation,
     projector::discarded,
+    refold::events_of,
     report::{Consistency, ContentReport, RowAnswer, RowsAnswer},
     slot::Slot,
 };
 use evenkeel_core::{
     EventType, Position,
     checkpoint::SafeHead,
+    digest::{BUCKETS, RowHasher},
     drift::{Report, Verdict},
-    fold::{Fold, FreshFold},
+    fold::{Fold, FreshFold, TouchId},
     freshness::{FreshnessLimits, Level, assess},
     row::{Key, Row},
     schema::Schema,
 };
-use evenkeel_store::{Log, Models, RowAt, StoreError};
-use std::{collections::BTreeSet, time::Duration};
+use evenkeel_store::{Log, Models, RowAt, StoreError, Table};
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
 
 /// How a read is to be answered.
 ///
@@ -99,7 +104,8 @@ impl Reader<'_> {
             Err(StoreError::Refused(_)) if self.stored_key_differs()? => return Err(other_key()),
             at => at?,
         };
-        let observation = Observation::of(self.log, self.fold(), at.state.clone(), self.clock.now());
+        let mut observation = Observation::of(self.log, self.fold(), at.state.clone(), self.clock.now());
+        doubt(&mut observation, at.intact);
         let quarantined_events = self.quarantined_of(key);
         let said = |served| Said {
             options,
@@ -135,16 +141,16 @@ impl Reader<'_> {
         let options = self.effective(options)?;
         let started = self.clock.monotonic();
         let Some(target) = (options.level == Level::Strong).then(|| self.log.safe_head()).transpose()? else {
-            return self.page(request, options, Level::Eventual, Duration::ZERO, 1).map(|(answer, _)| answer);
+            return self.page(request, options, Level::Eventual, Duration::ZERO, 1).map(|(answer, ..)| answer);
         };
         let mut attempts = 0;
         loop {
             attempts += 1;
             let seen = self.slot.moved.seen();
             let waited = self.clock.monotonic().saturating_sub(started);
-            let (mut answer, observation) = self.page(request, options, Level::Strong, waited, attempts)?;
+            let (mut answer, observation, intact) = self.page(request, options, Level::Strong, waited, attempts)?;
             let reached = observation.has_reached(&target) && !observation.outdated;
-            let usable = usable(observation.state.content.verdict);
+            let usable = usable(observation.state.content.verdict) && intact && self.has_all()?;
             if reached && usable && answer.consistency.parked_events == 0 {
                 // The moment this is known to hold for: the log may have grown since, and the page not with it.
                 let head = observation.head.as_ref().filter(|head| observation.has_reached(head)).unwrap_or(&target);
@@ -186,42 +192,90 @@ impl Reader<'_> {
         deadline: Duration,
     ) -> Result<(Option<Row>, SafeHead), Tail> {
         let head = observation.head.as_ref().ok_or_else(|| Tail::NotMet("the log cannot be read".into()))?;
-        let checkpoint = &at.state.checkpoint;
-        let from_table = usable(at.state.content.verdict) && !observation.outdated && head.holds(checkpoint);
-        if from_table && at.parked_events > 0 {
+        let state = &at.state;
+        let checkpoint = &state.checkpoint;
+        let of_this = !observation.outdated && state.condemned.is_none() && head.holds(checkpoint);
+        if of_this && at.parked_events > 0 {
             return Err(Tail::NotMet(format!("{} events of this row could not be applied", at.parked_events)));
         }
-        let types = &self.fold().schema().subscribes;
-        if from_table && checkpoint.counts.total() == head.count(types) {
-            return Ok((at.row.clone(), head.clone()));
-        }
+        // A row is taken from the table only where it is there and everything says that the projector wrote it. One that
+        // is not there may have been deleted by anybody.
+        let has_all = of_this && self.has_all().map_err(Tail::Store)?;
+        let from_table = has_all && usable(state.content.verdict) && at.intact && at.row.is_some();
+        let base = match (from_table, has_all) {
+            (true, _) => Base::Row,
+            (false, true) => Base::Events,
+            // What the model does not know of is not in its index of touched keys either.
+            (false, false) => Base::Log,
+        };
         let discarded = discarded(self.models, &self.fold().schema().model).map_err(Tail::Store)?;
-        let mut fresh = FreshFold::new(self.fold(), &discarded, |touched| touched == key);
-        let mut after = Position::ZERO;
-        if from_table {
-            after = checkpoint.position;
-            if let Some(row) = &at.row {
-                fresh.seed(key.clone(), row.clone());
+        let folded = self.fold_key(base, key, at, head, &discarded, deadline)?;
+        let folded = match folded {
+            None => self.fold_key(Base::Log, key, at, head, &discarded, deadline)?,
+            some => some,
+        };
+        folded.ok_or_else(|| Tail::NotMet("the log has ended before its head".into()))
+    }
+
+    /// Whether the model has reached exactly the events of the log up to its checkpoint.
+    fn has_all(&self) -> Result<bool, StoreError> {
+        let agree = self.slot.identities.agree(self.log, self.models, &self.slot.schema().model)?;
+        Ok(agree.unwrap_or(false))
+    }
+
+    /// The key's row, folded from some base to the head. `None` where the events after the checkpoint are not those that
+    /// the model's counts leave: something was missed or counted twice, and only the log itself can be relied on.
+    fn fold_key(
+        &self,
+        base: Base,
+        key: &Key,
+        at: &RowAt,
+        head: &SafeHead,
+        discarded: &HashSet<TouchId>,
+        deadline: Duration,
+    ) -> Result<Option<(Option<Row>, SafeHead)>, Tail> {
+        let (fold, checkpoint) = (self.fold(), &at.state.checkpoint);
+        let types = &fold.schema().subscribes;
+        let mut fresh = FreshFold::new(fold, discarded, |touched| touched == key);
+        let mut after = if base == Base::Log { Position::ZERO } else { checkpoint.position };
+        match (base, &at.row) {
+            (Base::Row, Some(row)) => fresh.seed(key.clone(), row.clone()),
+            (Base::Events, _) => {
+                let mut hasher = RowHasher::new(&self.models.digest_key(), fold.schema());
+                let stores = (self.log, self.models);
+                let events = events_of(stores, fold, Table::Live, &mut hasher, key, checkpoint.position);
+                fresh.feed(&events.map_err(Tail::Store)?);
             }
+            (Base::Log, _) if fold.keyed_by_subject() => {
+                let subject = key.0.first().map_or_else(String::new, ToString::to_string);
+                fresh.feed(&self.log.stream(&subject, types, head.position).map_err(Tail::Store)?);
+                after = head.position;
+            }
+            _ => {}
         }
-        while after < head.position {
+        let is_current = base != Base::Log && checkpoint.counts.total() == head.count(types);
+        let mut fed = 0;
+        while after < head.position && !is_current {
             if self.clock.monotonic() > deadline {
-                return Err(Tail::NotMet(format!(
-                    "folding the {} events the model lacks takes too long",
-                    head.position.0 - after.0
-                )));
+                let left = head.position.0 - after.0;
+                return Err(Tail::NotMet(format!("folding the {left} events the model lacks takes too long")));
             }
             let slice = self.log.read(after, Some(types), TAIL_PAGE).map_err(Tail::Store)?;
             fresh.feed(&slice.events);
+            fed += slice.events.iter().filter(|event| event.position <= head.position).count() as u64;
             if slice.through <= after {
-                return Err(Tail::NotMet("the log has ended before its head".into()));
+                return Ok(None);
             }
             after = slice.through;
+        }
+        if base != Base::Log && !is_current && checkpoint.counts.total() + fed != head.count(types) {
+            return Ok(None);
         }
         if fresh.is_parked(key) {
             return Err(Tail::NotMet("an event of this row cannot be applied".into()));
         }
-        Ok((fresh.row(key).cloned(), SafeHead { position: after.max(head.position), ..head.clone() }))
+        let head = SafeHead { position: after.max(head.position), ..head.clone() };
+        Ok(Some((fresh.row(key).cloned(), head)))
     }
 
     fn page(
@@ -231,15 +285,17 @@ impl Reader<'_> {
         served: Level,
         waited: Duration,
         attempts: u32,
-    ) -> Result<(RowsAnswer, Observation), ReadError> {
+    ) -> Result<(RowsAnswer, Observation, bool), ReadError> {
         let schema = self.slot.schema();
         let limit = if request.limit == 0 { ROWS.0 } else { request.limit.min(ROWS.1) };
         let state = self.models.state(&schema.model)?;
         // A cursor holds a key of the table that is read, which may be of an older version than the declared one.
         let stored = state.as_ref().map_or(schema, |state| &state.schema);
         let after = request.cursor.as_deref().map(|cursor| cursor_key(stored, cursor)).transpose()?;
-        let page = self.models.rows(&schema.model, evenkeel_store::Table::Live, after.as_ref(), limit)?;
-        let observation = Observation::of(self.log, self.fold(), page.state, self.clock.now());
+        let page = self.models.rows(&schema.model, Table::Live, after.as_ref(), limit)?;
+        let intact = page.intact;
+        let mut observation = Observation::of(self.log, self.fold(), page.state, self.clock.now());
+        doubt(&mut observation, intact);
         let stored = &observation.state.schema;
         let next = page.rows.last().filter(|_| page.more).map(|(row, _)| cursor_of(&Key::of(stored, row)));
         let rows = page.rows.iter().map(|(row, parked)| {
@@ -256,7 +312,7 @@ impl Reader<'_> {
             attempts,
         };
         let answer = RowsAnswer { rows: rows.collect(), next, consistency: self.label(&observation, &said) };
-        Ok((answer, observation))
+        Ok((answer, observation, intact))
     }
 
     fn label(&self, observation: &Observation, said: &Said) -> Consistency {
@@ -315,10 +371,29 @@ impl Reader<'_> {
     }
 }
 
+/// What a row is folded upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Base {
+    /// The stored row.
+    Row,
+    /// Its events up to the checkpoint.
+    Events,
+    /// The log from its first event.
+    Log,
+}
+
 /// Why a key's tail was not folded.
 enum Tail {
     NotMet(String),
     Store(StoreError),
+}
+
+/// Rows that are not as they were written say so at once, before anybody has looked at the model.
+fn doubt(observation: &mut Observation, intact: bool) {
+    let content = &mut observation.state.content;
+    if !intact && usable(content.verdict) {
+        content.verdict = Verdict::Suspect;
+    }
 }
 
 /// Whether rows with this verdict may be built upon.
@@ -385,7 +460,12 @@ fn label(observation: &Observation, report: &Report, said: &Said, limits: &Fresh
 }
 
 pub(crate) fn content(content: &evenkeel_core::drift::Content) -> ContentReport {
-    ContentReport { verdict: content.verdict.as_str(), verified_as_of: content.verified_as_of.map(|at| at.to_string()) }
+    ContentReport {
+        verdict: content.verdict.as_str(),
+        verified_as_of: content.verified_as_of.map(|at| at.to_string()),
+        buckets: BUCKETS,
+        bad_buckets: content.bad_buckets,
+    }
 }
 
 /// A cursor is the key of the last row as JSON: readable, and safe whatever the key holds.

@@ -1,25 +1,26 @@
-//! The reconciler: models brought back to the log, on request or because nothing else helps, each time with a record.
+//! The reconciler: models brought back to the log, on request or because it is needed, each time with a record.
 //!
-//! How a table is rebuilt and compared is [`crate::rebuild`]'s and [`crate::verify`]'s. Here is which of it is done when,
-//! and the thread that does it unasked.
+//! How a table is rebuilt, looked at and repaired is [`crate::rebuild`]'s, [`crate::content`]'s and [`crate::repair`]'s.
+//! Here is which of it is done when, by one at a time, and the thread that does it unasked.
 use crate::{
     EngineError,
+    content::{Checked, Checker, Depth, conclude},
     engine::Inner,
     monitor::{Observation, source_of},
     operate::millis,
     projector::{Progress, ProjectorError},
     quarantine::unreplayed,
-    rebuild::{self, Rebuilt},
+    rebuild::{Building, Rebuilt},
+    repair::{evidence, repair},
     report::log_reconciliation,
-    slot::{Slot, Turn},
-    verify::{self, Verification},
+    slot::{Progressing, Slot, Turn},
 };
 use evenkeel_core::{
-    Timestamp,
     drift::{Status, Verdict, Worker},
-    reconciliation::{Method, Reconciliation, ReconciliationResult},
+    reconciliation::{Evidence, Method, Reconciliation, ReconciliationResult},
+    row::Key,
 };
-use evenkeel_store::StoreError;
+use evenkeel_store::{ModelState, StoreError};
 use std::{
     collections::BTreeMap,
     ops::ControlFlow,
@@ -30,15 +31,70 @@ use std::{
 /// How long an explicit replay may take to reach the head it started with.
 const REPLAY_BUDGET: Duration = Duration::from_secs(600);
 
-/// How long after a failed rebuild the next is tried: the first time, and at most.
+/// How long after a reconciliation that did not help the next is tried: the first time, and at most.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
+/// How long a lease holds without being renewed.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// How often a lease is renewed while a rebuild is at work.
+const RENEW: Duration = Duration::from_secs(10);
+
+/// So many rows are repaired one by one however small the table is.
+const ALWAYS_REPAIRED: u64 = 100;
+
+/// How many wrong rows are kept with a record.
+const EVIDENCE: usize = 1000;
+
+/// Who wants a reconciliation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// A person, whose word also covers what a fold may be at fault for.
+    ByPerson,
+    /// Nobody.
+    ByItself,
+}
+
+/// What was done in the course of a reconciliation, beside its record.
+#[derive(Default)]
+struct Found {
+    evidence: Vec<Evidence>,
+}
+
 impl Inner {
-    /// Verifies a model, whose turn the caller shows, and keeps the verdict.
-    pub(crate) fn verify_held(&self, slot: &Slot, _: &Turn<'_>) -> Result<(Verification, Timestamp), EngineError> {
-        let (log, models, clock) = (self.log.as_ref(), self.models.as_ref(), self.clock.as_ref());
-        verify::verify_live_unless(log, models, slot.fold.as_ref(), clock, &mut || self.go_on())
+    /// What a look at a model's content works with.
+    pub(crate) fn checker<'e>(&'e self, slot: &'e Slot) -> Checker<'e> {
+        Checker {
+            log: self.log.as_ref(),
+            models: self.models.as_ref(),
+            fold: slot.fold.as_ref(),
+            now: self.clock.now(),
+        }
+    }
+
+    /// Looks for wrong rows of a model, whose turn the caller shows, and keeps the verdict.
+    pub(crate) fn verify_held(
+        &self,
+        slot: &Slot,
+        _: &Turn<'_>,
+        depth: Depth,
+        also: &[Key],
+    ) -> Result<Checked, EngineError> {
+        let checker = self.checker(slot);
+        let mut suspects = slot.suspects.lock().clone();
+        // Whether it was the projector or somebody else is told by the sums.
+        let depth = if suspects.is_empty() { depth } else { depth.max(Depth::Sums) };
+        suspects.extend_from_slice(also);
+        let checked = crate::content::check_live(&checker, depth, &suspects, &mut || self.go_on())?;
+        conclude(&checker, &checked, false)?;
+        slot.suspects.lock().clear();
+        *slot.named.lock() = match checked.depth {
+            Depth::Suspected => checked.wrong.iter().map(|wrong| wrong.row.key.clone()).collect(),
+            Depth::Sums | Depth::Full => Vec::new(),
+        };
+        slot.waits_for_person.store(checked.has_defect(), Ordering::SeqCst);
+        Ok(checked)
     }
 
     /// Calls off what takes long once the engine is to stop.
@@ -47,25 +103,63 @@ impl Inner {
     }
 
     /// Brings a model back, and records it.
-    pub(crate) fn reconcile(&self, slot: &Slot, method: Option<Method>) -> Result<Reconciliation, EngineError> {
+    pub(crate) fn reconcile(
+        &self,
+        slot: &Slot,
+        method: Option<Method>,
+        asked: Asked,
+    ) -> Result<Reconciliation, EngineError> {
+        let now = self.clock.now();
+        if !self.models.lease(slot.name(), &self.options.holder, now, LEASE)? {
+            return Err(EngineError::Method(format!("another reconciliation of {} is at work", slot.name())));
+        }
+        let _one = slot.reconciling.lock();
+        let done = self.reconcile_leased(slot, method, asked);
+        // A lease that cannot be given up runs out.
+        let _ = self.models.release(slot.name(), &self.options.holder);
+        done
+    }
+
+    fn reconcile_leased(
+        &self,
+        slot: &Slot,
+        method: Option<Method>,
+        asked: Asked,
+    ) -> Result<Reconciliation, EngineError> {
         let observation = self.observe(slot)?;
         let worker = slot.health.get();
         let report = slot.watch.lock().peek(&observation, &worker);
-        let method = match method {
-            Some(Method::Repair) => {
-                return Err(EngineError::Method("repair of single rows is not offered yet; rebuild the model".into()));
-            }
-            Some(method) => method,
-            None => choose(&observation, report.status),
-        };
+        let mut record = self.record(&observation, &worker, report.status);
+        let started = self.clock.monotonic();
+        let mut found = Found::default();
+        // Until its record is written, so that the monitor does not take it for a catch-up of the model's own.
+        let _reconciling = slot.health.reconciling();
+        let done = self.choose(slot, &observation, report.status, method, asked, &mut record, &mut found);
+        if let Err(error) = done {
+            record.result = ReconciliationResult::Failed;
+            record.error = Some(error.to_string());
+        }
+        slot.watch.lock().reconciled();
+        record.unreplayed = unreplayed(self.models.as_ref(), slot.name())?;
+        record.duration_ms = millis(self.clock.monotonic().saturating_sub(started));
+        let is_news = asked == Asked::ByPerson || record.result != ReconciliationResult::NothingToDo;
+        if is_news {
+            log_reconciliation(&record);
+            metrics::counter!("evenkeel_reconciliations_total", "model" => slot.name().to_string(), "method" => record.reconciliation_method.as_str(), "result" => record.result.as_str()).increment(1);
+            record.id = self.models.record(&record, &found.evidence)?;
+        }
+        Ok(record)
+    }
+
+    fn record(&self, observation: &Observation, worker: &Worker, status: Status) -> Reconciliation {
         let event_id = observation.head.as_ref().and_then(|head| head.last_event);
-        let mut record = Reconciliation {
+        Reconciliation {
             id: 0,
-            model: slot.name().clone(),
+            model: observation.state.schema.model.clone(),
             event_id,
             source: source_of(self.log.as_ref(), event_id),
-            drift_metrics: observation.metrics(&worker, report.status),
-            reconciliation_method: method,
+            drift_metrics: observation.metrics(worker, status),
+            reconciliation_method: Method::Replay,
             result: ReconciliationResult::Converged,
             error: None,
             rows_repaired: 0,
@@ -74,51 +168,165 @@ impl Inner {
             verified: false,
             started_at: observation.now,
             duration_ms: 0,
-        };
-        let started = self.clock.monotonic();
-        // Until its record is written, so that the monitor does not take it for a catch-up of the model's own.
-        let _reconciling = slot.health.reconciling();
-        let done = match method {
-            Method::Rebuild => self.rebuild(slot, &mut record),
-            Method::Replay | Method::Repair => self.replay(slot, &observation, &mut record),
-        };
-        if let Err(error) = done {
-            record.result = ReconciliationResult::Failed;
-            record.error = Some(error.to_string());
         }
-        slot.watch.lock().reconciled();
+    }
+
+    /// Does what was asked for, or what the drift calls for.
+    #[allow(clippy::too_many_arguments, reason = "one step of a reconciliation, with all that it goes on")]
+    fn choose(
+        &self,
+        slot: &Slot,
+        observation: &Observation,
+        status: Status,
+        method: Option<Method>,
+        asked: Asked,
+        record: &mut Reconciliation,
+        found: &mut Found,
+    ) -> Result<(), EngineError> {
+        match method {
+            Some(Method::Replay) => return self.replay(slot, observation, record),
+            Some(Method::Rebuild) => return self.rebuild(slot, record),
+            Some(Method::Repair) => {}
+            None if observation.outdated || status == Status::RebuildNeeded => return self.rebuild(slot, record),
+            None => {}
+        }
+        record.reconciliation_method = Method::Repair;
+        let mut turn = slot.turn();
+        let named = slot.named.lock().clone();
+        let depth = match named.is_empty() {
+            true => depth_for(&observation.state, method.is_some()),
+            false => Depth::Suspected,
+        };
+        let checked = self.verify_held(slot, &turn, depth, &named)?;
+        if checked.wrong.is_empty() {
+            if !checked.windows.is_empty() {
+                turn.changed();
+                slot.identities.forget();
+            }
+            drop(turn);
+            if method.is_none() && observation.state.checkpoint.counts.total() < subscribed(observation) {
+                return self.replay(slot, observation, record);
+            }
+            record.result = ReconciliationResult::NothingToDo;
+            record.verified = checked.depth > Depth::Suspected;
+            return Ok(());
+        }
+        found.evidence = evidence(&self.checker(slot), &checked.wrong[..checked.wrong.len().min(EVIDENCE)]);
+        if checked.has_defect() && asked == Asked::ByItself {
+            record.error =
+                Some("the fold makes other rows than it made before: only a person may have them mended".into());
+            record.result = ReconciliationResult::Failed;
+            return Ok(());
+        }
+        let rows = self.models.count(slot.name())?;
+        let wrong = checked.wrong.len() as u64;
+        if method.is_none() && wrong > budget(rows, slot.repair_budget) {
+            turn.changed();
+            drop(turn);
+            return self.rebuild(slot, record);
+        }
+        self.repair_held(slot, &mut turn, (&checked, true), record)
+    }
+
+    fn repair_held(
+        &self,
+        slot: &Slot,
+        turn: &mut Turn<'_>,
+        (checked, settles): (&Checked, bool),
+        record: &mut Reconciliation,
+    ) -> Result<(), EngineError> {
+        let repaired = repair(&self.checker(slot), checked, settles);
+        turn.changed();
+        slot.table_changed();
+        let repaired = repaired?;
+        slot.named.lock().clear();
+        slot.waits_for_person.store(false, Ordering::SeqCst);
+        record.rows_repaired = repaired.rows;
+        record.events_replayed = checked.events;
+        record.verified = repaired.verified;
+        if repaired.verified {
+            return Ok(());
+        }
+        Err(EngineError::Method(
+            "rows still differ from the log after they were repaired; method rebuild mends that".into(),
+        ))
+    }
+
+    /// Folds rows anew that the projector came upon and that are not as they were written.
+    pub(crate) fn heal(&self, slot: &Slot, keys: &[Key]) -> Result<(), EngineError> {
+        let observation = self.observe(slot)?;
+        let worker = slot.health.get();
+        let status = slot.watch.lock().peek(&observation, &worker).status;
+        let mut record = self.record(&observation, &worker, status);
+        record.reconciliation_method = Method::Repair;
+        let started = self.clock.monotonic();
+        let mut turn = slot.turn();
+        let checker = self.checker(slot);
+        let checked = crate::content::check_live(&checker, Depth::Suspected, keys, &mut || self.go_on())?;
+        if checked.wrong.is_empty() {
+            conclude(&checker, &checked, false)?;
+            turn.changed();
+            return Ok(());
+        }
+        let evidence = evidence(&checker, &checked.wrong[..checked.wrong.len().min(EVIDENCE)]);
+        // Other rows may be known to be wrong.
+        let settles = observation.state.content.verdict != Verdict::Drifted;
+        self.repair_held(slot, &mut turn, (&checked, settles), &mut record)?;
+        drop(turn);
         record.unreplayed = unreplayed(self.models.as_ref(), slot.name())?;
         record.duration_ms = millis(self.clock.monotonic().saturating_sub(started));
         log_reconciliation(&record);
-        metrics::counter!("evenkeel_reconciliations_total", "model" => slot.name().to_string(), "method" => method.as_str(), "result" => record.result.as_str()).increment(1);
-        record.id = self.models.record(&record)?;
-        Ok(record)
+        metrics::counter!("evenkeel_reconciliations_total", "model" => slot.name().to_string(), "method" => "repair", "result" => record.result.as_str()).increment(1);
+        self.models.record(&record, &evidence)?;
+        Ok(())
     }
 
+    /// Builds beside the live table, whose projector goes on, and has the turn for the end only.
     fn rebuild(&self, slot: &Slot, record: &mut Reconciliation) -> Result<(), EngineError> {
+        record.reconciliation_method = Method::Rebuild;
+        let clock = self.clock.as_ref();
+        let mut building = Building::begin_in_bulk(self.log.as_ref(), self.models.as_ref(), &slot.fold)?;
+        let since = clock.monotonic();
+        let of = self.log.safe_head()?.count(&slot.schema().subscribes);
+        let mut renewed = since;
+        let built = building.build(clock, &mut |events| {
+            record.events_replayed = events;
+            *slot.progress.lock() = Some(Progressing { since, events, of });
+            if clock.monotonic().saturating_sub(renewed) > RENEW {
+                renewed = clock.monotonic();
+                // Lost to somebody else: what is built here would be put in the place of theirs.
+                if !matches!(self.models.lease(slot.name(), &self.options.holder, clock.now(), LEASE), Ok(true)) {
+                    return ControlFlow::Break(());
+                }
+            }
+            self.go_on()
+        });
+        *slot.progress.lock() = None;
+        match built {
+            Ok(ControlFlow::Continue(())) => {}
+            Ok(ControlFlow::Break(())) => {
+                building.abandon()?;
+                let why = "the rebuild was called off: the engine is stopping, or somebody else reconciles the model";
+                return Err(EngineError::Method(why.into()));
+            }
+            Err(error) => return Err(building.failed(error)),
+        }
         let mut turn = slot.turn();
-        let mut folded = 0;
-        let rebuilt =
-            rebuild::rebuild(self.log.as_ref(), self.models.as_ref(), &slot.fold, self.clock.as_ref(), &mut |events| {
-                folded = events;
-                self.go_on()
-            });
+        let rebuilt = building.finish(clock);
         turn.changed();
         drop(turn);
-        record.events_replayed = folded;
         slot.table_changed();
-        match rebuilt? {
-            Rebuilt::Swapped { events, .. } => {
-                record.events_replayed = events;
-                record.verified = true;
-                Ok(())
-            }
-            Rebuilt::CalledOff => Err(EngineError::Method("the rebuild was called off: the engine is stopping".into())),
+        if let Rebuilt::Swapped { events, .. } = rebuilt? {
+            record.events_replayed = events;
+            record.verified = true;
+            slot.waits_for_person.store(false, Ordering::SeqCst);
         }
+        Ok(())
     }
 
     /// Applies what the model lacks, in the caller's thread beside its projector, which takes turns with it.
     fn replay(&self, slot: &Slot, observation: &Observation, record: &mut Reconciliation) -> Result<(), EngineError> {
+        record.reconciliation_method = Method::Replay;
         let Some(head) = &observation.head else {
             return Err(EngineError::Method("the log cannot be read".into()));
         };
@@ -130,6 +338,7 @@ impl Inner {
             match advanced {
                 Ok(_) => slot.moved.notify(),
                 Err(ProjectorError::Store(StoreError::Conflict { .. })) => {}
+                Err(ProjectorError::Damaged { keys, .. }) => self.heal(slot, &keys)?,
                 Err(ProjectorError::Store(error)) => return Err(error.into()),
                 Err(error) => return Err(EngineError::Method(format!("{error}; method rebuild mends that"))),
             }
@@ -139,7 +348,8 @@ impl Inner {
                 break;
             }
             if idle {
-                let text = "nothing is left to apply and fewer events were counted than the log has; method rebuild mends that";
+                let text =
+                    "nothing is left to apply and fewer events were counted than the log has; method repair mends that";
                 return Err(EngineError::Method(text.into()));
             }
             if self.clock.monotonic() > deadline {
@@ -149,14 +359,17 @@ impl Inner {
                 return Err(EngineError::Method("the replay was called off: the engine is stopping".into()));
             }
         }
-        let turn = slot.turn();
-        let (found, _) = self.verify_held(slot, &turn)?;
-        record.verified = found.wrong_rows == 0;
+        let mut turn = slot.turn();
+        let state = self.observe(slot)?.state;
+        let checked = self.verify_held(slot, &turn, depth_for(&state, true).max(Depth::Sums), &[])?;
+        if !checked.windows.is_empty() {
+            turn.changed();
+            slot.identities.forget();
+        }
+        record.verified = checked.wrong.is_empty();
         if !record.verified {
-            return Err(EngineError::Method(format!(
-                "{} rows differ from the log; method rebuild mends that",
-                found.wrong_rows
-            )));
+            let wrong = checked.wrong.len();
+            return Err(EngineError::Method(format!("{wrong} rows differ from the log; method repair mends that")));
         }
         if record.events_replayed == 0 {
             record.result = ReconciliationResult::NothingToDo;
@@ -165,20 +378,35 @@ impl Inner {
     }
 }
 
-/// What the drift of a model calls for.
-fn choose(observation: &Observation, status: Status) -> Method {
-    let drifted = matches!(observation.state.content.verdict, Verdict::Drifted | Verdict::Suspect);
-    if drifted || observation.outdated || status == Status::RebuildNeeded { Method::Rebuild } else { Method::Replay }
+/// How thoroughly to look, given what is known: rows once named wrong take a full look to be cleared, sums that
+/// disagreed a look at all of them.
+fn depth_for(state: &ModelState, by_person: bool) -> Depth {
+    match state.content.verdict {
+        Verdict::Drifted => Depth::Full,
+        Verdict::Suspect if state.content.bad_buckets > 0 => Depth::Sums,
+        Verdict::Suspect => Depth::Suspected,
+        Verdict::Verified | Verdict::Unverified if by_person => Depth::Sums,
+        Verdict::Verified | Verdict::Unverified => Depth::Suspected,
+    }
 }
 
-/// A rebuild that has failed and will be tried again.
+fn subscribed(observation: &Observation) -> u64 {
+    observation.head.as_ref().map_or(0, |head| head.count(&observation.state.schema.subscribes))
+}
+
+/// How many rows of a table may be repaired one by one.
+pub(crate) fn budget(rows: u64, share: f64) -> u64 {
+    ((rows as f64 * share) as u64).max(ALWAYS_REPAIRED)
+}
+
+/// A reconciliation that did not help and will be tried again.
 struct Retry {
     at: Duration,
     back_off: Duration,
 }
 
-/// The reconciler's thread: rebuilds models whose projector cannot go on without it, one at a time. A rebuild that fails
-/// is tried again, each time later; of a fold that never verifies the rebuilds take a tenth of the time at most.
+/// The reconciler's thread: brings back models that need it, one at a time. What does not help is tried again, each time
+/// later; of a fold that never verifies the rebuilds take a tenth of the time at most.
 pub(crate) fn reconcile_what_is_needed(inner: &Arc<Inner>) {
     let mut retries: BTreeMap<String, Retry> = BTreeMap::new();
     loop {
@@ -193,7 +421,7 @@ pub(crate) fn reconcile_what_is_needed(inner: &Arc<Inner>) {
         for name in due {
             let Ok(slot) = inner.slot(&name) else { continue };
             let started = inner.clock.monotonic();
-            if rebuild_if_needed(inner, slot) || inner.go_on().is_break() {
+            if reconcile_if_needed(inner, slot) || inner.go_on().is_break() {
                 retries.remove(&name);
                 continue;
             }
@@ -208,16 +436,32 @@ pub(crate) fn reconcile_what_is_needed(inner: &Arc<Inner>) {
     }
 }
 
-/// Rebuilds a model that has to be, or finds that it has not: somebody may have done it meanwhile. Whether all is well.
-fn rebuild_if_needed(inner: &Inner, slot: &Slot) -> bool {
+/// Brings a model back that has to be, or finds that it has not: somebody may have done it meanwhile. Whether all is
+/// well, or waits for a person.
+fn reconcile_if_needed(inner: &Inner, slot: &Slot) -> bool {
     let Ok(observation) = inner.observe(slot) else { return false };
     if observation.head.is_none() {
         return false;
     }
+    let state = &observation.state;
+    let rolled_back = observation.outdated && state.rolled_back_from == Some(slot.schema().fingerprint);
+    if rolled_back || slot.waits_for_person.load(Ordering::SeqCst) {
+        return true;
+    }
     let report = slot.watch.lock().peek(&observation, &Worker::Running);
-    let suspect = observation.state.content.verdict == Verdict::Suspect;
     // Lag alone is the projector's to make good.
-    let needed =
-        suspect || (report.status == Status::RebuildNeeded && (observation.outdated || report.lag.lag_count.is_none()));
-    !needed || inner.reconcile(slot, Some(Method::Rebuild)).is_ok_and(|record| record.error.is_none())
+    let rebuild = state.condemned.is_some()
+        || (report.status == Status::RebuildNeeded && (observation.outdated || report.lag.lag_count.is_none()));
+    let wrong = matches!(state.content.verdict, Verdict::Suspect | Verdict::Drifted);
+    if !rebuild && !wrong {
+        return true;
+    }
+    let method = rebuild.then_some(Method::Rebuild);
+    match inner.reconcile(slot, method, Asked::ByItself) {
+        Ok(record) => record.error.is_none() || slot.waits_for_person.load(Ordering::SeqCst),
+        Err(error) => {
+            tracing::warn!(model = %slot.name(), %error, "a model could not be reconciled");
+            false
+        }
+    }
 }

@@ -46,8 +46,12 @@ pub struct WaitingFor {
 pub struct ContentReport {
     /// `verified`, `unverified`, `suspect` or `drifted`.
     pub verdict: &'static str,
-    /// When the rows were last compared with the log.
+    /// The moment up to which everything about the rows is known to agree.
     pub verified_as_of: Option<String>,
+    /// How many buckets the rows are summed up in.
+    pub buckets: u16,
+    /// Buckets in which the rows that are there are not those that were meant, when that was last looked at.
+    pub bad_buckets: u32,
 }
 
 /// The honest label on a read.
@@ -169,6 +173,11 @@ pub struct DriftReport {
     pub counts: CountsReport,
     /// What is known of the rows.
     pub content: ContentReport,
+    /// The longest it takes until a row that somebody else changed is found, in seconds, even where nothing noted it;
+    /// null without a scrub.
+    pub detection_bound_seconds: Option<f64>,
+    /// The rebuild at work; null where there is none.
+    pub rebuild: Option<RebuildReport>,
     /// Events for the model that wait in the gate's quarantine; null where not known.
     pub quarantined_events: Option<u64>,
     /// When this was measured.
@@ -193,7 +202,7 @@ pub struct CountsReport {
 pub struct VerifyReport {
     /// The model.
     pub model: String,
-    /// `verified` or `drifted` after a full verification; otherwise what was known before.
+    /// What is known of the rows now.
     pub verdict: &'static str,
     /// Rows the model should have.
     pub rows: u64,
@@ -201,7 +210,9 @@ pub struct VerifyReport {
     pub rows_checked: u64,
     /// Rows that are wrong.
     pub wrong_rows: u64,
-    /// The first of them.
+    /// Buckets whose rows do not add up to what was meant; 0 where rows were not summed up.
+    pub bad_buckets: u64,
+    /// The first of the wrong rows.
     pub wrong: Vec<WrongRow>,
     /// The position up to which the log was folded.
     pub position: u64,
@@ -211,14 +222,74 @@ pub struct VerifyReport {
     pub verified_as_of: Option<String>,
 }
 
+/// A consumer of the user's own, measured like a model. Its rows are not known here.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConsumerReport {
+    /// Its name.
+    pub consumer: String,
+    /// The types of events it follows; none for all of them.
+    pub subscribes: Vec<String>,
+    /// `in_sync`, `catching_up`, `stalled` or `rebuild_needed`.
+    pub status: &'static str,
+    /// Why, where it is not in sync.
+    pub reason: Option<String>,
+    /// The status in the specification's words.
+    pub reconciliation_status: &'static str,
+    /// The log's last event.
+    pub source_event_id: Option<String>,
+    /// The event at the position it reported.
+    pub read_model_last_id: Option<String>,
+    /// The position it reported last; null before it has.
+    pub position: Option<u64>,
+    /// The log's safe head.
+    pub head: Option<u64>,
+    /// Events it follows and has not reached.
+    pub lag_count: Option<u64>,
+    /// Those over all it follows.
+    pub drift_score: Option<f64>,
+    /// The age of the oldest of them.
+    pub lag_seconds: Option<f64>,
+    /// Its state is at most so old.
+    pub staleness_bound_seconds: Option<f64>,
+    /// Seconds until it has caught up.
+    pub eta_seconds: Option<f64>,
+    /// Events a second that arrive for it.
+    pub arrival_rate: Option<f64>,
+    /// Events a second that it applies.
+    pub apply_rate: Option<f64>,
+    /// When it last wrote, by its own word.
+    pub last_write: Option<String>,
+    /// When it reported last.
+    pub reported_at: Option<String>,
+    /// When it was registered.
+    pub registered_at: String,
+    /// When this was measured.
+    pub measured_at: String,
+}
+
+/// How far a rebuild at work has come.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RebuildReport {
+    /// Events folded so far.
+    pub events: u64,
+    /// Events there were to fold when it began.
+    pub events_total: u64,
+    /// Seconds since it began.
+    pub seconds: f64,
+    /// Seconds until the events are folded, at the rate so far; verifying and swapping come after. Null at the start.
+    pub eta_seconds: Option<f64>,
+}
+
 /// A row that is not what the log says.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WrongRow {
     /// Its key.
     pub key: String,
-    /// Null: causes are not named.
-    pub cause: Option<String>,
+    /// Why: `foreign_edit`, `lost_row`, `extra_row`, `missed_event`, `double_apply` or `projector_defect`.
+    pub cause: &'static str,
     /// What the log says; null for no row.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub expected: Option<Object>,
@@ -392,6 +463,7 @@ pub(crate) fn log_reconciliation(record: &Reconciliation) {
         reconciliation_method = %record.reconciliation_method,
         result = %record.result,
         error = record.error.as_deref(),
+        rows_repaired = record.rows_repaired,
         events_replayed = record.events_replayed,
         unreplayed = record.unreplayed.len(),
         verified = record.verified,

@@ -2,15 +2,18 @@
 use crate::{
     guarded::Guarded,
     health::Health,
+    identities::Compared,
     monitor::Watch,
     projector::{Progress, Projector, ProjectorError},
     signal::Signal,
 };
 use evenkeel_core::{
     ModelName, Timestamp,
+    content::Pass,
     drift::{Thresholds, Worker},
     fold::Fold,
     freshness::Level,
+    row::Key,
     schema::Schema,
 };
 use evenkeel_store::{Log, Models, StoreError, Table};
@@ -18,6 +21,7 @@ use parking_lot::{Mutex, MutexGuard};
 use std::{
     sync::{Arc, atomic::AtomicBool},
     thread::JoinHandle,
+    time::Duration,
 };
 
 /// A model and how it is to be run.
@@ -36,6 +40,8 @@ pub struct Model {
     pub fold: Arc<dyn Fold>,
     /// When it counts as drifted.
     pub thresholds: Thresholds,
+    /// The share of rows that may be repaired one by one; where more are wrong the model is rebuilt.
+    pub repair_budget: f64,
     /// The weakest level it may be read at.
     pub require: Option<Level>,
 }
@@ -43,12 +49,31 @@ pub struct Model {
 impl Model {
     /// A model with the default thresholds, readable at any level.
     pub fn new(fold: impl Fold + 'static) -> Self {
-        Self { fold: Arc::new(fold), thresholds: Thresholds::default(), require: None }
+        Self { fold: Arc::new(fold), thresholds: Thresholds::default(), repair_budget: 0.01, require: None }
     }
 }
 
+/// How far a rebuild has come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Progressing {
+    /// When it began, by the monotonic clock.
+    pub(crate) since: Duration,
+    /// Events folded.
+    pub(crate) events: u64,
+    /// Events there were to fold when it began.
+    pub(crate) of: u64,
+}
+
+/// What goes on with a model's table from one turn to the next.
+#[derive(Default)]
+pub(crate) struct Held {
+    projector: Option<Projector>,
+    /// The scrub's pass over the rows, if it is on its way.
+    pub(crate) pass: Option<Pass>,
+}
+
 /// Holds a model's turn: nothing else changes its table meanwhile.
-pub(crate) struct Turn<'s>(MutexGuard<'s, Option<Projector>>);
+pub(crate) struct Turn<'s>(MutexGuard<'s, Held>);
 
 impl Turn<'_> {
     /// Applies one batch, taking the table up first where somebody else changed it.
@@ -59,27 +84,40 @@ impl Turn<'_> {
         models: &dyn Models,
         now: Timestamp,
     ) -> Result<Progress, ProjectorError> {
-        let mut projector = match self.0.take() {
+        let mut projector = match self.0.projector.take() {
             Some(projector) => projector,
             None => Projector::open(Arc::clone(&slot.fold), models, Table::Live, slot.batch_events)?,
         };
         // On an error the projector is dropped: what the store holds is taken up anew.
-        let progress = projector.advance(log, models, now)?;
-        *self.0 = Some(projector);
+        let progress = projector.advance(log, models, now, self.0.pass.as_mut()).inspect_err(|error| {
+            // The step may have been written, and the pass does not know of it.
+            if !matches!(error, ProjectorError::Damaged { .. }) {
+                self.0.pass = None;
+            }
+        })?;
+        self.0.projector = Some(projector);
         Ok(progress)
+    }
+
+    /// The scrub's pass.
+    pub(crate) fn pass(&mut self) -> &mut Option<Pass> {
+        &mut self.0.pass
     }
 
     /// Says that the holder changed the table itself.
     pub(crate) fn changed(&mut self) {
-        *self.0 = None;
+        *self.0 = Held::default();
     }
 }
 
 pub(crate) struct Slot {
     pub(crate) fold: Arc<dyn Fold>,
     pub(crate) require: Option<Level>,
+    pub(crate) repair_budget: f64,
     pub(crate) batch_events: usize,
-    turn: Mutex<Option<Projector>>,
+    turn: Mutex<Held>,
+    /// Held by whoever reconciles the model in this process; others are kept off by the lease.
+    pub(crate) reconciling: Mutex<()>,
     /// Something happened that the projector's thread should look at.
     pub(crate) wake: Signal,
     /// As `wake`, for a projector that has failed and waits before it tries again: it is to stop, or its table was
@@ -89,6 +127,16 @@ pub(crate) struct Slot {
     pub(crate) moved: Signal,
     pub(crate) health: Health,
     pub(crate) watch: Mutex<Watch>,
+    /// Whether it has reached the events of the log, by their identities.
+    pub(crate) identities: Compared,
+    /// What a rebuild at work has done so far.
+    pub(crate) progress: Mutex<Option<Progressing>>,
+    /// Rows that the scrub found to be other than the log says, for the next look at the model.
+    pub(crate) suspects: Mutex<Vec<Key>>,
+    /// Rows that the last look found wrong by what was suspected of them alone: they need not be looked for again.
+    pub(crate) named: Mutex<Vec<Key>>,
+    /// Whether rows were found wrong that only a person may have put right; forgotten when the table changes.
+    pub(crate) waits_for_person: AtomicBool,
     /// Why the last measurement could not be made or kept; `None` where it was.
     unmeasured: Mutex<Option<String>>,
     pub(crate) thread: Mutex<Option<JoinHandle<()>>>,
@@ -100,13 +148,20 @@ impl Slot {
         Self {
             fold: Arc::new(Guarded(model.fold)),
             require: model.require,
+            repair_budget: model.repair_budget,
             batch_events,
-            turn: Mutex::new(None),
+            turn: Mutex::default(),
+            reconciling: Mutex::default(),
             wake: Signal::default(),
             retry: Signal::default(),
             moved: Signal::default(),
             health: Health::new(Worker::Lost("its projector is not running".into())),
             watch: Mutex::new(Watch::new(model.thresholds, as_of)),
+            identities: Compared::default(),
+            progress: Mutex::default(),
+            suspects: Mutex::default(),
+            named: Mutex::default(),
+            waits_for_person: AtomicBool::new(false),
             unmeasured: Mutex::new(None),
             thread: Mutex::new(None),
             stop: AtomicBool::new(false),
@@ -123,6 +178,7 @@ impl Slot {
 
     /// Says that somebody else than its projector has changed the model's table.
     pub(crate) fn table_changed(&self) {
+        self.identities.forget();
         self.wake.notify();
         self.retry.notify();
         self.moved.notify();
@@ -147,5 +203,10 @@ impl Slot {
     /// Waits for the turn.
     pub(crate) fn turn(&self) -> Turn<'_> {
         Turn(self.turn.lock())
+    }
+
+    /// The turn, if nobody has it.
+    pub(crate) fn try_turn(&self) -> Option<Turn<'_>> {
+        self.turn.try_lock().map(Turn)
     }
 }

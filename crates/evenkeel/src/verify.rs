@@ -1,26 +1,24 @@
-//! Verification: the log folded afresh and every row of a table compared with it.
+//! Verification: the log folded afresh and the rows of a table compared with it.
 //!
 //! Memory is bounded by passes over the log, each for a share of the keys. The table must not move meanwhile: the
 //! caller holds the model's turn. It may be called off between two pages, so that nobody who stops has to wait for it.
-//! Finding wrong rows without reading everything is not done here.
-use crate::{Clock, EngineError, projector::discarded};
+//! Finding wrong rows without folding everything, and why they are wrong, is `content`'s.
+use crate::projector::discarded;
 use evenkeel_core::{
-    Position, Timestamp,
-    drift::{Content, Verdict},
+    Position,
+    digest::RowHasher,
     fold::{Difference, Fold, FreshFold},
     row::Key,
 };
-use evenkeel_store::{Log, Models, Result, Rows, StoreError, Table};
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    ops::ControlFlow,
-};
+use evenkeel_store::{Log, Models, Result, Rows, Table};
+use std::{cell::RefCell, collections::BTreeSet, ops::ControlFlow};
 
 /// How much memory a verification may take, in rows held at once.
 pub const ROWS_PER_PASS: u64 = 250_000;
 
-/// How many wrong rows are kept with what they should be; the rest is counted.
+/// How many wrong rows are kept with what they should be, and how many are named; the rest is counted.
 const SHOWN: usize = 1000;
+const NAMED: usize = 100_000;
 
 /// How many rows or events are read at a time.
 const PAGE: usize = 4096;
@@ -38,12 +36,23 @@ pub struct Verification {
     pub wrong_rows: u64,
     /// The first of them, in order of their keys within a pass.
     pub wrong: Vec<Difference>,
+    /// The keys of the first hundred thousand of them.
+    pub keys: Vec<Key>,
+}
+
+/// Which rows are compared.
+#[derive(Debug, Clone, Copy)]
+pub enum Scope<'s> {
+    /// All of them.
+    All,
+    /// Those of some buckets.
+    Buckets(&'s BTreeSet<u16>),
 }
 
 /// What may call a long work off: asked again and again while it goes on.
 pub type GoOn<'g> = &'g mut dyn FnMut() -> ControlFlow<()>;
 
-/// Compares every row of a table with the log. `None` where `go_on` called it off.
+/// Compares rows of a table with the log. `None` where `go_on` called it off.
 ///
 /// The table must have been made by this version of the fold, from this log.
 ///
@@ -54,70 +63,54 @@ pub fn verify(
     models: &dyn Models,
     fold: &dyn Fold,
     table: Table,
+    scope: Scope<'_>,
+    go_on: GoOn<'_>,
+) -> Result<Option<Verification>> {
+    verify_in_passes((log, models), fold, table, scope, ROWS_PER_PASS, go_on)
+}
+
+/// As [`verify`], with so many rows to a pass.
+pub(crate) fn verify_in_passes(
+    (log, models): (&dyn Log, &dyn Models),
+    fold: &dyn Fold,
+    table: Table,
+    scope: Scope<'_>,
     rows_per_pass: u64,
     go_on: GoOn<'_>,
 ) -> Result<Option<Verification>> {
-    let model = &fold.schema().model;
+    let schema = fold.schema();
     let Some((first, rows)) = count(models, fold, table, go_on)? else { return Ok(None) };
     let position = match (table, &first.state.build) {
         (Table::Build, Some(build)) => build.checkpoint.position,
         _ => first.state.checkpoint.position,
     };
-    let discarded = discarded(models, model)?;
+    let discarded = discarded(models, &schema.model)?;
+    let rows = match scope {
+        Scope::All => rows,
+        Scope::Buckets(some) => rows / u64::from(evenkeel_core::digest::BUCKETS) * some.len() as u64,
+    };
     let passes = rows.div_ceil(rows_per_pass.max(1)).max(1);
+    let hasher = RefCell::new(RowHasher::new(&models.digest_key(), schema));
     let mut found = Verification { position, ..Verification::default() };
     for pass in 0..passes {
-        let mut fresh = FreshFold::new(fold, &discarded, move |key| share(key, passes) == pass);
+        let mine = |key: &Key| {
+            let hash = hasher.borrow_mut().key(key);
+            let in_scope = match scope {
+                Scope::All => true,
+                Scope::Buckets(some) => some.contains(&hash.bucket()),
+            };
+            in_scope && hash.0 % passes == pass
+        };
+        let mut fresh = FreshFold::new(fold, &discarded, mine);
         if feed(log, &mut fresh, fold, position, go_on)?.is_break() {
             return Ok(None);
         }
         found.rows += fresh.len() as u64;
-        if found.compare((models, fold, table), fresh, |key| share(key, passes) == pass, go_on)?.is_break() {
+        if found.compare((models, fold, table), fresh, mine, go_on)?.is_break() {
             return Ok(None);
         }
     }
     Ok(Some(found))
-}
-
-/// Verifies the live table of a model whose turn the caller holds, and keeps the verdict. With it comes the moment that
-/// the verdict is of.
-///
-/// # Errors
-/// [`EngineError::Outdated`] and [`EngineError::Method`] where the rows are of another version or another history, so
-/// that comparing them says nothing; nothing is kept then. Also where a store cannot be read or written.
-pub fn verify_live(
-    log: &dyn Log,
-    models: &dyn Models,
-    fold: &dyn Fold,
-    clock: &dyn Clock,
-) -> std::result::Result<(Verification, Timestamp), EngineError> {
-    verify_live_unless(log, models, fold, clock, &mut || ControlFlow::Continue(()))
-}
-
-/// As [`verify_live`]; where `go_on` calls it off an [`EngineError::Method`], and nothing is kept.
-pub(crate) fn verify_live_unless(
-    log: &dyn Log,
-    models: &dyn Models,
-    fold: &dyn Fold,
-    clock: &dyn Clock,
-    go_on: GoOn<'_>,
-) -> std::result::Result<(Verification, Timestamp), EngineError> {
-    let schema = fold.schema();
-    let state = models.state(&schema.model)?.ok_or_else(|| StoreError::NoModel(schema.model.clone()))?;
-    if !state.schema.same_as(schema) {
-        return Err(EngineError::Outdated(schema.model.clone()));
-    }
-    if !log.safe_head()?.holds(&state.checkpoint) || state.content.verdict == Verdict::Suspect {
-        let model = &schema.model;
-        return Err(EngineError::Method(format!("{model} has applied events that the log does not have; rebuild it")));
-    }
-    let as_of = clock.now();
-    let found = verify(log, models, fold, Table::Live, ROWS_PER_PASS, go_on)?;
-    let found =
-        found.ok_or_else(|| EngineError::Method("the verification was called off: the engine is stopping".into()))?;
-    let verdict = if found.wrong_rows == 0 { Verdict::Verified } else { Verdict::Drifted };
-    models.set_content(&schema.model, Content { verdict, verified_as_of: Some(as_of) })?;
-    Ok((found, as_of))
 }
 
 /// Folds the log into `fresh` up to and including `upto`.
@@ -182,6 +175,9 @@ impl Verification {
 
     fn wrong(&mut self, difference: Difference) {
         self.wrong_rows += 1;
+        if self.keys.len() < NAMED {
+            self.keys.push(difference.key.clone());
+        }
         if self.wrong.len() < SHOWN {
             self.wrong.push(difference);
         }
@@ -207,11 +203,4 @@ fn count(models: &dyn Models, fold: &dyn Fold, table: Table, go_on: GoOn<'_>) ->
             return Ok(Some((first, rows)));
         }
     }
-}
-
-/// Which of `shares` a key belongs to.
-fn share(key: &Key, shares: u64) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    hasher.finish() % shares
 }

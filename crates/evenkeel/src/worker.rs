@@ -9,7 +9,10 @@ use crate::{
     projector::{Progress, ProjectorError},
     slot::Slot,
 };
-use evenkeel_core::{Position, drift::Worker};
+use evenkeel_core::{
+    Position,
+    drift::{Content, Verdict, Worker},
+};
 use evenkeel_store::StoreError;
 use std::{
     io,
@@ -77,6 +80,10 @@ fn project(inner: &Arc<Inner>, slot: &Slot) {
                 continue;
             }
             Ok(Err(ProjectorError::Store(StoreError::Conflict { .. }))) => continue,
+            Ok(Err(error @ ProjectorError::Damaged { .. })) => match heal(inner, slot, &error) {
+                Ok(()) => continue,
+                Err(why) => format!("{error}; {why}"),
+            },
             Ok(Err(error)) => {
                 // What must be rebuilt is the reconciler's to start; here there is nothing to do until it has.
                 if !matches!(error, ProjectorError::Store(_)) {
@@ -93,6 +100,14 @@ fn project(inner: &Arc<Inner>, slot: &Slot) {
     }
 }
 
+/// Folds the rows anew that a batch would have built on. Not a question of healing unasked: nothing may be folded over
+/// what the projector did not write.
+fn heal(inner: &Arc<Inner>, slot: &Slot, error: &ProjectorError) -> Result<(), String> {
+    let ProjectorError::Damaged { keys, .. } = error else { return Ok(()) };
+    tracing::warn!(model = %slot.name(), rows = keys.len(), "rows are not as they were written and are folded anew");
+    inner.heal(slot, keys).map_err(|error| error.to_string())
+}
+
 /// Watches every model until the engine stops: waits for the log to move, wakes projectors, and measures at each
 /// heartbeat.
 pub(crate) fn monitor(inner: &Arc<Inner>) {
@@ -105,6 +120,9 @@ pub(crate) fn monitor(inner: &Arc<Inner>) {
         }
         if inner.clock.monotonic() >= due {
             measure_all(inner);
+            if let Err(error) = inner.measure_consumers() {
+                tracing::debug!(%error, "the consumers could not be measured");
+            }
             inner.go_on_with_releases();
             inner.watched();
             due = inner.clock.monotonic() + inner.options.heartbeat;
@@ -141,5 +159,15 @@ fn measure(inner: &Inner, slot: &Slot) -> Result<(), StoreError> {
     // Writing may have to wait for a transaction; readers, who look at the watch too, must not wait with it.
     let seen = slot.watch.lock().look(fold, &worker, &observation);
     inner.gauge(slot, &observation, &seen.report);
+    let mut doubted = matches!(observation.state.content.verdict, Verdict::Suspect | Verdict::Drifted);
+    let comparable = observation.head.is_some() && !observation.outdated && observation.state.condemned.is_none();
+    if !doubted && comparable && slot.identities.agree(log, models, slot.name())? == Some(false) {
+        // Position says that all is done, and events were missed or applied twice.
+        models.set_content(slot.name(), Content { verdict: Verdict::Suspect, ..observation.state.content })?;
+        doubted = true;
+    }
+    if doubted && !slot.waits_for_person.load(Ordering::SeqCst) {
+        inner.reconcile_needed(slot);
+    }
     seen.keep(log, models, fold, &observation).inspect_err(|_| slot.watch.lock().take_back(&seen))
 }

@@ -140,8 +140,6 @@ pub(crate) fn drift(reader: &mut Reader<'_>, drift: &mut DriftSettings) {
     if let Some(budget) = reader.optional::<At<f64>>("repair_budget") {
         if budget.value > 1.0 {
             reader.sink.error(&budget.place, "expected a share from 0 to 1");
-        } else {
-            ahead(reader, &budget.place, "repair_budget");
         }
         drift.repair_budget = budget.value;
     }
@@ -149,7 +147,7 @@ pub(crate) fn drift(reader: &mut Reader<'_>, drift: &mut DriftSettings) {
 
 fn reconcile(reader: &mut Reader<'_>, reconcile: &mut ReconcileSettings) {
     set(reader, "auto", &mut reconcile.auto);
-    set_ahead(reader, "scrub_rows_per_second", &mut reconcile.scrub_rows_per_second);
+    set(reader, "scrub_rows_per_second", &mut reconcile.scrub_rows_per_second);
 }
 
 fn causal(reader: &mut Reader<'_>, causal: &mut CausalSettings) {

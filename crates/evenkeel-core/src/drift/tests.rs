@@ -21,6 +21,7 @@ struct Case {
     outdated: bool,
     worker: Worker,
     verdict: Verdict,
+    condemned: bool,
 }
 
 const START: f64 = 1_000.0;
@@ -32,7 +33,7 @@ impl Case {
         let oldest = (applied < head).then_some(now - age);
         let verdict = Verdict::Unverified;
         let (epochs, worker) = ((1, 1), Worker::Running);
-        Self { now, head: Some(head), applied, oldest, epochs, outdated: false, worker, verdict }
+        Self { now, head: Some(head), applied, oldest, epochs, outdated: false, worker, verdict, condemned: false }
     }
 
     fn step(&self, monitor: &mut Monitor) -> Report {
@@ -57,7 +58,8 @@ impl Case {
             oldest_unapplied: self.oldest.map(at),
             outdated: self.outdated,
             worker: &self.worker,
-            content: Content { verdict: self.verdict, verified_as_of: None },
+            content: Content { verdict: self.verdict, ..Content::default() },
+            condemned: self.condemned.then_some("past mending"),
         })
     }
 }
@@ -227,6 +229,7 @@ fn counts_that_are_not_known_are_not_zero() {
         outdated: false,
         worker: &Worker::Running,
         content: Content::default(),
+        condemned: None,
     });
     assert_eq!((report.status, report.lag, report.as_of), (Status::Stalled, Lag::default(), None));
 }
@@ -251,6 +254,7 @@ fn more_applied_than_there_is_does_not_wrap_around() {
         outdated: false,
         worker: &Worker::Running,
         content: Content::default(),
+        condemned: None,
     };
     let counts = [4, 6, 7].map(|subscribed| measure(&sample(subscribed)).lag_count);
     assert_eq!(counts, [Some(0), Some(0), Some(1)], "applied, ignored and parked are all reached");
@@ -353,6 +357,7 @@ fn case() -> impl Strategy<Value = Case> {
             outdated,
             worker,
             verdict,
+            condemned: outdated,
         })
 }
 
@@ -396,13 +401,15 @@ proptest! {
 
 #[test]
 fn rows_known_to_be_wrong_are_never_in_sync() {
-    for (verdict, status) in [
-        (Verdict::Verified, Status::InSync),
-        (Verdict::Unverified, Status::InSync),
-        (Verdict::Suspect, Status::RebuildNeeded),
-        (Verdict::Drifted, Status::RebuildNeeded),
+    for (verdict, condemned, status) in [
+        (Verdict::Verified, false, Status::InSync),
+        (Verdict::Unverified, false, Status::InSync),
+        (Verdict::Suspect, false, Status::Stalled),
+        (Verdict::Drifted, false, Status::Stalled),
+        (Verdict::Drifted, true, Status::RebuildNeeded),
+        (Verdict::Verified, true, Status::RebuildNeeded),
     ] {
-        let report = Case { verdict, ..Case::new(1.0, 7, 7, 0.0) }.step(&mut monitor());
+        let report = Case { verdict, condemned, ..Case::new(1.0, 7, 7, 0.0) }.step(&mut monitor());
         assert_eq!((report.status, report.reason.is_some()), (status, status != Status::InSync));
         assert_eq!(report.lag.lag_count, Some(0));
     }

@@ -2,15 +2,17 @@
 //!
 //! The result does not depend on where one batch ends and the next begins. Invariants: events of a key apply in log
 //! order; once one of them is parked every later one of that key is held behind it, and no other key waits.
-use super::{Fold, FoldError, Park, ParkState, Touch, TouchId};
+use super::{Fold, FoldError, HELD, Park, ParkState, Touch, TouchId};
 use crate::{
     checkpoint::Counts,
+    content::{Window, identity},
+    digest::Sum,
     event::Event,
-    ids::EventId,
+    ids::{EventId, Position},
     row::{Key, Row},
     time::Timestamp,
 };
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What was found not to apply while a batch was folded. Kept between the attempts at one batch.
 pub type Poison = HashMap<TouchId, FoldError>;
@@ -37,6 +39,8 @@ pub struct Folded {
     pub counts: Counts,
     /// The last event of the batch.
     pub last_event: Option<EventId>,
+    /// The identities of the batch's events, by window of positions.
+    pub identities: BTreeMap<Window, Sum>,
 }
 
 /// The touches of a batch.
@@ -67,6 +71,12 @@ impl<'e> Plan<'e> {
         keys
     }
 
+    /// Which events touch which rows, in log order.
+    pub fn touched(&self) -> impl Iterator<Item = (Position, &Key)> {
+        let named = self.touches.iter().filter_map(|(index, touch)| Some((index, touch.key.as_ref().ok()?)));
+        named.map(|(index, key)| (self.events[*index].position, key))
+    }
+
     /// Folds the batch over what is stored for its keys.
     ///
     /// `None` where an event newly turned out not to apply: it is in `poison` now, the rows given are spoilt, and the
@@ -93,7 +103,7 @@ impl<'e> Plan<'e> {
                 }
             };
             if parked.contains(key) {
-                park(Some(key), ParkState::Held, "an earlier event of this row could not be applied".into());
+                park(Some(key), ParkState::Held, HELD.into());
                 continue;
             }
             if let Some(error) = poison.get(&id) {
@@ -132,6 +142,9 @@ impl<'e> Plan<'e> {
             last_event: self.events.last().map(|event| event.id),
             ..Folded::default()
         };
+        for event in self.events {
+            folded.identities.entry(Window::of(event.position)).or_default().add(identity(event.id));
+        }
         for (key, slot) in slots {
             match slot.row {
                 Some(row) => folded.upserts.push((key.clone(), row)),

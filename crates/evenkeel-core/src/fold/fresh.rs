@@ -2,7 +2,7 @@
 //!
 //! Memory is proportional to the rows kept: for large models the caller makes several passes, each over a share of
 //! the keys.
-use super::{Fold, ParkState, Touch, TouchId};
+use super::{Fold, HELD, Park, ParkState, Touch, TouchId};
 use crate::{
     event::Event,
     row::{Key, Row},
@@ -15,7 +15,7 @@ pub struct FreshFold<'f> {
     discarded: &'f HashSet<TouchId>,
     keep: Box<dyn Fn(&Key) -> bool + 'f>,
     rows: HashMap<Key, Row>,
-    parked: HashMap<TouchId, ParkState>,
+    parks: HashMap<TouchId, Park>,
     parked_keys: HashSet<Key>,
     touches: Vec<Touch>,
 }
@@ -39,7 +39,7 @@ impl<'f> FreshFold<'f> {
             discarded,
             keep: Box::new(keep),
             rows: HashMap::new(),
-            parked: HashMap::new(),
+            parks: HashMap::new(),
             parked_keys: HashSet::new(),
             touches: Vec::new(),
         }
@@ -61,16 +61,15 @@ impl<'f> FreshFold<'f> {
     }
 
     fn touch(&mut self, event: &Event, touch: &Touch, id: TouchId) {
-        let Ok(key) = &touch.key else {
-            self.parked.insert(id, ParkState::Poison);
-            return;
+        let key = match &touch.key {
+            Ok(key) => key,
+            Err(error) => return self.park(event, id, None, ParkState::Poison, error.to_string()),
         };
         if !(self.keep)(key) {
             return;
         }
         if self.parked_keys.contains(key) {
-            self.parked.insert(id, ParkState::Held);
-            return;
+            return self.park(event, id, Some(key), ParkState::Held, HELD.into());
         }
         // On an error the row stays as it was, whatever the fold did to its copy.
         let mut slot = self.rows.get(key).cloned();
@@ -81,16 +80,26 @@ impl<'f> FreshFold<'f> {
             (Ok(()), None) => {
                 self.rows.remove(key);
             }
-            (Err(_), _) => {
-                self.parked.insert(id, ParkState::Poison);
+            (Err(error), _) => {
+                self.park(event, id, Some(key), ParkState::Poison, error.to_string());
                 self.parked_keys.insert(key.clone());
             }
         }
     }
 
+    fn park(&mut self, event: &Event, touch: TouchId, key: Option<&Key>, state: ParkState, error: String) {
+        let park = Park { touch, key: key.cloned(), event_id: event.id, state, error, at: event.recorded_at };
+        self.parks.insert(touch, park);
+    }
+
     /// The row of `key` as the events fed so far make it.
     pub fn row(&self, key: &Key) -> Option<&Row> {
         self.rows.get(key)
+    }
+
+    /// Takes the row of `key` out.
+    pub fn take(&mut self, key: &Key) -> Option<Row> {
+        self.rows.remove(key)
     }
 
     /// Whether an event of `key` could not be applied.
@@ -103,9 +112,9 @@ impl<'f> FreshFold<'f> {
         self.rows.insert(key, row);
     }
 
-    /// The touches that could not be applied, or were held behind such.
-    pub fn parked(&self) -> &HashMap<TouchId, ParkState> {
-        &self.parked
+    /// The touches that could not be applied, or were held behind such. They are dated by their events.
+    pub fn parks(&self) -> &HashMap<TouchId, Park> {
+        &self.parks
     }
 
     /// How many rows there are.

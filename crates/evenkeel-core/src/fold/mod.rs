@@ -208,6 +208,9 @@ words! {
     }
 }
 
+/// Why an event waits that could be applied.
+const HELD: &str = "an earlier event of this row could not be applied";
+
 /// An event that a model could not apply to a row, or that waits behind such a one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Park {

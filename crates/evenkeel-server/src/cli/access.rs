@@ -4,6 +4,7 @@
 use super::Context;
 use crate::{
     client::{Client, Probe, encode},
+    http::reconciliations,
     node::{self, Node},
     output::{Document, Failure, at, text},
 };
@@ -16,7 +17,7 @@ use evenkeel::{
     },
     project,
     reader::{ReadOptions, RowsRequest},
-    report::QuarantineReport,
+    report::{ConsumerReport, DriftReport, QuarantineReport},
     store::EntryFilter,
 };
 use serde::Serialize;
@@ -92,6 +93,13 @@ struct Named<T> {
     models: Option<T>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reconciliations: Option<T>,
+}
+
+/// The drift in the shape it has over HTTP.
+#[derive(Serialize)]
+struct Drift {
+    models: Vec<DriftReport>,
+    consumers: Vec<ConsumerReport>,
 }
 
 /// A page of the quarantine in the shape it has over HTTP.
@@ -222,7 +230,9 @@ impl Access {
                 client.get("/v1/drift", &query)
             }
             Self::Direct(direct) => {
-                Document::of(&Named { models: Some(direct.node.engine.drift(model)?), ..Named::NONE })
+                let engine = &direct.node.engine;
+                let consumers = if model.is_some() { Vec::new() } else { engine.consumers()? };
+                Document::of(&Drift { models: engine.drift(model)?, consumers })
             }
         }
     }
@@ -246,6 +256,27 @@ impl Access {
                     .post(&format!("/v1/models/{}/reconcile", encode(model)), &serde_json::json!({ "method": method }))
             }
             Self::Direct(direct) => Document::of(&direct.node.engine.reconcile(model, method)?),
+        }
+    }
+
+    /// Puts the table from before a model's last rebuild back; the model as it is then.
+    pub(crate) fn rollback(&self, model: &str) -> Result<Document, Failure> {
+        match self {
+            Self::Server(client) => {
+                client.post(&format!("/v1/models/{}/rollback", encode(model)), &serde_json::json!({}))
+            }
+            Self::Direct(direct) => Document::of(&direct.node.engine.rollback(model)?),
+        }
+    }
+
+    /// One reconciliation, with the rows that it found wrong.
+    pub(crate) fn reconciliation(&self, id: u64) -> Result<Document, Failure> {
+        match self {
+            Self::Server(client) => client.get(&format!("/v1/reconciliations/{id}"), &[]),
+            Self::Direct(direct) => match reconciliations::find(&direct.node.engine, id)? {
+                Some(found) => Document::of(&found),
+                None => Err(Failure::usage(format!("no reconciliation has the number {id}"))),
+            },
         }
     }
 

@@ -1,4 +1,4 @@
-//! `evenkeel drift`: how far each model is from the log, and why.
+//! `evenkeel drift`: how far each model, and each consumer of the user's own, is from the log, and why.
 use super::{
     Answer, Context, Done,
     access::{Access, Projectors},
@@ -25,9 +25,21 @@ pub(super) fn run(context: &Context, args: &Args) -> Done {
     if context.out.json {
         context.out.json(&report)?;
     } else {
-        let header = ["MODEL", "STATUS", "LAG", "LAG S", "BOUND S", "CONTENT", "PARKED", "QUARANTINED"];
+        let header = ["MODEL", "STATUS", "LAG", "LAG S", "BOUND S", "CONTENT", "FOUND S", "PARKED", "QUARANTINED"];
         context.out.table(&header, models.iter().map(|model| line(model)))?;
+        let consumers = report.items("consumers");
+        if !consumers.is_empty() {
+            context.out.line("")?;
+            let header = ["CONSUMER", "STATUS", "LAG", "LAG S", "BOUND S", "POSITION", "REPORTED"];
+            context.out.table(&header, consumers.iter().map(consumer))?;
+        }
         let mut first = true;
+        for consumer in consumers.iter().filter(|consumer| !text(consumer, &["reason"]).is_empty()) {
+            if std::mem::take(&mut first) {
+                context.out.line("")?;
+            }
+            context.out.line(format_args!("{}: {}", text(consumer, &["consumer"]), text(consumer, &["reason"])))?;
+        }
         for model in models.iter().filter(|model| !text(model, &["reason"]).is_empty()) {
             if std::mem::take(&mut first) {
                 context.out.line("")?;
@@ -52,8 +64,22 @@ fn line(model: &Value) -> Vec<String> {
         seconds(number(model, &["lag_seconds"])),
         seconds(number(model, &["staleness_bound_seconds"])),
         text(model, &["content", "verdict"]).to_owned(),
+        // Within so long whatever somebody else does to the rows is found.
+        seconds(number(model, &["detection_bound_seconds"])),
         cell(at(model, &["parked_events"])),
         cell(at(model, &["quarantined_events"])),
+    ]
+}
+
+fn consumer(consumer: &Value) -> Vec<String> {
+    vec![
+        text(consumer, &["consumer"]).to_owned(),
+        text(consumer, &["status"]).to_owned(),
+        cell(at(consumer, &["lag_count"])),
+        seconds(number(consumer, &["lag_seconds"])),
+        seconds(number(consumer, &["staleness_bound_seconds"])),
+        cell(at(consumer, &["position"])),
+        cell(at(consumer, &["reported_at"])),
     ]
 }
 
@@ -64,7 +90,7 @@ fn is_well(model: &Value, served: bool) -> bool {
         "stalled" => !served && current,
         _ => true,
     };
-    moving && text(model, &["content", "verdict"]) != "drifted"
+    moving && !matches!(text(model, &["content", "verdict"]), "drifted" | "suspect")
 }
 
 #[cfg(test)]
@@ -81,6 +107,7 @@ mod tests {
     fn no_is_what_does_not_mend_itself() {
         assert!(well("in_sync", "0", "verified", true) && well("catching_up", "900", "unverified", true));
         assert!(!well("rebuild_needed", "0", "unverified", true) && !well("in_sync", "0", "drifted", true));
+        assert!(!well("stalled", "0", "suspect", true) && !well("stalled", "0", "suspect", false));
         assert!(!well("stalled", "0", "unverified", true), "a server whose projector is gone is not well");
         assert!(well("stalled", "0", "unverified", false) && !well("stalled", "3", "unverified", false));
         assert!(!well("stalled", "null", "unverified", false), "unknown is not zero");

@@ -14,6 +14,7 @@ mod publish;
 mod quarantine;
 mod reconcile;
 mod reconciliations;
+mod rollback;
 mod rows;
 mod serve;
 mod simulate;
@@ -83,18 +84,25 @@ enum Command {
     /// Show how far each model is from the log
     ///
     /// The answer is "no" (1) where a model cannot get there by itself: it must be rebuilt, its projector stands still,
-    /// or its rows are known to differ from the log. Being behind and catching up is not a "no". Without a server nobody
+    /// or its rows differ from the log, or may. Being behind and catching up is not a "no". Without a server nobody
     /// projects: a model that lacks nothing is well then, and one that lacks events is not.
     Drift(drift::Args),
-    /// Compare rows with a fresh fold of the log
+    /// Compare rows with the log, and name those that are wrong with the cause
     ///
-    /// The answer is "no" (1) where rows differ from the log. With --json one report a line.
+    /// Looks at what is suspected: rows that somebody else has written to, and what sums and identities disagree about.
+    /// With --full the whole log is folded afresh and every row compared. The answer is "no" (1) where rows differ from
+    /// the log, or may. With --json one report a line.
     Verify(verify::Args),
     /// Bring a model back to the log
     ///
-    /// The answer is "no" (1) where that failed. The record of it is kept either way.
+    /// The answer is "no" (1) where that failed. The record of it is kept either way, and with it the rows that were
+    /// wrong as they were found.
     Reconcile(reconcile::Args),
-    /// List what was reconciled, newest first
+    /// Put the table from before a model's last rebuild back
+    ///
+    /// The table that was in place is kept for another rollback. The answer is "no" (1) where there is no such table.
+    Rollback(rollback::Args),
+    /// List what was reconciled, newest first, or show one with the rows it found wrong
     Reconciliations(reconciliations::Args),
     /// Look into the quarantine, and decide about what waits there
     Quarantine(quarantine::Args),
@@ -165,6 +173,7 @@ fn run(context: &Context, command: Command) -> Done {
         Command::Drift(args) => drift::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Reconcile(args) => reconcile::run(context, &args),
+        Command::Rollback(args) => rollback::run(context, &args),
         Command::Reconciliations(args) => reconciliations::run(context, &args),
         Command::Quarantine(args) => quarantine::run(context, &args),
         Command::Simulate(args) => simulate::run(context, &args),
@@ -203,12 +212,14 @@ impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Store(error) => error.into(),
-            EngineError::NoModel(_) | EngineError::NoEntry(_) | EngineError::Method(_) => {
-                Self::usage(error.to_string())
-            }
-            EngineError::EntryState { .. } | EngineError::NotHalted(_) | EngineError::Outdated(_) => {
-                Self::no(error.to_string())
-            }
+            EngineError::NoModel(_)
+            | EngineError::NoEntry(_)
+            | EngineError::NoConsumer(_)
+            | EngineError::Consumer(_) => Self::usage(error.to_string()),
+            EngineError::EntryState { .. }
+            | EngineError::NotHalted(_)
+            | EngineError::Method(_)
+            | EngineError::Outdated(_) => Self::no(error.to_string()),
             EngineError::NotVerified { .. } | EngineError::Thread(_) => Self::unreachable(error.to_string()),
         }
     }
@@ -251,6 +262,7 @@ mod tests {
         assert_eq!(code(StoreError::InUse("data".into()).into()), 3);
         assert_eq!(code(EngineError::NoModel("x".into()).into()), 2);
         assert_eq!(code(EngineError::NotHalted("x".into()).into()), 1);
+        assert_eq!(code(EngineError::Method("x is at work".into()).into()), 1);
         assert_eq!(code(ReadError::NoModel("x".into()).into()), 2);
         let not_met = ReadError::NotMet { reason: "late".into(), retry_after: std::time::Duration::from_secs(1) };
         assert_eq!(code(not_met.into()), 1);

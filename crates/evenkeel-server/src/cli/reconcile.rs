@@ -22,6 +22,8 @@ enum Method {
     Auto,
     /// Apply the events it lacks
     Replay,
+    /// Write exactly the rows that are wrong, and look at them again
+    Repair,
     /// Fold everything anew beside the live table, compare, and swap
     Rebuild,
 }
@@ -35,6 +37,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Done {
         match args.method {
             Method::Auto => None,
             Method::Replay => Some(reconciliation::Method::Replay),
+            Method::Repair => Some(reconciliation::Method::Repair),
             Method::Rebuild => Some(reconciliation::Method::Rebuild),
         },
     )?;
@@ -42,6 +45,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Done {
         context.out.json(&record)?;
     } else {
         context.out.line(said(record.value()))?;
+        if count(record.value(), &["rows_repaired"]) > 0 {
+            let id = count(record.value(), &["id"]);
+            context.out.note(format_args!("`evenkeel reconciliations --id {id}` shows the rows as they were found"));
+        }
     }
     Ok(Answer::yes_if(text(record.value(), &["result"]) != "failed"))
 }
@@ -49,8 +56,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Done {
 /// A record in words.
 pub(super) fn said(record: &Value) -> String {
     let word = |name| text(record, &[name]);
+    let repaired = match count(record, &["rows_repaired"]) {
+        0 => String::new(),
+        1 => "1 row repaired, ".to_owned(),
+        rows => format!("{} rows repaired, ", thousands(rows)),
+    };
     let mut said = format!(
-        "{}: {} {}; {} events in {} ms, {}",
+        "{}: {} {}; {repaired}{} events in {} ms, {}",
         word("model"),
         word("reconciliation_method"),
         word("result"),

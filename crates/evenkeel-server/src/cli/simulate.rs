@@ -97,8 +97,8 @@ fn tell(context: &Context, trace: bool, seed: u64, outcome: &Outcome, done: u64,
 }
 
 fn summarise(context: &Context, seeds: u64, stats: &Stats) -> Result<(), Failure> {
-    let Stats { steps, sent, events, entries, lost, crashes, rebuilds, rebuilds_ended, drift_found, reads, faults } =
-        stats;
+    let Stats { steps, sent, events, entries, lost, crashes, rebuilds, rebuilds_ended, drift_found, reads, .. } = stats;
+    let faults = &stats.faults;
     let rows = [
         ("seeds that held", seeds),
         ("steps", *steps),
@@ -111,10 +111,17 @@ fn summarise(context: &Context, seeds: u64, stats: &Stats) -> Result<(), Failure
         ("writes of the log a disk lied about", faults.log_lies),
         ("writes of the models a disk lied about", faults.models_lies),
         ("torn writes of the models", faults.torn),
+        ("rows others wrote, noted", stats.others_noted),
+        ("rows others wrote, unnoted", stats.others_unnoted),
+        ("events a projector left out", stats.events_missed),
+        ("events a projector applied twice", stats.events_doubled),
         ("acknowledged events lost, all by lies", *lost),
         ("tables rebuilt", *rebuilds),
         ("rebuilds called off or failed", *rebuilds_ended),
-        ("verifications that found wrong rows", *drift_found),
+        ("looks for wrong rows", stats.checks),
+        ("of these, found wrong rows", *drift_found),
+        ("repairs", stats.repairs),
+        ("rows repaired", stats.rows_repaired),
         ("reads compared with the log", *reads),
     ];
     let row = |(what, count): (&str, u64)| vec![what.to_owned(), thousands(count)];

@@ -3,6 +3,7 @@
 //! It uses what any user has: the example project, the HTTP interface, and what that says. What it sends is generated
 //! from a seed ([`shop`]), sent by one thread a source ([`senders`]), accompanied by faults ([`story`]), and in the end
 //! compared with what the node holds ([`proof`], [`summary`]).
+mod foreign;
 mod ledger;
 mod narrator;
 mod proof;
@@ -90,7 +91,8 @@ fn tell(out: &Output, options: Options, client: &Client, folder: &Path) -> Resul
     let ledger = Ledger::default();
     let pace = Pace::new(options.over);
     narrator.say(format_args!("a node serves at {}; its files are in {}", client.url(), folder.display()));
-    let stage = story::Stage { narrator: &narrator, client, ledger: &ledger, pace: &pace, plan: &plan };
+    let data = folder.join("shop").join("evenkeel-data");
+    let stage = story::Stage { narrator: &narrator, client, ledger: &ledger, pace: &pace, plan: &plan, data: &data };
     let observed = stage.play()?;
     let proof = proof::prove(client, &plan, &ledger, &observed)?;
     let report = summary::Report::new(client, &narrator, &ledger, &observed, proof)?;

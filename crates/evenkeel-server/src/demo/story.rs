@@ -1,6 +1,7 @@
 //! The faults of the demo in their order, each shown with the numbers the node gives.
 //!
-//! Not here: the steady flow of events ([`super::senders`]) and the proof at the end ([`super::proof`]).
+//! Not here: the steady flow of events ([`super::senders`]), what somebody else does to the rows ([`super::foreign`]), and
+//! the proof at the end ([`super::proof`]).
 use super::{
     ledger::Ledger,
     narrator::Narrator,
@@ -14,6 +15,7 @@ use crate::{
 use evenkeel::core::json::Value;
 use serde_json::json;
 use std::{
+    path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -42,6 +44,8 @@ pub(super) struct Stage<'s> {
     pub(super) ledger: &'s Ledger,
     pub(super) pace: &'s Pace,
     pub(super) plan: &'s Plan,
+    /// The node's data folder, for somebody else to write in.
+    pub(super) data: &'s Path,
 }
 
 /// What was seen on the way.
@@ -57,7 +61,7 @@ pub(super) struct Observed {
 
 impl Observed {
     /// Notes what must be and is not.
-    fn must(&mut self, holds: bool, what: impl Into<String>) {
+    pub(super) fn must(&mut self, holds: bool, what: impl Into<String>) {
         if !holds {
             self.wrong.push(what.into());
         }
@@ -97,6 +101,8 @@ impl Stage<'_> {
         let sent = thousands(self.ledger.sent());
         self.narrator.say(format_args!("everything is sent: {sent} events, each durably taken and answered"));
         self.decide(&mut observed)?;
+        self.converge(&mut observed)?;
+        self.foreign_edit(&mut observed)?;
         self.converge(&mut observed)?;
         Ok(observed)
     }
@@ -316,7 +322,7 @@ impl Stage<'_> {
             let current =
                 |model: &Value| at(model, &["lag_count"]).as_i64() == Some(0) && text(model, &["status"]) == "in_sync";
             if drift.items("models").iter().all(current) {
-                self.narrator.say("every model has caught up with the log");
+                self.narrator.say("every model has caught up with the log, and nothing speaks against a row");
                 return Ok(());
             }
             if since.elapsed() > CATCH_UP {
@@ -332,7 +338,7 @@ impl Stage<'_> {
         Ok(report.items("models").first().cloned().unwrap_or_default())
     }
 
-    fn row(&self, model: &str, key: &[&str], level: &str) -> Result<Document, Failure> {
+    pub(super) fn row(&self, model: &str, key: &[&str], level: &str) -> Result<Document, Failure> {
         let key: String = key.iter().map(|part| format!("/{}", encode(part))).collect();
         let query = [("level", level.to_owned()), ("budget_ms", "10000".to_owned())];
         Ok(self.client.get_unless("no-row", &format!("/v1/models/{model}/rows{key}"), &query)?.0)

@@ -1,19 +1,15 @@
-//! How far the models are from the log, and what an operator does about it.
-use super::{
-    App, blocking,
-    body::JsonBody,
-    json,
-    params::Params,
-    problem::{BAD_PARAMETER, Problem},
-};
+//! How far the models and the user's own consumers are from the log, whether their rows are what it says, and their projectors.
+//!
+//! Bringing a model back is in [`super::reconciliations`].
+use super::{App, blocking, body::JsonBody, json, params::Params, problem::Problem};
 use axum::{
     extract::{Path, State},
     http::{StatusCode, Uri},
     response::Response,
 };
 use evenkeel::{
-    core::reconciliation::{Method, Reconciliation},
-    report::{DriftReport, VerifyReport},
+    EngineError,
+    report::{ConsumerReport, DriftReport, VerifyReport},
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -23,6 +19,8 @@ use std::sync::Arc;
 pub(crate) struct DriftAnswer {
     /// By name of the model.
     models: Vec<DriftReport>,
+    /// Consumers of the user's own, by name; none where one model is asked for.
+    consumers: Vec<ConsumerReport>,
 }
 
 /// How far every model is from the log, measured now.
@@ -36,20 +34,28 @@ pub(crate) async fn drift(State(app): State<Arc<App>>, uri: Uri) -> Result<Respo
     let model = params.text("model");
     params.finish()?;
     let engine = app.engine.clone();
-    let models = blocking(move || engine.drift(model.as_deref())).await?;
-    Ok(json(StatusCode::OK, &DriftAnswer { models }))
+    let answer = blocking(move || {
+        let models = engine.drift(model.as_deref())?;
+        let consumers = if model.is_some() { Vec::new() } else { engine.consumers()? };
+        Ok::<_, EngineError>(DriftAnswer { models, consumers })
+    });
+    Ok(json(StatusCode::OK, &answer.await?))
 }
 
 /// What is to be verified.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Verify {
-    /// Whether every row is compared with the log folded afresh. Otherwise what was found last is told.
+    /// Whether the whole log is folded afresh and every row compared with it. Otherwise, by default, what is suspected is
+    /// looked at: rows that somebody else has written to, windows whose events were not all applied once, and, where
+    /// those do not tell, the sums of all rows.
     #[serde(default)]
     full: bool,
 }
 
-/// Compares the rows of a model with the log.
+/// Compares rows of a model with the log, and names those that are wrong with the cause.
+///
+/// Nothing is mended; `verdict` is kept and told with every read.
 #[utoipa::path(
     post, path = "/v1/models/{model}/verify", tag = "drift",
     params(("model" = String, Path, description = "The model")),
@@ -66,70 +72,6 @@ pub(crate) async fn verify(
     let engine = app.engine.clone();
     let report = blocking(move || engine.verify(&model, asked.full)).await?;
     Ok(json(StatusCode::OK, &report))
-}
-
-/// How a model is to be brought back.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Reconcile {
-    /// `auto` (default), `replay`, `repair` or `rebuild`.
-    #[serde(default)]
-    method: Option<String>,
-}
-
-/// Brings a model back to the log, and answers with the record of it.
-///
-/// A reconciliation that failed is told by the record's `result`, not by the status.
-#[utoipa::path(
-    post, path = "/v1/models/{model}/reconcile", tag = "drift",
-    params(("model" = String, Path, description = "The model")),
-    request_body = Option<Reconcile>,
-    responses((status = 200, body = super::openapi::ReconciliationRecord)),
-)]
-pub(crate) async fn reconcile(
-    State(app): State<Arc<App>>,
-    Path(model): Path<String>,
-    uri: Uri,
-    JsonBody(asked): JsonBody<Reconcile>,
-) -> Result<Response, Problem> {
-    Params::of(&uri)?.finish()?;
-    let method = match asked.method.as_deref() {
-        None | Some("auto") => None,
-        Some(word) => Some(word.parse::<Method>().map_err(|_| {
-            Problem::new(BAD_PARAMETER, format!("method: expected auto, replay, repair or rebuild, found {word:?}"))
-        })?),
-    };
-    let engine = app.engine.clone();
-    let record = blocking(move || engine.reconcile(&model, method)).await?;
-    Ok(json(StatusCode::OK, &record))
-}
-
-/// Reconciliations.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct ReconciliationsAnswer {
-    /// Newest first.
-    #[schema(value_type = Vec<super::openapi::ReconciliationRecord>)]
-    reconciliations: Vec<Reconciliation>,
-}
-
-/// The latest reconciliations.
-#[utoipa::path(
-    get, path = "/v1/reconciliations", tag = "drift",
-    params(
-        ("model" = Option<String>, Query, description = "Only of this model"),
-        ("limit" = Option<u64>, Query, description = "At most so many: 1 to 1000, 100 where left out"),
-    ),
-    responses((status = 200, body = ReconciliationsAnswer)),
-)]
-pub(crate) async fn reconciliations(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
-    let mut params = Params::of(&uri)?;
-    let model = params.text("model");
-    let limit = params.number("limit", 1..=1000)?.unwrap_or(100);
-    params.finish()?;
-    let engine = app.engine.clone();
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let reconciliations = blocking(move || engine.reconciliations(model.as_deref(), limit)).await?;
-    Ok(json(StatusCode::OK, &ReconciliationsAnswer { reconciliations }))
 }
 
 /// Why a projector is stopped.

@@ -60,7 +60,7 @@ mod tests {
             waited_ms: 0,
             budget_ms: 250,
             eta_seconds: None,
-            content: ContentReport { verdict: "verified", verified_as_of: None },
+            content: ContentReport { verdict: "verified", verified_as_of: None, buckets: 4096, bad_buckets: 0 },
             parked_events: 0,
             quarantined_events: Some(0),
             token: None,

@@ -42,6 +42,10 @@ fn describe() {
     );
     describe_counter!("evenkeel_events_total", "Events received, by source and what became of them");
     describe_counter!("evenkeel_reconciliations_total", "Reconciliations, by model, method and result");
+    describe_counter!(
+        "evenkeel_scrub_passes_total",
+        "Times that every row of a model was read again and found as written"
+    );
     describe_gauge!("evenkeel_lag_events", "Events a model has not applied; NaN where not known");
     describe_gauge!(
         "evenkeel_lag_seconds",
@@ -57,6 +61,11 @@ fn describe() {
     describe_gauge!("evenkeel_parked_events", "Events a model has parked");
     describe_gauge!("evenkeel_checkpoint_position", "The position a model has applied up to");
     describe_gauge!("evenkeel_status", "1 for the drift status a model is in, 0 for the others");
+    describe_gauge!("evenkeel_content_verdict", "1 for what is known of a model's rows, 0 for the other verdicts");
+    describe_gauge!(
+        "evenkeel_bad_buckets",
+        "Buckets in which a model's rows were not those that were meant when that was last looked at; NaN where not known"
+    );
     describe_gauge!("evenkeel_log_head_position", "The log's safe head");
 }
 

@@ -4,6 +4,7 @@
 //! also of the framework, leaves as a [`problem`] document. Connections are [`server`]'s. Nothing is decided here that
 //! the engine could decide.
 mod body;
+mod consumers;
 mod drift;
 mod events;
 mod freshness;
@@ -17,6 +18,7 @@ mod params;
 mod problem;
 mod quarantine;
 mod rate;
+pub(crate) mod reconciliations;
 mod rows;
 
 pub(crate) mod server;
@@ -105,10 +107,15 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .routes(routes!(rows::row))
         .routes(routes!(drift::drift))
         .routes(routes!(drift::verify))
-        .routes(routes!(drift::reconcile))
-        .routes(routes!(drift::reconciliations))
+        .routes(routes!(reconciliations::reconcile))
+        .routes(routes!(reconciliations::rollback))
+        .routes(routes!(reconciliations::reconciliations))
+        .routes(routes!(reconciliations::reconciliation))
         .routes(routes!(drift::stop_projector))
         .routes(routes!(drift::start_projector))
+        .routes(routes!(consumers::list))
+        .routes(routes!(consumers::put, consumers::remove))
+        .routes(routes!(consumers::report))
         .routes(routes!(quarantine::list))
         .routes(routes!(quarantine::show))
         .routes(routes!(quarantine::redrive))

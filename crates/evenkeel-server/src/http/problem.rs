@@ -57,6 +57,10 @@ catalogue! {
         "/v1/models lists the models there are.";
     NO_ROW = "no-row", NOT_FOUND, "The model has no row with this key",
         "`consistency` says how much of the log this is true for; ask with level=strong to have all of it.";
+    NO_RECONCILIATION = "no-reconciliation", NOT_FOUND, "There is no such reconciliation",
+        "/v1/reconciliations lists the latest.";
+    NO_CONSUMER = "no-consumer", NOT_FOUND, "There is no such consumer",
+        "PUT /v1/consumers/{name} registers one; GET /v1/consumers lists them.";
     NO_ENTRY = "no-entry", NOT_FOUND, "There is no such quarantine entry",
         "/v1/quarantine lists the entries there are.";
     METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "The address does not take this method",
@@ -69,6 +73,9 @@ catalogue! {
         "Read the entry again: somebody may have decided about it, or it waits behind an earlier one.";
     NOT_HALTED = "not-halted", CONFLICT, "The source is not halted",
         "There is nothing to do.";
+    MODEL_STATE = "model-state", CONFLICT, "The model's state does not allow this",
+        "The detail says what is in the way. Another reconciliation ends by itself: ask again then. What a rebuild mends, \
+         POST /v1/models/{model}/reconcile with the method rebuild does. GET /v1/drift says how the model stands.";
     OUTDATED = "outdated", CONFLICT, "The model is declared anew and not rebuilt yet",
         "Wait for the rebuild, or start it with POST /v1/models/{model}/reconcile.";
     TOO_LARGE = "too-large", PAYLOAD_TOO_LARGE, "The request is too large",
@@ -218,10 +225,12 @@ impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::NoModel(_) => Self::new(NO_MODEL, error),
+            EngineError::NoConsumer(_) => Self::new(NO_CONSUMER, error),
+            EngineError::Consumer(detail) => Self::new(BAD_REQUEST, detail),
             EngineError::NoEntry(_) => Self::new(NO_ENTRY, error),
             EngineError::EntryState { state, .. } => Self::new(ENTRY_STATE, &error).with("state", state.as_str()),
             EngineError::NotHalted(_) => Self::new(NOT_HALTED, error),
-            EngineError::Method(detail) => Self::new(NOT_OFFERED, detail),
+            EngineError::Method(detail) => Self::new(MODEL_STATE, detail),
             EngineError::Outdated(_) => Self::new(OUTDATED, error),
             EngineError::NotVerified { .. } | EngineError::Thread(_) => Self::new(INTERNAL, error),
             EngineError::Store(error) => error.into(),
@@ -271,6 +280,12 @@ mod tests {
         assert_eq!(kind(StatusCode::METHOD_NOT_ALLOWED), "method-not-allowed");
         assert_eq!(kind(StatusCode::IM_A_TEAPOT), "bad-request");
         assert_eq!(kind(StatusCode::GATEWAY_TIMEOUT), "internal");
+    }
+
+    #[test]
+    fn what_a_models_state_forbids_is_a_conflict() {
+        let problem = Problem::from(EngineError::Method("another reconciliation of orders is at work".into()));
+        assert_eq!((problem.0.kind.name, problem.0.kind.status), ("model-state", StatusCode::CONFLICT));
     }
 
     #[test]

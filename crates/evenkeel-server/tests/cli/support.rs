@@ -109,6 +109,30 @@ impl Project {
         Json { code, value, stderr }
     }
 
+    /// Has the `sqlite3` tool run SQL over the models' store, as anybody may; what it prints. Nothing where there is no
+    /// such tool.
+    pub(crate) fn sql(&self, sql: &str) -> Option<String> {
+        let file = self.path("evenkeel-data/models.db");
+        match Command::new("sqlite3").args(["-cmd", ".timeout 10000"]).arg(file).arg(sql).output() {
+            Ok(output) => {
+                assert!(output.status.success(), "{sql}: {output:?}");
+                // Digests are bytes.
+                Some(String::from_utf8_lossy(&output.stdout).into_owned())
+            }
+            Err(error) => {
+                eprintln!("skipped: there is no sqlite3 to write to the table of a model with: {error}");
+                None
+            }
+        }
+    }
+
+    /// Adds to its settings.
+    pub(crate) fn set(&self, settings: &str) {
+        let file = self.path("evenkeel.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(file, format!("{text}\n{settings}\n")).unwrap();
+    }
+
     /// Serves it on a free port.
     pub(crate) fn serve(&self) -> Server {
         let mut child = self.command(&["serve", "--listen", "127.0.0.1:0"]).spawn().unwrap();

@@ -1,4 +1,4 @@
-//! Drift, verification, reconciliation, health and metrics.
+//! Drift, verification, projectors, health and metrics.
 use super::project::{Server, order};
 use serde_json::{Value, json};
 
@@ -29,6 +29,7 @@ fn a_full_verification_compares_every_row() {
     let server = filled();
     let before = server.post("/v1/models/orders/verify", &json!({})).ok(200);
     assert_eq!((&before["verdict"], &before["rows_checked"]), (&json!("unverified"), &json!(0)));
+    assert_eq!(server.get("/v1/drift").ok(200)["models"][0]["detection_bound_seconds"], Value::Null, "nobody scrubs");
     let report = server.post("/v1/models/orders/verify", &json!({"full": true})).ok(200);
     assert_eq!(
         (&report["verdict"], &report["rows"], &report["rows_checked"]),
@@ -39,28 +40,6 @@ fn a_full_verification_compares_every_row() {
     assert_eq!(read.json()["consistency"]["content"]["verdict"], "verified");
     assert!(read.header("freshness").unwrap().ends_with("content=verified"));
     server.post("/v1/models/none/verify", &json!({"full": true})).problem(404, "no-model");
-}
-
-#[test]
-fn a_rebuild_is_recorded() {
-    let server = filled();
-    let record = server.post("/v1/models/orders/reconcile", &json!({"method": "rebuild"})).ok(200);
-    assert_eq!(
-        (&record["reconciliation_method"], &record["result"], &record["verified"]),
-        (&json!("rebuild"), &json!("converged"), &json!(true))
-    );
-    let replay = server.post("/v1/models/orders/reconcile", &json!({"method": "auto"})).ok(200);
-    assert_eq!(replay["reconciliation_method"], "replay");
-    let records = server.get("/v1/reconciliations?model=orders").ok(200);
-    let ids: Vec<_> = records["reconciliations"].as_array().unwrap().iter().map(|record| &record["id"]).collect();
-    assert_eq!(ids, [&replay["id"], &record["id"]]);
-    assert_eq!(server.get("/v1/reconciliations?limit=1").ok(200)["reconciliations"].as_array().unwrap().len(), 1);
-    assert_eq!(server.get("/v1/reconciliations?model=stock").ok(200)["reconciliations"], json!([]));
-    server.post("/v1/models/orders/reconcile", &json!({"method": "repair"})).problem(400, "not-offered");
-    server.post("/v1/models/orders/reconcile", &json!({"method": "magic"})).problem(400, "bad-parameter");
-    server.post("/v1/models/none/reconcile", &json!({})).problem(404, "no-model");
-    server.get("/v1/reconciliations?model=none").problem(404, "no-model");
-    server.get("/v1/reconciliations?limit=0").problem(400, "bad-parameter");
 }
 
 #[test]
@@ -94,6 +73,8 @@ fn metrics_are_in_prometheus_text() {
     for expected in [
         "# TYPE evenkeel_http_requests_total counter",
         "# HELP evenkeel_lag_events ",
+        "# HELP evenkeel_bad_buckets ",
+        "evenkeel_content_verdict{model=\"orders\",verdict=\"drifted\"} ",
         "evenkeel_http_requests_total{route=\"/v1/models/{model}/rows/{*key}\",method=\"GET\",status=\"404\"}",
         "evenkeel_http_requests_total{route=\"unmatched\",method=\"GET\",status=\"404\"}",
         "evenkeel_http_request_duration_seconds_bucket{route=\"/v1/events\",method=\"POST\",le=\"0.01\"}",

@@ -8,7 +8,7 @@ use evenkeel::{
 };
 use evenkeel_server::serve::{self, Running};
 use serde_json::{Value, json};
-use std::{fs, net::SocketAddr, path::Path, sync::Arc};
+use std::{fs, net::SocketAddr, path::Path, process::Command, sync::Arc};
 
 const FILES: [(&str, &str); 6] = [
     (
@@ -80,11 +80,11 @@ add = { on_hand = "/data/count" }
     ),
 ];
 
-/// A server in this process, with the folder it lives in.
+/// A server in this process that changes nothing by itself, with the folder it lives in.
 pub(crate) struct Server {
     running: Option<Running>,
     pub(crate) addr: SocketAddr,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Server {
@@ -105,7 +105,7 @@ impl Server {
         let engine = project::start(&project, store.log.clone(), store.models.clone(), clock, options).unwrap();
         let settings: &Settings = &project.settings;
         let running = serve::start(engine, settings).unwrap();
-        Self { addr: running.addr, running: Some(running), _dir: dir }
+        Self { addr: running.addr, running: Some(running), dir }
     }
 
     pub(crate) fn stop(&mut self) {
@@ -114,6 +114,21 @@ impl Server {
 
     pub(crate) fn engine(&self) -> Engine {
         self.running.as_ref().unwrap().engine.clone()
+    }
+
+    /// Has the `sqlite3` tool write to the models' store; false where there is no such tool.
+    pub(crate) fn tamper(&self, sql: &str) -> bool {
+        let file = self.dir.path().join("data/models.db");
+        match Command::new("sqlite3").args(["-cmd", ".timeout 10000"]).arg(file).arg(sql).output() {
+            Ok(output) => {
+                assert!(output.status.success(), "{sql}: {output:?}");
+                true
+            }
+            Err(error) => {
+                eprintln!("skipped: there is no sqlite3 to write to the table of a model with: {error}");
+                false
+            }
+        }
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
@@ -167,7 +182,8 @@ impl Drop for Server {
 
 fn write(dir: &Path, settings: &str, shop: &str) {
     let text = format!(
-        "[node]\nlisten = \"127.0.0.1:0\"\n{settings}\n\
+        "[node]\nlisten = \"127.0.0.1:0\"\n\
+         [reconcile]\nauto = false\nscrub_rows_per_second = 0\n{settings}\n\
          [[source]]\nname = \"shop\"\nmatch = \"shop\"\n{shop}\n\
          [[source]]\nname = \"warehouse\"\nmatch = \"warehouse\"\n"
     );

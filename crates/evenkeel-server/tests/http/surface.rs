@@ -3,13 +3,15 @@ use super::{client, project::Server};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const OPERATIONS: [&str; 22] = [
+const OPERATIONS: [&str; 28] = [
+    "DELETE /v1/consumers/{name}",
     "GET /",
     "GET /healthz",
     "GET /metrics",
     "GET /openapi.json",
     "GET /problems/{problem}",
     "GET /readyz",
+    "GET /v1/consumers",
     "GET /v1/drift",
     "GET /v1/log",
     "GET /v1/models",
@@ -18,14 +20,18 @@ const OPERATIONS: [&str; 22] = [
     "GET /v1/quarantine",
     "GET /v1/quarantine/{id}",
     "GET /v1/reconciliations",
+    "GET /v1/reconciliations/{id}",
+    "POST /v1/consumers/{name}/checkpoint",
     "POST /v1/events",
     "POST /v1/models/{model}/projector/start",
     "POST /v1/models/{model}/projector/stop",
     "POST /v1/models/{model}/reconcile",
+    "POST /v1/models/{model}/rollback",
     "POST /v1/models/{model}/verify",
     "POST /v1/quarantine/{id}/discard",
     "POST /v1/quarantine/{id}/redrive",
     "POST /v1/sources/{source}/resume",
+    "PUT /v1/consumers/{name}",
 ];
 
 fn openapi(server: &Server) -> Value {

@@ -1,7 +1,7 @@
 //! Cases: a table is built beside the live one, which feels nothing of it until it is replaced whole.
 use super::{
     Outcome, Stores, ensure,
-    fixture::{at, checkpoint, counter, row, schema},
+    fixture::{at, checkpoint, counter, new_rows, row, schema},
     same,
     steps::{next, numbers, pairs, park, with_rows},
 };
@@ -28,7 +28,7 @@ fn build_step(models: &dyn Models, schema: &Schema) -> Result<Step, super::Failu
 }
 
 fn verified() -> Content {
-    Content { verdict: Verdict::Verified, verified_as_of: Some(at(-7)) }
+    Content { verdict: Verdict::Verified, verified_as_of: Some(at(-7)), bad_buckets: 0 }
 }
 
 /// A model with two rows and a park, at checkpoint 1.
@@ -36,7 +36,10 @@ fn live(models: &dyn Models, schema: &Schema) -> Result<ModelState, super::Failu
     let parks = vec![park(1, 0, 0, Some("p"), ParkState::Poison)];
     let step = Step { parks, ..with_rows(next(models, schema)?, schema, &["a", "b"], 1) };
     models.commit(&schema.model, Table::Live, &step)?;
-    models.set_content(&schema.model, Content { verdict: Verdict::Drifted, verified_as_of: Some(at(3)) })?;
+    models.set_content(
+        &schema.model,
+        Content { verdict: Verdict::Drifted, verified_as_of: Some(at(3)), bad_buckets: 2 },
+    )?;
     Ok(models.register(schema)?)
 }
 
@@ -141,7 +144,7 @@ fn meet(models: &dyn Models, schema: &Schema) -> Outcome {
             Ordering::Less => models.commit(&schema.model, Table::Live, &live)?,
             Ordering::Greater => models.commit(&schema.model, Table::Build, &build)?,
             Ordering::Equal => return Ok(()),
-        }
+        };
     }
 }
 
@@ -243,11 +246,11 @@ pub fn a_build_may_have_another_shape(stores: &Stores) -> Outcome {
     let key = Key([KeyPart::I64(3), KeyPart::Text("a".into())].into_iter().collect());
     let amount = "1.50".parse().map_err(super::Failure::new)?;
     let built = row(&new, &key, vec![Cell::Decimal(amount), Cell::Text("EUR".into())]);
-    let step = Step { upserts: vec![(key.clone(), built.clone())], ..build_step(models, &old)? };
+    let step = Step { upserts: new_rows([(key.clone(), built.clone())]), ..build_step(models, &old)? };
     models.commit(&old.model, Table::Build, &step)?;
     same(
         "the built row",
-        models.load(&old.model, Table::Build, std::slice::from_ref(&key))?.rows.get(&key),
+        models.load(&old.model, Table::Build, std::slice::from_ref(&key))?.rows.first().map(|stored| &stored.row),
         Some(&built),
     )?;
     same("the live rows", numbers(models, &old, Table::Live)?, pairs(&[("a", 1), ("b", 1)]))?;
@@ -275,4 +278,103 @@ pub fn a_model_keeps_its_schema_when_registered_again(stores: &Stores) -> Outcom
     same("the rows", numbers(models, &old, Table::Live)?, pairs(&[("a", 1), ("b", 1)]))?;
     models.commit(&old.model, Table::Live, &with_rows(next(models, &old)?, &old, &["c"], 2))?;
     same("the rows after a step", numbers(models, &old, Table::Live)?, pairs(&[("a", 1), ("b", 1), ("c", 2)]))
+}
+
+/// A model that was swapped once: version 1 is aside, with a park of its own and one discarded, version 2 is live.
+fn swapped(models: &dyn Models) -> Result<(Schema, Schema), super::Failure> {
+    let (old, new) = (counter("m"), version(counter("m"), 2));
+    let parks = vec![
+        park(1, 0, 0, Some("p"), ParkState::Poison),
+        park(2, 0, 0, Some("p"), ParkState::Discarded),
+        park(3, 0, 0, Some("a"), ParkState::Held),
+    ];
+    let step = Step { parks, ..with_rows(next(models, &old)?, &old, &["a", "b"], 1) };
+    models.commit(&old.model, Table::Live, &step)?;
+    models.begin_build(&new)?;
+    let step = with_rows(build_step(models, &old)?, &new, &["b", "c"], 4);
+    models.commit(&old.model, Table::Build, &step)?;
+    models.swap(&old.model, verified())?;
+    Ok((old, new))
+}
+
+/// A rollback brings the table back that the last swap put aside, as it was, and another one brings back the other. What
+/// a person has discarded of either stays discarded in both.
+///
+/// # Errors
+/// What the store did instead.
+pub fn a_rollback_brings_the_last_table_back(stores: &Stores) -> Outcome {
+    let models = &*stores.models;
+    let refused = |result: Result<(), StoreError>| matches!(result, Err(StoreError::Refused(_)));
+    models.register(&counter("m"))?;
+    ensure(refused(models.rollback(&"m".into(), None)), "a model that was never rebuilt has nothing to go back to")?;
+    let (old, new) = swapped(models)?;
+    let model = &old.model;
+    let state = models.register(&old)?;
+    let previous = state.previous.map(|previous| (previous.schema, previous.checkpoint));
+    same("what a swap put aside", previous, Some((old.clone(), checkpoint(1))))?;
+    same("its rows", numbers(models, &old, Table::Previous)?, pairs(&[("a", 1), ("b", 1)]))?;
+    // Given up while version 2 was live: one that it parked, and one that version 1 holds too.
+    let discarded = [park(1, 0, 0, Some("p"), ParkState::Discarded), park(9, 0, 0, Some("c"), ParkState::Discarded)];
+    let held = park(8, 0, 0, Some("c"), ParkState::Held);
+    let parks = discarded.iter().cloned().chain([held.clone()]).collect();
+    models.commit(model, Table::Live, &Step { parks, ..with_rows(next(models, &old)?, &new, &["c"], 5) })?;
+
+    let from = evenkeel_core::Digest::of(b"the declared one");
+    models.rollback(model, Some(from))?;
+    let state = models.register(&new)?;
+    same("the schema", state.schema, old.clone())?;
+    same("the checkpoint", state.checkpoint, checkpoint(1))?;
+    same("the content", state.content, Content::default())?;
+    same("what it was brought back from", state.rolled_back_from, Some(from))?;
+    let previous = state.previous.map(|previous| (previous.schema, previous.checkpoint));
+    same("what is aside now", previous, Some((new.clone(), checkpoint(5))))?;
+    same("the rows", numbers(models, &old, Table::Live)?, pairs(&[("a", 1), ("b", 1)]))?;
+    same("the rows aside", numbers(models, &new, Table::Previous)?, pairs(&[("b", 4), ("c", 5)]))?;
+    let gone = park(2, 0, 0, Some("p"), ParkState::Discarded);
+    let waiting = park(3, 0, 0, Some("a"), ParkState::Held);
+    let parks = vec![discarded[0].clone(), gone.clone(), waiting, discarded[1].clone()];
+    same("the parks", models.parks(model, None)?, parks)?;
+    same("the parked events", (state.parked.events, state.parked.oldest_at), (1, Some(at(997))))?;
+
+    models.begin_build(&new)?;
+    models.abandon_build(model)?;
+    models.rollback(model, None)?;
+    let state = models.register(&new)?;
+    same("the schema again", state.schema, new.clone())?;
+    same("the checkpoint again", state.checkpoint, checkpoint(5))?;
+    same("what it was brought back from then", state.rolled_back_from, None)?;
+    same("the rows again", numbers(models, &new, Table::Live)?, pairs(&[("b", 4), ("c", 5)]))?;
+    let parks = vec![discarded[0].clone(), gone, held, discarded[1].clone()];
+    same("the parks again", models.parks(model, None)?, parks)?;
+
+    models.rollback(model, Some(from))?;
+    models.begin_build(&new)?;
+    models.swap(model, verified())?;
+    let state = models.register(&new)?;
+    same("what a swap forgets", state.rolled_back_from, None)?;
+    same("the content after it", state.content, verified())?;
+    same("what is aside after it", state.previous.map(|previous| previous.schema), Some(old))
+}
+
+/// Who was about to write to the table before a rollback is refused after it, and so after the next.
+///
+/// # Errors
+/// What the store did instead.
+pub fn a_rollback_ends_the_steps_of_the_other_table(stores: &Stores) -> Outcome {
+    let models = &*stores.models;
+    let (old, _) = swapped(models)?;
+    let mut stale = Vec::new();
+    for n in 1..=4 {
+        for _ in 0..n {
+            stale.push(with_rows(next(models, &old)?, &old, &["stale"], 99));
+            models.commit(&old.model, Table::Live, &next(models, &old)?)?;
+        }
+        stale.push(with_rows(next(models, &old)?, &old, &["stale"], 99));
+        models.rollback(&old.model, None)?;
+        for step in &stale {
+            let refused = models.commit(&old.model, Table::Live, step);
+            ensure(matches!(refused, Err(StoreError::Conflict { .. })), "a step from before a rollback is refused")?;
+        }
+    }
+    Ok(())
 }

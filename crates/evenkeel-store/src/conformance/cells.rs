@@ -1,7 +1,7 @@
 //! Cases: every value of every type comes back from a table exactly as it went in, digits and all.
 use super::{
     Failure, Outcome, Stores,
-    fixture::{at, checkpoint, exact, row, schema},
+    fixture::{at, checkpoint, exact, new_rows, row, schema},
     same,
 };
 use crate::{Models, Step, Table};
@@ -37,15 +37,17 @@ fn round_trip(models: &dyn Models, schema: &Schema, rows: Vec<Vec<Cell>>) -> Out
     let live = models.register(schema)?.generation;
     let build = models.begin_build(schema)?.generation;
     for (table, generation) in [(Table::Live, live), (Table::Build, build)] {
-        let step = Step { generation, upserts: rows.clone(), checkpoint: checkpoint(1), ..Step::default() };
+        let step = Step { generation, upserts: new_rows(rows.clone()), checkpoint: checkpoint(1), ..Step::default() };
         models.commit(&schema.model, table, &step)?;
         let keys: Vec<_> = rows.iter().map(|(key, _)| key.clone()).collect();
         let loaded = models.load(&schema.model, table, &keys)?.rows;
         let page = models.rows(&schema.model, table, None, rows.len())?.rows;
         same("rows in the table", page.len(), rows.len())?;
         for ((key, expected), (paged, _)) in rows.iter().zip(&page) {
-            let loaded = loaded.get(key).ok_or_else(|| Failure::new(format!("no row was loaded for {key}")))?;
-            for found in [loaded, paged] {
+            let of_key = loaded.iter().find(|stored| stored.key == *key);
+            let loaded = of_key.ok_or_else(|| Failure::new(format!("no row was loaded for {key}")))?;
+            same("whether it is intact", loaded.is_intact(), true)?;
+            for found in [&loaded.row, paged] {
                 same("a row", found, expected)?;
                 same("the row with its digits", exact(found), exact(expected))?;
             }

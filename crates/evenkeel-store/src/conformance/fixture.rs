@@ -1,6 +1,6 @@
 //! Builders of what the cases write: events, verdicts, schemas, steps. Everything follows from the arguments.
 use super::Failure;
-use crate::{Build, Log, ModelState, Result, Slice, StoreError};
+use crate::{Build, Log, ModelState, Models, Result, Slice, Step, StoreError, Table, Upsert};
 use evenkeel_core::{
     Digest, Draft, Epoch, Event, EventId, EventType, ModelName, Position, SourceName, Subject, Timestamp,
     checkpoint::{Checkpoint, Counts},
@@ -11,7 +11,7 @@ use evenkeel_core::{
     row::{Cell, Key, Row},
     schema::{Column, ColumnType, Merge, Schema},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// The instant `micros` after 1970.
 pub fn at(micros: i64) -> Timestamp {
@@ -329,5 +329,25 @@ pub fn exact(row: &Row) -> String {
 pub fn without_generations(mut state: ModelState) -> ModelState {
     state.generation = 0;
     state.build = state.build.map(|build| Build { generation: 0, ..build });
+    state.previous = state.previous.map(|previous| Build { generation: 0, ..previous });
     state
+}
+
+/// Rows to write that were not there before.
+pub fn new_rows(rows: impl IntoIterator<Item = (Key, Row)>) -> Vec<Upsert> {
+    rows.into_iter().map(|(key, row)| Upsert::new(key, row)).collect()
+}
+
+/// The step with what each of its rows replaces, as the table says it was meant.
+///
+/// # Errors
+/// As [`Models::load`].
+pub fn replacing(models: &dyn Models, model: &ModelName, table: Table, mut step: Step) -> Result<Step> {
+    let written = step.upserts.iter().map(|upsert| &upsert.key);
+    let keys: Vec<_> = written.chain(step.deletes.iter().map(|removal| &removal.key)).cloned().collect();
+    let stored = models.load(model, table, &keys)?.rows;
+    let meant: HashMap<_, _> = stored.into_iter().filter_map(|row| Some((row.key, row.meant?))).collect();
+    step.upserts.iter_mut().for_each(|upsert| upsert.replaces = meant.get(&upsert.key).copied());
+    step.deletes.iter_mut().for_each(|removal| removal.replaces = meant.get(&removal.key).copied());
+    Ok(step)
 }

@@ -32,6 +32,7 @@ pub mod reading;
 pub mod records;
 pub mod rows;
 pub mod steps;
+pub mod sums;
 
 use crate::{Log, Models, StoreError};
 use std::{any::Any, fmt, panic::Location, sync::Arc};
@@ -151,6 +152,8 @@ macro_rules! __conformance_cases {
                 counts_equal_a_recount
                 the_oldest_is_of_the_types_asked_for
                 events_are_found_by_identity
+                streams_and_picks_are_parts_of_the_log
+                identities_add_up_by_window
             }
             quarantine {
                 entries_come_back_as_they_were
@@ -196,12 +199,28 @@ macro_rules! __conformance_cases {
                 an_abandoned_build_is_gone
                 a_build_may_have_another_shape
                 a_model_keeps_its_schema_when_registered_again
+                a_rollback_brings_the_last_table_back
+                a_rollback_ends_the_steps_of_the_other_table
             }
             records {
                 content_and_measures_move_no_generation
                 reconciliations_come_newest_first
                 models_are_listed_by_name
                 models_do_not_feel_each_other
+                evidence_is_kept_with_its_record
+                a_lease_has_one_holder
+                what_is_condemned_stays_so_until_a_swap
+                a_live_table_is_watched
+                consumers_are_kept_with_what_they_reported
+            }
+            sums {
+                digests_are_those_of_the_rows
+                rows_add_up_to_the_buckets
+                sums_are_of_what_was_meant
+                windows_add_up
+                events_are_found_by_the_keys_they_touched
+                sums_go_with_their_table
+                sums_of_nothing_are_said_to_be_missing
             }
             random {
                 a_log_agrees_with_the_reference

@@ -6,14 +6,16 @@
 use super::{
     Failure, Outcome, Stores,
     fixture::{
-        Sample, at, checkpoint, discard, drain, exact, facts, pardon, read_all, redrive, resume, row, schema, take_in,
-        types, without_generations,
+        Sample, at, checkpoint, discard, drain, exact, facts, new_rows, pardon, read_all, redrive, replacing, resume,
+        row, schema, take_in, types, without_generations,
     },
-    same, steps,
+    same, steps, sums,
 };
-use crate::{EntryFilter, Log, Models, Step, StoreError, Table, memory::MemoryStore};
+use crate::{EntryFilter, Log, Models, Removal, Step, StoreError, Table, memory::MemoryStore};
 use evenkeel_core::{
-    Epoch, Position, Timestamp,
+    Digest, Epoch, Position, Timestamp,
+    content::Window,
+    digest::{KeyHash, Sum},
     drift::{Content, Verdict},
     fold::ParkState,
     ids::StreamVersion,
@@ -192,7 +194,10 @@ fn same_log(log: &dyn Log, reference: &dyn Log, chance: &mut XorShift) -> Outcom
     same("a read", read_all(log, after, filter, limit)?, read_all(reference, after, filter, limit)?)?;
     if let Some(filter) = filter {
         same("the oldest", log.oldest_after(after, filter)?, reference.oldest_after(after, filter)?)?;
+        let (from, upto) = (Window(chance.below(2) as u64), Position(chance.below(50) as u64));
+        same("identities", log.identities(filter, from, upto)?, reference.identities(filter, from, upto)?)?;
         let of = chance.pick(&["s", "t", "nowhere"]);
+        same("a stream", log.stream(of, filter, upto)?, reference.stream(of, filter, upto)?)?;
         same("what waits of a subject", log.quarantined_of(of, filter)?, reference.quarantined_of(of, filter)?)?;
     }
     let entries = EntryFilter {
@@ -203,6 +208,8 @@ fn same_log(log: &dyn Log, reference: &dyn Log, chance: &mut XorShift) -> Outcom
         reason: None,
     };
     same("entries", log.entries(&entries)?, reference.entries(&entries)?)?;
+    let positions: Vec<_> = (0..chance.below(5)).map(|_| Position(chance.below(50) as u64)).collect();
+    same("events picked", log.pick(&positions)?, reference.pick(&positions)?)?;
     let everything = EntryFilter::default();
     same("all entries", log.entries(&everything)?, reference.entries(&everything)?)?;
     let sorted = |mut keys: Vec<ParkKey>| {
@@ -257,7 +264,7 @@ pub fn models_agree(models: &dyn Models, seed: u64, operations: u32) -> Outcome 
     Ok(())
 }
 
-fn shapes() -> [Schema; 3] {
+pub(super) fn shapes() -> [Schema; 3] {
     let columns = [
         ("product", ColumnType::Text),
         ("place", ColumnType::I64),
@@ -278,6 +285,9 @@ enum ModelOperation {
     Commit { table: Table, step: Box<Step>, stale: bool },
     Begin,
     Swap(Content),
+    Rollback(Option<Digest>),
+    Condemn(String),
+    Windows(Vec<(Window, Sum)>),
     Abandon,
     Content(Content),
     Measured(Timestamp),
@@ -285,21 +295,28 @@ enum ModelOperation {
 
 impl ModelOperation {
     fn random(chance: &mut XorShift, schema: &Schema, n: u64, reference: &dyn Models) -> Result<Self, Failure> {
-        let content =
-            Content { verdict: chance.pick(Verdict::ALL), verified_as_of: chance.once_in(2).then(|| at(n as i64)) };
-        Ok(match chance.below(24) {
+        let content = Content {
+            verdict: chance.pick(Verdict::ALL),
+            verified_as_of: chance.once_in(2).then(|| at(n as i64)),
+            bad_buckets: chance.below(3) as u32,
+        };
+        Ok(match chance.below(28) {
             0 | 1 => Self::Register,
             2 | 3 => Self::Begin,
             4 | 5 => Self::Swap(content),
             6 => Self::Abandon,
             7 => Self::Content(content),
             8 => Self::Measured(at(n as i64)),
+            9 | 10 => Self::Rollback(chance.once_in(2).then(|| Digest::of(&n.to_be_bytes()))),
+            11 => Self::Condemn(format!("beyond repair since {n}")),
+            12 => Self::Windows(windows(chance)),
             kind => {
-                let table = if kind < 17 { Table::Live } else { Table::Build };
+                let table = if kind < 21 { Table::Live } else { Table::Build };
                 let state = reference.state(&schema.model)?;
                 let stored = state.and_then(|state| match table {
                     Table::Live => Some(state.schema),
                     Table::Build => state.build.map(|build| build.schema),
+                    Table::Previous => None,
                 });
                 let step = Box::new(step(chance, &stored.unwrap_or_else(|| schema.clone()), n));
                 Self::Commit { table, step, stale: chance.once_in(6) }
@@ -313,18 +330,34 @@ impl ModelOperation {
             Self::Register => format!("{:?}", without_generations(models.register(schema)?)),
             Self::Commit { table, step, stale } => {
                 let state = models.state(model)?;
-                let generation = state.and_then(|state| match table {
-                    Table::Live => Some(state.generation),
-                    Table::Build => state.build.map(|build| build.generation),
+                let home = state.and_then(|state| match table {
+                    Table::Live => Some((state.generation, state.schema)),
+                    Table::Build => state.build.map(|build| (build.generation, build.schema)),
+                    Table::Previous => None,
                 });
-                let generation = generation.unwrap_or_default() + u64::from(stale);
-                format!("{:?}", models.commit(model, table, &Step { generation, ..*step })?)
+                let (generation, schema) = home.unwrap_or_else(|| (0, schema.clone()));
+                let step = Step { generation: generation + u64::from(stale), ..*step };
+                let step = replacing(models, model, table, step)?;
+                // Digests are another in each store.
+                let digests = models.commit(model, table, &step)?;
+                format!("{}", digests == sums::digests(models, &schema, &step))
             }
             Self::Begin => format!("{:?}", models.begin_build(schema)?.checkpoint),
             Self::Swap(content) => {
                 models.swap(model, content)?;
                 // Whether a moment known for the old table holds for the new one is the backend's to judge.
                 format!("{:?}", models.set_measured(model, &steps::measured(at(1)))?)
+            }
+            Self::Rollback(from) => {
+                models.rollback(model, from)?;
+                format!("{:?}", models.set_measured(model, &steps::measured(at(2)))?)
+            }
+            Self::Condemn(reason) => format!("{:?}", models.condemn(model, &reason)?),
+            Self::Windows(sums) => {
+                let state = models.state(model)?;
+                let (generation, checkpoint) =
+                    state.map(|state| (state.generation, state.checkpoint)).unwrap_or_default();
+                format!("{:?}", models.set_identities(model, generation, &sums, &checkpoint)?)
             }
             Self::Abandon if models.state(model)?.is_none() => String::new(),
             Self::Abandon => format!("{:?}", models.abandon_build(model)?),
@@ -372,14 +405,14 @@ fn random_row(chance: &mut XorShift, schema: &Schema, key: &Key) -> Row {
     row(schema, key, cells)
 }
 
-fn step(chance: &mut XorShift, schema: &Schema, n: u64) -> Step {
+pub(super) fn step(chance: &mut XorShift, schema: &Schema, n: u64) -> Step {
     let mut keys: Vec<_> = (0..chance.below(7)).map(|_| key(chance, schema)).collect();
     keys.sort_unstable();
     keys.dedup();
     let (mut upserts, mut deletes) = (Vec::new(), Vec::new());
     for key in keys {
         if chance.once_in(3) {
-            deletes.push(key);
+            deletes.push(Removal::new(key));
         } else {
             upserts.push((key.clone(), random_row(chance, schema, &key)));
         }
@@ -392,7 +425,21 @@ fn step(chance: &mut XorShift, schema: &Schema, n: u64) -> Step {
         if chance.once_in(3) { unparks.push(park.touch) } else { parks.push(park) }
     }
     let measured = chance.once_in(2).then(|| steps::measured(at(n as i64)));
-    Step { generation: 0, upserts, deletes, parks, unparks, checkpoint: checkpoint(n), measured }
+    let touches = (0..chance.below(4)).map(|_| (hash(chance), Position(chance.below(9) as u64))).collect();
+    let (upserts, identities) = (new_rows(upserts), windows(chance));
+    let checkpoint = checkpoint(n);
+    Step { upserts, deletes, identities, touches, parks, unparks, checkpoint, measured, ..Step::default() }
+}
+
+fn hash(chance: &mut XorShift) -> KeyHash {
+    KeyHash(chance.pick(&[0, 1, 1 << 63, u64::MAX]))
+}
+
+/// Sums for some windows, each for itself.
+fn windows(chance: &mut XorShift) -> Vec<(Window, Sum)> {
+    let windows = [0, 1, 2, 1 << 40].into_iter().filter(|_| chance.once_in(3)).map(Window).collect::<Vec<_>>();
+    let sum = |window| (window, Sum { count: chance.below(3) as i64, total: u128::from(chance.draw()) << 63 });
+    windows.into_iter().map(sum).collect()
 }
 
 fn same_model(models: &dyn Models, reference: &dyn Models, schema: &Schema, chance: &mut XorShift) -> Outcome {
@@ -405,7 +452,11 @@ fn same_model(models: &dyn Models, reference: &dyn Models, schema: &Schema, chan
     for park_state in [None, Some(ParkState::Poison), Some(ParkState::Held), Some(ParkState::Discarded)] {
         same("the parks", models.parks(model, park_state)?, reference.parks(model, park_state)?)?;
     }
-    let tables = [(Table::Live, Some(state.schema.clone())), (Table::Build, state.build.map(|build| build.schema))];
+    let tables = [
+        (Table::Live, Some(state.schema.clone())),
+        (Table::Build, state.build.map(|build| build.schema)),
+        (Table::Previous, state.previous.map(|previous| previous.schema)),
+    ];
     for (table, stored) in tables {
         let Some(stored) = stored else { continue };
         let (after, limit) = (key(chance, &stored), 1 + chance.below(40));
@@ -413,21 +464,29 @@ fn same_model(models: &dyn Models, reference: &dyn Models, schema: &Schema, chan
         let page = |models: &dyn Models| -> Result<_, Failure> {
             let page = models.rows(model, table, after, limit)?;
             let digits: Vec<_> = page.rows.iter().map(|(row, _)| exact(row)).collect();
-            Ok((without_generations(page.state), page.rows, page.more, digits))
+            Ok((without_generations(page.state), page.rows, page.more, page.intact, digits))
         };
         same(format!("rows of the {table:?} table"), page(models)?, page(reference)?)?;
         let keys: Vec<_> = (0..6).map(|_| key(chance, &stored)).collect();
         let (found, expected) = (models.load(model, table, &keys)?, reference.load(model, table, &keys)?);
+        let rows = |rows: Vec<crate::StoredRow>| -> Vec<_> {
+            rows.into_iter().map(|stored| (stored.is_intact(), stored.key, stored.row)).collect()
+        };
         same(
             format!("rows loaded of the {table:?} table"),
-            (found.rows, found.parked),
-            (expected.rows, expected.parked),
+            (rows(found.rows), found.parked, found.touched),
+            (rows(expected.rows), expected.parked, expected.touched),
         )?;
+        sums::add_up(models, &stored, table)?;
+        let from = Window(chance.below(3) as u64);
+        same("the windows", models.identities(model, table, from)?, reference.identities(model, table, from)?)?;
+        let hash = hash(chance);
+        same("the events of a key", models.touching(model, table, hash)?, reference.touching(model, table, hash)?)?;
     }
     let key = key(chance, &state.schema);
     let one = |models: &dyn Models| -> Result<_, Failure> {
         let at = models.get(model, &key)?;
-        Ok((without_generations(at.state), at.row, at.parked_events))
+        Ok((without_generations(at.state), at.row, at.intact, at.parked_events))
     };
     same("a row", one(models)?, one(reference)?)
 }

@@ -7,6 +7,8 @@ use super::{
 use crate::Log;
 use evenkeel_core::{
     Draft, Event, EventId, EventType, Position,
+    content::{WINDOW_POSITIONS, Window, identity},
+    digest::Sum,
     intake::{Arrival, Verdict},
     json::{self, Object, Value},
 };
@@ -164,4 +166,89 @@ pub fn events_are_found_by_identity(stores: &Stores) -> Outcome {
     }
     let distinct: BTreeSet<_> = read_all(log, Position::ZERO, None, 7)?.iter().map(|event| event.id).collect();
     same("identities in the log", distinct.len(), 30)
+}
+
+/// The events of one subject, and those at some positions, are those that a read of everything finds.
+///
+/// # Errors
+/// What the store did instead.
+pub fn streams_and_picks_are_parts_of_the_log(stores: &Stores) -> Outcome {
+    let log = &*stores.log;
+    let subjects = ["s", "", "s ", "é/'"];
+    let arrivals = (0..40usize).map(|n| {
+        let sample = Sample::new(&n.to_string()).of(["order", "stock", "ship"][n * n % 3]);
+        sample.about(subjects[n * n * n % 7 % 4]).with(n as i64).admitted()
+    });
+    for chunk in arrivals.collect::<Vec<_>>().chunks(7) {
+        take_in(log, 1, chunk.to_vec())?;
+    }
+    let all = read_all(log, Position::ZERO, None, 50)?;
+    let filters: [&[&str]; 5] = [&["order"], &["stock", "order"], &["never", "ship"], &["order", "ship", "stock"], &[]];
+    for filter in filters.map(types) {
+        for subject in subjects.into_iter().chain(["S", "nobody"]) {
+            for upto in [0, 1, 17, 39, 40, 41, u64::MAX].map(Position) {
+                let fits = |event: &&Event| {
+                    event.draft.subject.as_str() == subject
+                        && filter.contains(&event.draft.event_type)
+                        && event.position <= upto
+                };
+                let expected: Vec<_> = all.iter().filter(fits).cloned().collect();
+                same(format!("{filter:?} of {subject:?} up to {upto}"), log.stream(subject, &filter, upto)?, expected)?;
+            }
+        }
+    }
+    let picks: [&[u64]; 6] = [&[], &[1], &[40, 1, 7, 7], &[0, 3, 41, 2, u64::MAX, 40], &[0], &[i64::MAX as u64, 5]];
+    for positions in picks {
+        let positions: Vec<_> = positions.iter().copied().map(Position).collect();
+        let at = |position: &Position| all.iter().find(|event| event.position == *position).cloned();
+        same(format!("events at {positions:?}"), log.pick(&positions)?, positions.iter().filter_map(at).collect())?;
+    }
+    Ok(())
+}
+
+/// Sums of identities are those of the events there are, for any types, from any window, up to any position.
+///
+/// # Errors
+/// What the store did instead.
+pub fn identities_add_up_by_window(stores: &Stores) -> Outcome {
+    let log = &*stores.log;
+    let kinds = types(&["order", "stock", "ship"]);
+    same("the sums of nothing", log.identities(&kinds, Window(0), Position(u64::MAX))?, Vec::new())?;
+    let size = WINDOW_POSITIONS;
+    // The second window has no event of type `ship`, and the last one ends with the log.
+    let kind = |n: u64| match n {
+        _ if n.is_multiple_of(5) => "stock",
+        _ if n.is_multiple_of(7) && n / size != 1 => "ship",
+        _ => "order",
+    };
+    let arrivals: Vec<_> = (0..2 * size + 9)
+        .map(|n| Sample::new(&n.to_string()).of(kind(n)).about(&(n % 9).to_string()).admitted())
+        .collect();
+    // Transactions that end before, at and behind the end of a window.
+    let mut rest = &arrivals[..];
+    for count in [1, size - 2, 1, 1, size - 1, 3, 6] {
+        let (now, later) = rest.split_at(count as usize);
+        take_in(log, 1, now.to_vec())?;
+        rest = later;
+    }
+    same("arrivals left over", rest.len(), 0)?;
+    let all = read_all(log, Position::ZERO, None, 5000)?;
+    let filters: [&[&str]; 5] = [&["order"], &["ship"], &["ship", "stock", "never"], &["order", "ship", "stock"], &[]];
+    let ends = [0, 1, 2, size - 1, size, size + 1, 2 * size - 1, 2 * size, 2 * size + 1, 2 * size + 9, 2 * size + 10];
+    for filter in filters.map(types) {
+        for upto in ends.into_iter().chain([3 * size, 3 * size + 1, u64::MAX]).map(Position) {
+            let mut sums: BTreeMap<Window, Sum> = BTreeMap::new();
+            for event in &all {
+                if filter.contains(&event.draft.event_type) && event.position <= upto {
+                    sums.entry(Window::of(event.position)).or_default().add(identity(event.id));
+                }
+            }
+            for from in [0, 1, 2, 3, u64::MAX].map(Window) {
+                let expected = sums.range(from..).map(|(window, sum)| (*window, *sum)).collect();
+                let found = log.identities(&filter, from, upto)?;
+                same(format!("the sums of {filter:?} from {from:?} up to {upto}"), found, expected)?;
+            }
+        }
+    }
+    Ok(())
 }

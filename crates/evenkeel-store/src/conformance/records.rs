@@ -5,13 +5,17 @@ use super::{
     same,
     steps::{measured, next, numbers, pairs, park, with_rows},
 };
-use crate::{Measured, ModelState, Step, Table};
+use crate::{Measured, ModelState, Removal, Step, Table};
 use evenkeel_core::{
-    Digest, EventId, ModelName, Position, Timestamp,
+    Digest, Epoch, EventId, ModelName, Position, Timestamp,
+    consumer::{Consumer, Reported},
+    content::Cause,
     drift::{Content, ReconciliationStatus, Verdict},
     fold::ParkState,
-    reconciliation::{DriftMetrics, Method, Reconciliation, ReconciliationResult, Unreplayed},
+    reconciliation::{DriftMetrics, Evidence, Method, Reconciliation, ReconciliationResult, Unreplayed},
+    row::Key,
 };
+use std::time::Duration;
 
 /// Content and distance are kept without moving a generation: a step made before still fits.
 ///
@@ -24,7 +28,7 @@ pub fn content_and_measures_move_no_generation(stores: &Stores) -> Outcome {
     let step = with_rows(next(models, &schema)?, &schema, &["a"], 1);
     for verdict in Verdict::ALL {
         for verified_as_of in [None, Some(at(-1))] {
-            let content = Content { verdict: *verdict, verified_as_of };
+            let content = Content { verdict: *verdict, verified_as_of, bad_buckets: 3 };
             models.set_content(&schema.model, content)?;
             same("the state", models.register(&schema)?, ModelState { content, ..before.clone() })?;
         }
@@ -79,7 +83,7 @@ pub fn reconciliations_come_newest_first(stores: &Stores) -> Outcome {
     let mut kept = Vec::new();
     for n in 0..12u64 {
         let written = record(["a", "b", "c"][n as usize % 3], n);
-        let id = models.record(&written)?;
+        let id = models.record(&written, &[])?;
         ensure(kept.first().is_none_or(|last: &Reconciliation| last.id < id), "numbers grow")?;
         kept.insert(0, Reconciliation { id, ..written });
     }
@@ -121,12 +125,12 @@ pub fn models_do_not_feel_each_other(stores: &Stores) -> Outcome {
     }
     let before = models.register(&two)?;
     let step = Step {
-        deletes: vec![evenkeel_core::row::Key::text("b")],
+        deletes: vec![Removal::new(Key::text("b"))],
         parks: vec![park(3, 0, 0, Some("a"), ParkState::Poison)],
         ..with_rows(next(models, &one)?, &one, &["a"], 2)
     };
     models.commit(&one.model, Table::Live, &step)?;
-    models.set_content(&one.model, Content { verdict: Verdict::Suspect, verified_as_of: None })?;
+    models.set_content(&one.model, Content { verdict: Verdict::Suspect, ..Content::default() })?;
     models.set_measured(&one.model, &measured(at(5)))?;
     let build = models.begin_build(&one)?;
     let step = Step { generation: build.generation, ..with_rows(Step::default(), &one, &["x"], 3) };
@@ -137,4 +141,163 @@ pub fn models_do_not_feel_each_other(stores: &Stores) -> Outcome {
     same("the other's parks", models.parks(&two.model, None)?, Vec::new())?;
     same("its own rows", numbers(models, &one, Table::Live)?, pairs(&[("x", 3)]))?;
     same("its own checkpoint", models.register(&one)?.checkpoint, checkpoint(3))
+}
+
+/// The wrong rows a reconciliation found are kept with its record, in their order, and only with that.
+///
+/// # Errors
+/// What the store did instead.
+pub fn evidence_is_kept_with_its_record(stores: &Stores) -> Outcome {
+    let models = &*stores.models;
+    let evidence = |n: usize| Evidence {
+        key: format!("ключ '{n}'\n"),
+        cause: Cause::ALL[n % Cause::ALL.len()],
+        expected: (!n.is_multiple_of(3)).then(|| format!("{{\"n\":{n}}}")),
+        actual: (!n.is_multiple_of(2)).then(|| "{\"n\":\"'\"}".to_owned()),
+    };
+    let of_first: Vec<_> = (0..11).rev().map(evidence).collect();
+    let of_third = vec![evidence(3), evidence(3)];
+    let first = models.record(&record("a", 0), &of_first)?;
+    let second = models.record(&record("a", 1), &[])?;
+    let third = models.record(&record("b", 2), &of_third)?;
+    for limit in [0, 1, 10, 11, usize::MAX] {
+        let expected = of_first.iter().take(limit).cloned().collect();
+        same(format!("{limit} rows of the first"), models.evidence(first, limit)?, expected)?;
+    }
+    same("the rows of the second", models.evidence(second, 9)?, Vec::new())?;
+    same("the rows of the third", models.evidence(third, 9)?, of_third)?;
+    same("the rows of no record", models.evidence(third + 1, 9)?, Vec::new())?;
+    let ids = models.reconciliations(None, 9)?.iter().map(|record| record.id).collect::<Vec<_>>();
+    same("the records", ids, vec![third, second, first])
+}
+
+/// A lease has one holder until it expires or is given up; the holder may renew it.
+///
+/// # Errors
+/// What the store did instead.
+pub fn a_lease_has_one_holder(stores: &Stores) -> Outcome {
+    let models = &*stores.models;
+    let (one, two) = (counter("one").model, counter("two").model);
+    models.register(&counter("one"))?;
+    models.register(&counter("two"))?;
+    let second = 1_000_000;
+    let take = |model: &ModelName, holder: &str, now: i64| models.lease(model, holder, at(now), Duration::from_secs(1));
+    ensure(take(&one, "ada", -3)?, "a free lease is taken")?;
+    ensure(!take(&one, "bob", -3)?, "it is refused to another")?;
+    ensure(take(&two, "bob", -3)?, "another model has another")?;
+    ensure(!take(&one, "bob", second - 4)?, "it is refused until it expires")?;
+    ensure(take(&one, "ada", second - 4)?, "its holder renews it")?;
+    ensure(!take(&one, "bob", second + 5)?, "a renewed lease holds on")?;
+    ensure(take(&one, "bob", 2 * second - 4)?, "an expired one is another's to take")?;
+    ensure(!take(&one, "ada", 2 * second)?, "and then refused to the one who had it")?;
+    models.release(&one, "ada")?;
+    ensure(!take(&one, "ada", 2 * second)?, "who has it not cannot give it up")?;
+    models.release(&one, "bob")?;
+    ensure(take(&one, "ada", 2 * second)?, "what was given up is free")?;
+    models.release(&two, "ada")?;
+    models.release(&two, "bob")?;
+    models.release(&two, "bob")?;
+    ensure(take(&two, "ada", 0)?, "what was given up twice is free")?;
+    let long = Duration::from_secs(u64::MAX);
+    ensure(models.lease(&two, "ada", at(0), long)?, "a lease may be as long as time")?;
+    ensure(!take(&two, "bob", i64::from(i32::MAX) * second)?, "and is still held then")
+}
+
+/// That rows are beyond repair is kept with why, makes them suspect whatever was found out before, moves no generation,
+/// and is forgotten with the table.
+///
+/// # Errors
+/// What the store did instead.
+pub fn what_is_condemned_stays_so_until_a_swap(stores: &Stores) -> Outcome {
+    let models = &*stores.models;
+    let schema = counter("m");
+    let first = models.register(&schema)?;
+    same("a new model", first.condemned.clone(), None)?;
+    for reason in ["the log was replaced", "'it'\nno longer fits"] {
+        models.condemn(&schema.model, reason)?;
+        let content = Content { verdict: Verdict::Suspect, ..first.content };
+        let expected = ModelState { condemned: Some(reason.into()), content, ..first.clone() };
+        same("the state", models.register(&schema)?, expected)?;
+    }
+    models.commit(&schema.model, Table::Live, &with_rows(next(models, &schema)?, &schema, &["a"], 1))?;
+    models.begin_build(&schema)?;
+    let verified = Content { verdict: Verdict::Verified, verified_as_of: Some(at(3)), bad_buckets: 0 };
+    for (found, seen) in [(Verdict::Verified, Verdict::Suspect), (Verdict::Drifted, Verdict::Drifted)] {
+        models.set_content(&schema.model, Content { verdict: found, ..verified })?;
+        let state = models.register(&schema)?;
+        same(format!("what was {found:?}"), state.content, Content { verdict: seen, ..verified })?;
+        ensure(state.condemned.is_some(), "steps, content and builds forget nothing")?;
+    }
+    models.swap(&schema.model, verified)?;
+    let state = models.register(&schema)?;
+    same("after a swap", (state.condemned, state.content), (None, verified))?;
+    models.condemn(&schema.model, "again")?;
+    models.rollback(&schema.model, None)?;
+    same("after a rollback", models.register(&schema)?.condemned, None)
+}
+
+/// Others' writes to a live table are noted from its first moment on, also to one that was built or brought back; what
+/// the projector writes is nobody else's.
+///
+/// # Errors
+/// What the store did instead.
+pub fn a_live_table_is_watched(stores: &Stores) -> Outcome {
+    let models = &*stores.models;
+    let schema = counter("m");
+    models.register(&schema)?;
+    let is_watched = |when: &str| -> Outcome {
+        ensure(models.watch(&schema.model)?, format!("the live table is watched {when}"))?;
+        models.commit(&schema.model, Table::Live, &with_rows(next(models, &schema)?, &schema, &["a", "b"], 1))?;
+        let deletes = vec![Removal::new(Key::text("b"))];
+        models.commit(&schema.model, Table::Live, &Step { deletes, ..next(models, &schema)? })?;
+        same(format!("notes {when}"), models.touched(&schema.model, 9)?, Vec::new())?;
+        models.settle(&schema.model, &[Key::text("a"), Key::text("never there")])?;
+        let loaded = models.load(&schema.model, Table::Live, &[Key::text("a"), Key::text("b")])?;
+        ensure(loaded.touched.is_empty(), format!("no key is touched {when}"))?;
+        same(format!("the verdict {when}"), models.register(&schema)?.content.verdict, Verdict::Unverified)
+    };
+    is_watched("when it is new")?;
+    models.begin_build(&schema)?;
+    models.swap(&schema.model, Content::default())?;
+    is_watched("after a swap")?;
+    models.rollback(&schema.model, None)?;
+    is_watched("after a rollback")?;
+    models.begin_build(&schema)?;
+    models.swap(&schema.model, Content::default())?;
+    is_watched("after another swap")
+}
+
+/// Consumers are kept with what they reported last; registering one again changes neither that nor since when it is there.
+///
+/// # Errors
+/// What the store did instead.
+pub fn consumers_are_kept_with_what_they_reported(stores: &Stores) -> Outcome {
+    let models = &*stores.models;
+    let consumer = |name: &str, n: i64| Consumer {
+        name: name.into(),
+        subscribes: (0..n).map(|i| format!("type-{i}").as_str().into()).collect(),
+        max_lag_events: (n > 1).then_some(n as u64),
+        max_lag_seconds: (n > 1).then_some(0.1 + n as f64),
+        registered_at: at(n),
+    };
+    let reported = |n: u64| Reported {
+        position: Position(n),
+        epoch: Epoch(u64::MAX - n),
+        last_write: (n > 1).then(|| at(7)),
+        at: at(8),
+    };
+    same("no consumers", models.consumers()?, Vec::new())?;
+    ensure(!models.report_consumer("a", &reported(1))?, "nobody reports who is not registered")?;
+    ensure(!models.remove_consumer("a")?, "nobody is removed who is not registered")?;
+    for name in ["ü \"b\"", "a"] {
+        models.put_consumer(&consumer(name, 2))?;
+    }
+    ensure(models.report_consumer("a", &reported(5))?, "a consumer reports")?;
+    ensure(models.report_consumer("a", &reported(1))?, "and may go back")?;
+    models.put_consumer(&consumer("a", 0))?;
+    let again = Consumer { registered_at: at(2), ..consumer("a", 0) };
+    let expected = vec![(again, Some(reported(1))), (consumer("ü \"b\"", 2), None)];
+    same("consumers", models.consumers()?, expected)?;
+    ensure(models.remove_consumer("a")?, "a consumer is removed")?;
+    same("consumers left", models.consumers()?.len(), 1)
 }

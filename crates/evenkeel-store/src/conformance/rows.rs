@@ -1,10 +1,10 @@
 //! Cases: rows are found by their keys and come in the order of their keys, whatever characters those are made of.
 use super::{
     Failure, Outcome, Stores, ensure,
-    fixture::{checkpoint, row, schema},
+    fixture::{checkpoint, new_rows, row, schema},
     same,
 };
-use crate::{Models, Step, Table};
+use crate::{Models, Removal, Step, Table};
 use evenkeel_core::{
     row::{Cell, Key, KeyPart, Row},
     schema::{ColumnType, Schema},
@@ -58,7 +58,7 @@ fn writes(models: &dyn Models, schema: &Schema, keys: Vec<Key>) -> Result<BTreeM
     models.commit(
         &schema.model,
         Table::Live,
-        &Step { generation, upserts, checkpoint: checkpoint(1), ..Step::default() },
+        &Step { generation, upserts: new_rows(upserts), checkpoint: checkpoint(1), ..Step::default() },
     )?;
     Ok(rows)
 }
@@ -128,8 +128,8 @@ pub fn any_page_size_gives_the_same_rows(stores: &Stores) -> Outcome {
     let last = Key::text("09");
     let step = Step {
         generation: models.register(&schema)?.generation,
-        deletes: vec![last.clone(), Key::text("11"), Key::text("never there")],
-        upserts: vec![(Key::text("095"), row(&schema, &Key::text("095"), vec![Cell::I64(-1)]))],
+        deletes: [last.clone(), Key::text("11"), Key::text("never there")].map(Removal::new).to_vec(),
+        upserts: new_rows([(Key::text("095"), row(&schema, &Key::text("095"), vec![Cell::I64(-1)]))]),
         checkpoint: checkpoint(2),
         ..Step::default()
     };
@@ -172,7 +172,11 @@ pub fn keys_of_several_columns_order_by_each(stores: &Stores) -> Outcome {
 fn found(models: &dyn Models, schema: &Schema, written: &BTreeMap<Key, Row>) -> Outcome {
     let keys: Vec<_> = written.keys().cloned().collect();
     let loaded = models.load(&schema.model, Table::Live, &keys)?.rows;
-    same("the rows loaded", loaded.into_iter().collect::<BTreeMap<_, _>>(), written.clone())?;
+    same(
+        "the rows loaded",
+        loaded.into_iter().map(|stored| (stored.key, stored.row)).collect::<BTreeMap<_, _>>(),
+        written.clone(),
+    )?;
     for (key, row) in written {
         same(format!("the row of {key:?}"), models.get(&schema.model, key)?.row.as_ref(), Some(row))?;
     }
@@ -195,6 +199,7 @@ pub fn odd_keys_name_one_row_each(stores: &Stores) -> Outcome {
     let deletes = vec![key("x", "y/z"), key("", ""), key("a", "'"), key("a ", ""), key("not", "there")];
     written.retain(|key, _| !deletes.contains(key));
     let generation = models.register(&pair)?.generation;
+    let deletes = deletes.into_iter().map(Removal::new).collect();
     let step = Step { generation, deletes, checkpoint: checkpoint(2), ..Step::default() };
     models.commit(&pair.model, Table::Live, &step)?;
     agrees(models, &pair, &written)?;
@@ -217,7 +222,7 @@ pub fn a_missing_row_is_missing(stores: &Stores) -> Outcome {
     same("a row that is not there", (found.row, found.parked_events), (None, 0))?;
     same("the checkpoint beside it", found.state.checkpoint, checkpoint(1))?;
     same("its generation", found.state.generation, state.generation + 1)?;
-    let loaded = models.load(&schema.model, Table::Live, &[Key::text("A"), Key::text("a"), Key::text("a")])?;
-    same("rows loaded", loaded.rows.into_keys().collect::<Vec<_>>(), vec![Key::text("a")])?;
+    let loaded = models.load(&schema.model, Table::Live, &[Key::text("A"), Key::text("a")])?;
+    same("rows loaded", loaded.rows.into_iter().map(|stored| stored.key).collect::<Vec<_>>(), vec![Key::text("a")])?;
     ensure(models.load(&schema.model, Table::Live, &[])?.rows.is_empty(), "no keys load no rows")
 }

@@ -1,10 +1,10 @@
 //! Cases: rows, parks and checkpoint move together or not at all, and readers see them of one moment.
 use super::{
     Failure, Outcome, Stores, ensure,
-    fixture::{at, checkpoint, counter, counter_row},
+    fixture::{at, checkpoint, counter, counter_row, new_rows},
     join_all, same,
 };
-use crate::{Measured, ModelState, Models, Parked, Step, StoreError, Table};
+use crate::{Measured, ModelState, Models, Parked, Removal, Step, StoreError, Table};
 use evenkeel_core::{
     EventId, ModelName, Position,
     checkpoint::Checkpoint,
@@ -39,7 +39,7 @@ pub(super) fn next(models: &dyn Models, schema: &Schema) -> Result<Step, Failure
 
 /// The step with these rows set to `n`.
 pub(super) fn with_rows(step: Step, schema: &Schema, keys: &[&str], n: i64) -> Step {
-    let upserts = keys.iter().map(|key| (Key::text(*key), counter_row(schema, key, n))).collect();
+    let upserts = new_rows(keys.iter().map(|key| (Key::text(*key), counter_row(schema, key, n))));
     Step { upserts, checkpoint: checkpoint(n as u64), ..step }
 }
 
@@ -72,11 +72,14 @@ pub fn a_step_moves_everything_together(stores: &Stores) -> Outcome {
         parked: Parked::default(),
         as_of: None,
         build: None,
+        previous: None,
+        condemned: None,
+        rolled_back_from: None,
     };
     same("a new model", first.clone(), empty)?;
     models.commit(&schema.model, Table::Live, &with_rows(next(models, &schema)?, &schema, &["a", "b"], 1))?;
     let step = Step {
-        deletes: vec![Key::text("a"), Key::text("never there")],
+        deletes: ["a", "never there"].map(|key| Removal::new(Key::text(key))).to_vec(),
         parks: vec![park(2, 0, 0, Some("p"), ParkState::Poison)],
         measured: Some(measured(at(50))),
         ..with_rows(next(models, &schema)?, &schema, &["b", "c"], 2)
@@ -125,7 +128,7 @@ pub fn a_step_on_another_generation_writes_nothing(stores: &Stores) -> Outcome {
     for expected in [stale.generation, found + 1, u64::MAX >> 1] {
         let step = Step {
             generation: expected,
-            deletes: vec![Key::text("a")],
+            deletes: vec![Removal::new(Key::text("a"))],
             parks: vec![park(3, 0, 0, Some("a"), ParkState::Poison)],
             measured: Some(measured(at(70))),
             ..with_rows(stale.clone(), &schema, &["b"], 3)
@@ -157,7 +160,7 @@ pub fn of_concurrent_writers_one_wins(stores: &Stores) -> Outcome {
             join_all((0..4).map(|writer| scope.spawn(move || write(writer))).collect::<Vec<_>>())
         })?;
         let winners: Vec<_> = results.iter().filter(|(_, result)| result.is_ok()).map(|(writer, _)| *writer).collect();
-        let lost = |result: &Result<(), StoreError>| match result {
+        let lost = |result: &Result<_, StoreError>| match result {
             Err(StoreError::Conflict { expected, .. }) => *expected == step.generation,
             _ => false,
         };

@@ -4,6 +4,8 @@ use crate::{Decide, EntryFilter, Log, QuarantineCount, Result, Slice, memory::Vo
 use evenkeel_core::{
     Event, EventId, EventType, Position, Timestamp,
     checkpoint::SafeHead,
+    content::Window,
+    digest::Sum,
     intake::Ask,
     quarantine::{Entry, ParkKey, QuarantineId},
 };
@@ -35,6 +37,18 @@ impl<L: Log + Volatile> Log for FaultyLog<L> {
 
     fn read(&self, after: Position, types: Option<&BTreeSet<EventType>>, limit: usize) -> Result<Slice> {
         self.0.read(Operation::ReadLog, |log| log.read(after, types, limit))
+    }
+
+    fn stream(&self, subject: &str, types: &BTreeSet<EventType>, upto: Position) -> Result<Vec<Event>> {
+        self.0.read(Operation::ReadLog, |log| log.stream(subject, types, upto))
+    }
+
+    fn pick(&self, positions: &[Position]) -> Result<Vec<Event>> {
+        self.0.read(Operation::ReadLog, |log| log.pick(positions))
+    }
+
+    fn identities(&self, types: &BTreeSet<EventType>, from: Window, upto: Position) -> Result<Vec<(Window, Sum)>> {
+        self.0.read(Operation::ReadLog, |log| log.identities(types, from, upto))
     }
 
     fn oldest_after(&self, after: Position, types: &BTreeSet<EventType>) -> Result<Option<Timestamp>> {

@@ -41,9 +41,9 @@ pub enum Fault {
     /// The write is acknowledged and everybody sees it, but it lies in a cache that the next crash loses: a disk that
     /// ignores the sync. The next write without this fault takes the whole cache to the disk. Reads never lie.
     Lie,
-    /// The commit of a step is acknowledged and its checkpoint moves, but of its row writes the first and every second
-    /// one after it are lost at once: a torn write. Only comparing the rows with the log finds this. Calls other than
-    /// [`crate::Models::commit`] are done whole.
+    /// The commit of a step is acknowledged, its checkpoint and sums move, but of its row writes the first and every
+    /// second one after it are lost at once: a torn write. Comparing the rows with the sums or the log finds this. Calls
+    /// other than [`crate::Models::commit`] are done whole.
     Tear,
 }
 
@@ -54,33 +54,37 @@ pub enum Operation {
     SafeHead,
     /// [`crate::Log::transact`]
     Transact,
-    /// [`crate::Log::read`], [`crate::Log::oldest_after`] or [`crate::Log::find`]
+    /// Any read of events
     ReadLog,
     /// [`crate::Log::wait_past`]
     WaitPast,
     /// Any read of the quarantine
     ReadQuarantine,
-    /// [`crate::Models::register`]
+    /// [`crate::Models::register`], or any write about consumers
     Register,
     /// [`crate::Models::commit`]
     Commit(Table),
     /// Any read of a table
     ReadTable(Table),
-    /// [`crate::Models::state`] or [`crate::Models::models`]
+    /// [`crate::Models::state`], [`crate::Models::models`] or [`crate::Models::consumers`]
     ReadState,
     /// [`crate::Models::begin_build`]
     BeginBuild,
-    /// [`crate::Models::swap`]
+    /// [`crate::Models::swap`] or [`crate::Models::rollback`]
     Swap,
     /// [`crate::Models::abandon_build`]
     AbandonBuild,
-    /// [`crate::Models::set_content`]
+    /// Any read of sums, notes and digests
+    ReadContent,
+    /// [`crate::Models::set_content`], or anything else that is written about the content
     SetContent,
+    /// [`crate::Models::lease`] or [`crate::Models::release`]
+    Lease,
     /// [`crate::Models::set_measured`]
     SetMeasured,
     /// [`crate::Models::record`]
     Record,
-    /// [`crate::Models::reconciliations`]
+    /// [`crate::Models::reconciliations`] or [`crate::Models::evidence`]
     ReadReconciliations,
 }
 
@@ -99,6 +103,11 @@ struct Shell<S: Volatile> {
 impl<S: Volatile> Shell<S> {
     fn new(inner: Arc<S>, script: Script) -> Self {
         Self { inner, script: Mutex::new(script), on_disk: Mutex::new(None) }
+    }
+
+    /// The store behind the faults, for what cannot fail.
+    fn inner(&self) -> &S {
+        &self.inner
     }
 
     fn fault(&self, operation: Operation) -> Fault {

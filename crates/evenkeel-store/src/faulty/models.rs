@@ -1,21 +1,28 @@
 //! [`FaultyModels`]: a home of models whose calls fail, lie or tear by a script. What the faults mean is
 //! [`super::Fault`]'s.
 use super::{Fault, Operation, Script, Shell};
-use crate::{Build, Measured, ModelState, Models, Result, RowAt, Rows, Step, Table, memory::Volatile};
+use crate::{
+    Build, Loaded, Measured, ModelState, Models, Result, RowAt, Rows, Scrubbed, Step, Table,
+    memory::{Torn, Volatile},
+};
 use evenkeel_core::{
-    ModelName,
+    Digest, ModelName, Position, Timestamp,
+    checkpoint::Checkpoint,
+    consumer::{Consumer, Reported},
+    content::{Touched, Window},
+    digest::{Buckets, DigestKey, KeyHash, RowDigest, Sum},
     drift::Content,
-    fold::{Loaded, Park, ParkState},
-    reconciliation::Reconciliation,
+    fold::{Park, ParkState},
+    reconciliation::{Evidence, Reconciliation},
     row::Key,
     schema::Schema,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// A home of models with faults.
-pub struct FaultyModels<M: Models + Volatile>(Shell<M>);
+pub struct FaultyModels<M: Models + Volatile + Torn>(Shell<M>);
 
-impl<M: Models + Volatile> FaultyModels<M> {
+impl<M: Models + Volatile + Torn> FaultyModels<M> {
     /// `inner` with the faults that `script` decides.
     pub fn new(inner: Arc<M>, script: Script) -> Self {
         Self(Shell::new(inner, script))
@@ -29,19 +36,14 @@ impl<M: Models + Volatile> FaultyModels<M> {
     }
 }
 
-/// The step that a torn write leaves: the checkpoint of the whole, and every second row write.
-fn torn(step: &Step) -> Step {
-    let survives = |index: usize| index % 2 == 1;
-    let upserts = step.upserts.iter().enumerate().filter(|(index, _)| survives(*index));
-    let deletes = step.deletes.iter().enumerate().filter(|(index, _)| survives(step.upserts.len() + index));
-    Step {
-        upserts: upserts.map(|(_, upsert)| upsert.clone()).collect(),
-        deletes: deletes.map(|(_, key)| key.clone()).collect(),
-        ..step.clone()
-    }
+/// The rows that a torn write loses: the first and every second one after it.
+fn lost(step: &Step) -> Vec<Key> {
+    let upserts = step.upserts.iter().map(|upsert| &upsert.key);
+    let written = upserts.chain(step.deletes.iter().map(|removal| &removal.key));
+    written.step_by(2).cloned().collect()
 }
 
-impl<M: Models + Volatile> Models for FaultyModels<M> {
+impl<M: Models + Volatile + Torn> Models for FaultyModels<M> {
     fn register(&self, schema: &Schema) -> Result<ModelState> {
         self.0.write(Operation::Register, |models, _| models.register(schema))
     }
@@ -58,9 +60,15 @@ impl<M: Models + Volatile> Models for FaultyModels<M> {
         self.0.read(Operation::ReadTable(table), |models| models.load(model, table, keys))
     }
 
-    fn commit(&self, model: &ModelName, table: Table, step: &Step) -> Result<()> {
+    fn commit(&self, model: &ModelName, table: Table, step: &Step) -> Result<Vec<RowDigest>> {
         self.0.write(Operation::Commit(table), |models, fault| match fault {
-            Fault::Tear => models.commit(model, table, &torn(step)),
+            Fault::Tear => {
+                let keys = lost(step);
+                let before = models.load(model, table, &keys)?.rows;
+                let digests = models.commit(model, table, step)?;
+                models.put_back(model, table, &keys, before)?;
+                Ok(digests)
+            }
             _ => models.commit(model, table, step),
         })
     }
@@ -89,6 +97,10 @@ impl<M: Models + Volatile> Models for FaultyModels<M> {
         self.0.write(Operation::Swap, |models, _| models.swap(model, content))
     }
 
+    fn rollback(&self, model: &ModelName, rolled_back_from: Option<Digest>) -> Result<()> {
+        self.0.write(Operation::Swap, |models, _| models.rollback(model, rolled_back_from))
+    }
+
     fn abandon_build(&self, model: &ModelName) -> Result<()> {
         self.0.write(Operation::AbandonBuild, |models, _| models.abandon_build(model))
     }
@@ -101,11 +113,93 @@ impl<M: Models + Volatile> Models for FaultyModels<M> {
         self.0.write(Operation::SetMeasured, |models, _| models.set_measured(model, measured))
     }
 
-    fn record(&self, reconciliation: &Reconciliation) -> Result<u64> {
-        self.0.write(Operation::Record, |models, _| models.record(reconciliation))
+    fn record(&self, reconciliation: &Reconciliation, evidence: &[Evidence]) -> Result<u64> {
+        self.0.write(Operation::Record, |models, _| models.record(reconciliation, evidence))
+    }
+
+    fn evidence(&self, reconciliation: u64, limit: usize) -> Result<Vec<Evidence>> {
+        self.0.read(Operation::ReadReconciliations, |models| models.evidence(reconciliation, limit))
     }
 
     fn reconciliations(&self, model: Option<&ModelName>, limit: usize) -> Result<Vec<Reconciliation>> {
         self.0.read(Operation::ReadReconciliations, |models| models.reconciliations(model, limit))
+    }
+
+    fn digest_key(&self) -> DigestKey {
+        self.0.inner().digest_key()
+    }
+
+    fn scrub(&self, model: &ModelName, table: Table, after: Option<&Key>, limit: usize) -> Result<Vec<Scrubbed>> {
+        self.0.read(Operation::ReadContent, |models| models.scrub(model, table, after, limit))
+    }
+
+    fn buckets(&self, model: &ModelName, table: Table) -> Result<Buckets> {
+        self.0.read(Operation::ReadContent, |models| models.buckets(model, table))
+    }
+
+    fn condemn(&self, model: &ModelName, reason: &str) -> Result<()> {
+        self.0.write(Operation::SetContent, |models, _| models.condemn(model, reason))
+    }
+
+    fn set_buckets(&self, model: &ModelName, table: Table, sums: &[(u16, Sum)]) -> Result<()> {
+        self.0.write(Operation::SetContent, |models, _| models.set_buckets(model, table, sums))
+    }
+
+    fn identities(&self, model: &ModelName, table: Table, from: Window) -> Result<Vec<(Window, Sum)>> {
+        self.0.read(Operation::ReadContent, |models| models.identities(model, table, from))
+    }
+
+    fn set_identities(
+        &self,
+        model: &ModelName,
+        generation: u64,
+        sums: &[(Window, Sum)],
+        checkpoint: &Checkpoint,
+    ) -> Result<()> {
+        self.0.write(Operation::SetContent, |models, _| models.set_identities(model, generation, sums, checkpoint))
+    }
+
+    fn index(&self, model: &ModelName, table: Table, touches: &[(KeyHash, Position)]) -> Result<()> {
+        self.0.write(Operation::SetContent, |models, _| models.index(model, table, touches))
+    }
+
+    fn touching(&self, model: &ModelName, table: Table, hash: KeyHash) -> Result<Vec<Position>> {
+        self.0.read(Operation::ReadContent, |models| models.touching(model, table, hash))
+    }
+
+    fn touched(&self, model: &ModelName, limit: usize) -> Result<Vec<Touched>> {
+        self.0.read(Operation::ReadContent, |models| models.touched(model, limit))
+    }
+
+    fn settle(&self, model: &ModelName, keys: &[Key]) -> Result<()> {
+        self.0.write(Operation::SetContent, |models, _| models.settle(model, keys))
+    }
+
+    fn watch(&self, model: &ModelName) -> Result<bool> {
+        self.0.write(Operation::SetContent, |models, _| models.watch(model))
+    }
+
+    fn lease(&self, model: &ModelName, holder: &str, now: Timestamp, length: Duration) -> Result<bool> {
+        self.0.write(Operation::Lease, |models, _| models.lease(model, holder, now, length))
+    }
+
+    fn release(&self, model: &ModelName, holder: &str) -> Result<()> {
+        self.0.write(Operation::Lease, |models, _| models.release(model, holder))
+    }
+
+    fn put_consumer(&self, consumer: &Consumer) -> Result<()> {
+        self.0.write(Operation::Register, |models, _| models.put_consumer(consumer))
+    }
+
+    fn report_consumer(&self, name: &str, reported: &Reported) -> Result<bool> {
+        self.0.write(Operation::Register, |models, _| models.report_consumer(name, reported))
+    }
+
+    fn remove_consumer(&self, name: &str) -> Result<bool> {
+        self.0.write(Operation::Register, |models, _| models.remove_consumer(name))
+    }
+
+    fn consumers(&self) -> Result<Vec<(Consumer, Option<Reported>)>> {
+        self.0.read(Operation::ReadState, |models| models.consumers())
     }
 }

@@ -2,10 +2,16 @@
 use super::{Fault, FaultyLog, FaultyModels, Operation, Script};
 use crate::{
     Log, Models, Step, StoreError, Table,
-    conformance::fixture::{Sample, checkpoint, counter, counter_row, take_in},
-    memory::MemoryStore,
+    conformance::fixture::{Sample, checkpoint, counter, counter_row, new_rows, take_in},
+    memory::{MemoryStore, Tamper},
 };
-use evenkeel_core::{Epoch, Position, Timestamp, row::Key};
+use evenkeel_core::{
+    Epoch, Position, Timestamp,
+    content::{ForeignWrite, Touched},
+    digest::Buckets,
+    drift::{Content, Verdict},
+    row::{Key, Row},
+};
 use std::{collections::VecDeque, sync::Arc};
 
 fn memory() -> MemoryStore {
@@ -29,12 +35,9 @@ fn head(log: &dyn Log) -> u64 {
 fn upsert(models: &dyn Models, keys: &[&str], to: u64) -> crate::Result<()> {
     let schema = counter("m");
     let generation = models.state(&schema.model)?.map_or(0, |state| state.generation);
-    let upserts = keys.iter().map(|key| (Key::text(*key), counter_row(&schema, key, to as i64))).collect();
-    models.commit(
-        &schema.model,
-        Table::Live,
-        &Step { generation, upserts, checkpoint: checkpoint(to), ..Step::default() },
-    )
+    let upserts = new_rows(keys.iter().map(|key| (Key::text(*key), counter_row(&schema, key, to as i64))));
+    let step = Step { generation, upserts, checkpoint: checkpoint(to), ..Step::default() };
+    models.commit(&schema.model, Table::Live, &step).map(drop)
 }
 
 #[test]
@@ -98,6 +101,8 @@ fn a_torn_step_moves_the_checkpoint_past_lost_rows() {
     let rows = models.rows(&schema.model, Table::Live, None, 9).unwrap();
     assert_eq!(rows.state.checkpoint, checkpoint(5));
     assert_eq!(rows.rows, [(counter_row(&schema, "b", 5), false)]);
+    // The sums moved with the checkpoint, and tell that rows are missing.
+    assert_eq!(models.buckets(&schema.model, Table::Live).unwrap().rows(), 3);
 }
 
 #[test]
@@ -122,4 +127,53 @@ fn reads_fail_and_never_lie() {
     assert!(log.safe_head().is_ok());
     assert!(log.safe_head().is_err());
     assert!(!log.crash());
+}
+
+#[test]
+fn tampering_is_noted_and_restoring_is_found_by_the_sums() {
+    let models = memory().models;
+    let (schema, now) = (counter("m"), Timestamp::from_micros(5));
+    let (model, a, b, c) = (&schema.model, Key::text("a"), Key::text("b"), Key::text("c"));
+    models.register(&schema).unwrap();
+    upsert(&*models, &["a", "b"], 1).unwrap();
+    let meant = models.load(model, Table::Live, std::slice::from_ref(&a)).unwrap().rows[0].meant;
+    let verdict = || models.state(model).unwrap().unwrap().content.verdict;
+    let differing = || {
+        let mut there = Buckets::default();
+        for row in models.scrub(model, Table::Live, None, 9).unwrap() {
+            there.get_mut(row.hash.bucket()).add(row.digest.0);
+        }
+        there.differing(&models.buckets(model, Table::Live).unwrap()).len()
+    };
+    let write = |key: &Key, row: Option<Row>| models.tamper(model, now, Tamper::Write(key.clone(), row)).unwrap();
+    let notes = || models.touched(model, 9).unwrap();
+
+    write(&a, Some(counter_row(&schema, "a", 7)));
+    write(&a, None);
+    write(&c, Some(counter_row(&schema, "c", 7)));
+    let note = |key: &Key, write, meant| Touched { key: key.clone(), write, meant, at: now };
+    assert_eq!(notes(), [note(&a, ForeignWrite::Update, meant), note(&c, ForeignWrite::Insert, None)]);
+    assert_eq!(verdict(), Verdict::Suspect);
+    let intact = |key: &Key| models.get(model, key).unwrap().intact;
+    assert_eq!((intact(&a), intact(&b), intact(&c), differing()), (false, true, false, 2));
+    models.settle(model, &[a.clone(), c.clone()]).unwrap();
+    // What has no digest is nothing the projector wrote, noted or not.
+    assert_eq!((intact(&a), intact(&c), verdict()), (true, false, Verdict::Unverified));
+    write(&c, None);
+    models.settle(model, std::slice::from_ref(&c)).unwrap();
+
+    let restore = |key: &Key, row| models.tamper(model, now, Tamper::Restore(key.clone(), row)).unwrap();
+    restore(&a, Some(counter_row(&schema, "a", 1)));
+    assert_eq!((notes(), differing()), (vec![], 0));
+    restore(&b, Some(counter_row(&schema, "b", 0)));
+    assert_eq!((notes(), intact(&b), verdict(), differing()), (vec![], true, Verdict::Unverified, 1));
+
+    models.tamper(model, now, Tamper::Unwatch).unwrap();
+    write(&a, None);
+    assert_eq!((notes(), models.watch(model), models.watch(model)), (vec![], Ok(false), Ok(true)));
+    write(&b, None);
+    assert_eq!(notes().len(), 1);
+    models.begin_build(&schema).unwrap();
+    models.swap(model, Content::default()).unwrap();
+    assert_eq!((notes(), verdict()), (vec![], Verdict::Unverified));
 }

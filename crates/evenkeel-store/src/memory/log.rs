@@ -6,6 +6,8 @@ use crate::{Decide, EntryFilter, Log, QuarantineCount, Result, Slice, StoreError
 use evenkeel_core::{
     Digest, Epoch, Event, EventId, EventType, Position, Subject, Timestamp,
     checkpoint::SafeHead,
+    content::{Window, identity},
+    digest::Sum,
     ids::StreamVersion,
     intake::{Ask, Change, Facts, Place, Writes},
     quarantine::{Entry, ParkKey, QuarantineId, State},
@@ -216,6 +218,26 @@ impl Log for MemoryLog {
             None => after,
         };
         Ok(Slice { events, through })
+    }
+
+    fn stream(&self, subject: &str, types: &BTreeSet<EventType>, upto: Position) -> Result<Vec<Event>> {
+        let state = self.state.lock();
+        let events = state.after(Position::ZERO, Some(types)).filter(|event| event.position <= upto);
+        Ok(events.filter(|event| event.draft.subject.as_str() == subject).cloned().collect())
+    }
+
+    fn pick(&self, positions: &[Position]) -> Result<Vec<Event>> {
+        let state = self.state.lock();
+        Ok(positions.iter().filter_map(|position| state.event(*position)).cloned().collect())
+    }
+
+    fn identities(&self, types: &BTreeSet<EventType>, from: Window, upto: Position) -> Result<Vec<(Window, Sum)>> {
+        let state = self.state.lock();
+        let mut sums: BTreeMap<Window, Sum> = BTreeMap::new();
+        for event in state.after(from.before(), Some(types)).take_while(|event| event.position <= upto) {
+            sums.entry(Window::of(event.position)).or_default().add(identity(event.id));
+        }
+        Ok(sums.into_iter().collect())
     }
 
     fn oldest_after(&self, after: Position, types: &BTreeSet<EventType>) -> Result<Option<Timestamp>> {

@@ -7,9 +7,10 @@ mod log;
 mod models;
 
 pub use log::{LogImage, MemoryLog};
-pub use models::{MemoryModels, ModelsImage};
+pub use models::{MemoryModels, ModelsImage, Tamper};
 
-use evenkeel_core::{Epoch, Timestamp};
+use crate::{Result, StoredRow, Table};
+use evenkeel_core::{Epoch, ModelName, Timestamp, row::Key};
 use std::{fmt, sync::Arc};
 
 /// Where a store gets the time from.
@@ -25,6 +26,15 @@ pub trait Volatile {
 
     /// Puts an earlier state back. What was written since is gone; who waits is not woken.
     fn restore(&self, image: Self::Image);
+}
+
+/// A home of models whose rows can be put back behind its own books, as a torn write leaves them.
+pub trait Torn {
+    /// Puts rows back as they were; sums, checkpoint and generation stay.
+    ///
+    /// # Errors
+    /// Where there is no such table.
+    fn put_back(&self, model: &ModelName, table: Table, keys: &[Key], rows: Vec<StoredRow>) -> Result<()>;
 }
 
 /// A log and a home of models in memory.

@@ -2,26 +2,35 @@
 //!
 //! Every call holds one lock, so rows and checkpoint are of one moment, and what fails is found before anything is
 //! written.
-use super::Volatile;
-use crate::{Build, Measured, ModelState, Models, Parked, Result, RowAt, Rows, Step, StoreError, Table};
+use super::{Torn, Volatile};
+use crate::{
+    Build, Loaded, Measured, ModelState, Models, Parked, Result, RowAt, Rows, Scrubbed, Step, StoreError, StoredRow,
+    Table,
+};
 use evenkeel_core::{
-    ModelName, Timestamp,
+    Digest, ModelName, Position, Timestamp,
     checkpoint::Checkpoint,
-    drift::Content,
-    fold::{Loaded, Park, ParkState, TouchId},
-    reconciliation::Reconciliation,
+    consumer::{Consumer, Reported},
+    content::{ForeignWrite, Touched, Window},
+    digest::{Buckets, DigestKey, KeyHash, RowDigest, RowHasher, Sum},
+    drift::{Content, Verdict},
+    fold::{Park, ParkState, TouchId},
+    reconciliation::{Evidence, Reconciliation},
     row::{Key, Row},
     schema::Schema,
 };
 use parking_lot::Mutex;
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     ops::Bound,
+    time::Duration,
 };
 
-/// A home of models in memory.
+/// A home of models in memory. Its digest key is no secret: whoever could use it holds the rows.
 #[derive(Default)]
 pub struct MemoryModels(Mutex<HomeState>);
+
+const DIGEST_KEY: DigestKey = DigestKey([0x5a; 32]);
 
 /// The whole of a [`MemoryModels`] at one moment.
 #[derive(Clone)]
@@ -30,18 +39,25 @@ pub struct ModelsImage(HomeState);
 #[derive(Clone, Default)]
 struct HomeState {
     models: BTreeMap<ModelName, Model>,
-    reconciliations: Vec<Reconciliation>,
+    reconciliations: Vec<(Reconciliation, Vec<Evidence>)>,
+    leases: BTreeMap<ModelName, (String, Timestamp)>,
+    consumers: BTreeMap<String, (Consumer, Option<Reported>)>,
 }
 
 #[derive(Clone)]
 struct Model {
     live: TableState,
     build: Option<TableState>,
+    previous: Option<TableState>,
     /// The last generation that any build of this model had: a new one goes on from it, so that a step made for a
     /// build since dropped does not fit the next.
     built: u64,
-    content: Content,
     as_of: Option<Timestamp>,
+    condemned: Option<String>,
+    rolled_back_from: Option<Digest>,
+    /// What somebody else did to rows of the live table first.
+    touched: BTreeMap<Key, Touched>,
+    watched: bool,
 }
 
 #[derive(Clone)]
@@ -49,8 +65,64 @@ struct TableState {
     schema: Schema,
     checkpoint: Checkpoint,
     generation: u64,
-    rows: BTreeMap<Key, Row>,
+    content: Content,
+    /// Each row with the digest that was written with it.
+    rows: BTreeMap<Key, (Row, Option<RowDigest>)>,
     parks: BTreeMap<TouchId, Park>,
+    buckets: Buckets,
+    windows: BTreeMap<Window, Sum>,
+    touches: BTreeSet<(KeyHash, Position)>,
+}
+
+/// What [`MemoryModels::tamper`] does behind the projector's back.
+#[derive(Debug, Clone)]
+pub enum Tamper {
+    /// Writes or deletes a row, as any SQL client can; it is noted unless the watch is off.
+    Write(Key, Option<Row>),
+    /// Writes a row with the digest that would make it look intact, or deletes one, unnoted: as restoring pages of an old
+    /// file would.
+    Restore(Key, Option<Row>),
+    /// Stops others' writes from being noted until [`Models::watch`] is called.
+    Unwatch,
+}
+
+impl MemoryModels {
+    /// Changes the live table of a model behind the projector's back, for tests and simulations.
+    ///
+    /// # Errors
+    /// Where there is no such model.
+    pub fn tamper(&self, model: &ModelName, now: Timestamp, tamper: Tamper) -> Result<()> {
+        let mut home = self.0.lock();
+        let model = home.model_mut(model)?;
+        match tamper {
+            Tamper::Unwatch => model.watched = false,
+            Tamper::Write(key, row) => {
+                let before = model.live.rows.get(&key).map(|(_, meant)| *meant);
+                let write = match (&before, &row) {
+                    (None, _) => ForeignWrite::Insert,
+                    (Some(_), Some(_)) => ForeignWrite::Update,
+                    (Some(_), None) => ForeignWrite::Delete,
+                };
+                let meant = before.flatten();
+                if model.watched && (before.is_some() || row.is_some()) {
+                    let note = Touched { key: key.clone(), write, meant, at: now };
+                    model.touched.entry(key.clone()).or_insert(note);
+                }
+                match row {
+                    Some(row) => model.live.rows.insert(key, (row, meant)),
+                    None => model.live.rows.remove(&key),
+                };
+            }
+            Tamper::Restore(key, row) => {
+                let digest = row.as_ref().map(|row| model.live.hasher().row(&model.live.schema, row));
+                match row {
+                    Some(row) => model.live.rows.insert(key, (row, digest)),
+                    None => model.live.rows.remove(&key),
+                };
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Volatile for MemoryModels {
@@ -62,6 +134,16 @@ impl Volatile for MemoryModels {
 
     fn restore(&self, image: ModelsImage) {
         *self.0.lock() = image.0;
+    }
+}
+
+impl Torn for MemoryModels {
+    fn put_back(&self, model: &ModelName, table: Table, keys: &[Key], rows: Vec<StoredRow>) -> Result<()> {
+        let mut home = self.0.lock();
+        let stored = home.table_mut(model, table)?;
+        keys.iter().for_each(|key| drop(stored.rows.remove(key)));
+        stored.rows.extend(rows.into_iter().map(|found| (found.key, (found.row, found.meant))));
+        Ok(())
     }
 }
 
@@ -79,13 +161,33 @@ impl HomeState {
         match table {
             Table::Live => Ok(&model.live),
             Table::Build => model.build.as_ref().ok_or_else(|| StoreError::NoModel(name.clone())),
+            Table::Previous => model.previous.as_ref().ok_or_else(|| StoreError::NoModel(name.clone())),
+        }
+    }
+
+    fn table_mut(&mut self, name: &ModelName, table: Table) -> Result<&mut TableState> {
+        let model = self.model_mut(name)?;
+        match table {
+            Table::Live => Ok(&mut model.live),
+            Table::Build => model.build.as_mut().ok_or_else(|| StoreError::NoModel(name.clone())),
+            Table::Previous => model.previous.as_mut().ok_or_else(|| StoreError::NoModel(name.clone())),
         }
     }
 }
 
 impl Model {
     fn new(schema: &Schema) -> Self {
-        Self { live: TableState::new(schema, 0), build: None, built: 0, content: Content::default(), as_of: None }
+        Self {
+            live: TableState::new(schema, 0),
+            build: None,
+            previous: None,
+            built: 0,
+            as_of: None,
+            condemned: None,
+            rolled_back_from: None,
+            touched: BTreeMap::new(),
+            watched: true,
+        }
     }
 
     fn state(&self) -> ModelState {
@@ -94,11 +196,39 @@ impl Model {
             schema: schema.clone(),
             checkpoint: *checkpoint,
             generation: *generation,
-            content: self.content,
+            content: self.content(),
             parked: self.live.parked(),
             as_of: self.as_of,
             build: self.build.as_ref().map(TableState::build),
+            previous: self.previous.as_ref().map(TableState::build),
+            condemned: self.condemned.clone(),
+            rolled_back_from: self.rolled_back_from,
         }
+    }
+
+    /// Where somebody else has written, or the rows are condemned, what was found out before is no longer known.
+    fn content(&self) -> Content {
+        let found = self.live.content;
+        match found.verdict {
+            Verdict::Verified | Verdict::Unverified if !self.touched.is_empty() || self.condemned.is_some() => {
+                Content { verdict: Verdict::Suspect, ..found }
+            }
+            _ => found,
+        }
+    }
+
+    /// Puts `next` in the live table's place; the live table comes back.
+    fn replace_live(&mut self, mut next: TableState) -> TableState {
+        next.generation = self.live.generation.max(next.generation) + 1;
+        let discarded = self.live.parks.iter().filter(|(_, park)| park.state == ParkState::Discarded);
+        next.parks.extend(discarded.map(|(touch, park)| (*touch, park.clone())));
+        // What the old table had reached says nothing of a new one that is behind it.
+        if next.checkpoint.position < self.live.checkpoint.position {
+            self.as_of = None;
+        }
+        self.condemned = None;
+        self.touched.clear();
+        std::mem::replace(&mut self.live, next)
     }
 
     fn next_build(&mut self) -> u64 {
@@ -113,9 +243,29 @@ impl TableState {
             schema: schema.clone(),
             checkpoint: Checkpoint::default(),
             generation,
+            content: Content::default(),
             rows: BTreeMap::new(),
             parks: BTreeMap::new(),
+            buckets: Buckets::default(),
+            windows: BTreeMap::new(),
+            touches: BTreeSet::new(),
         }
+    }
+
+    fn hasher(&self) -> RowHasher {
+        RowHasher::new(&DIGEST_KEY, &self.schema)
+    }
+
+    fn stored(&self, hasher: &mut RowHasher, key: &Key) -> Option<StoredRow> {
+        let (row, meant) = self.rows.get(key)?;
+        let digest = hasher.row(&self.schema, row);
+        Some(StoredRow { key: key.clone(), row: row.clone(), meant: *meant, digest })
+    }
+
+    fn move_sum(&mut self, hash: KeyHash, from: Option<RowDigest>, to: Option<RowDigest>) {
+        let sum = self.buckets.get_mut(hash.bucket());
+        from.iter().for_each(|digest| sum.sub(digest.0));
+        to.iter().for_each(|digest| sum.add(digest.0));
     }
 
     fn build(&self) -> Build {
@@ -142,17 +292,31 @@ impl TableState {
         of_key.map(|park| park.touch.position).collect::<HashSet<_>>().len() as u64
     }
 
-    fn write(&mut self, step: &Step) {
-        for key in &step.deletes {
-            self.rows.remove(key);
+    fn write(&mut self, step: &Step) -> Vec<RowDigest> {
+        let mut hasher = self.hasher();
+        for removal in &step.deletes {
+            self.rows.remove(&removal.key);
+            self.move_sum(hasher.key(&removal.key), removal.replaces, None);
         }
-        self.rows.extend(step.upserts.iter().cloned());
+        let mut digests = Vec::with_capacity(step.upserts.len());
+        for upsert in &step.upserts {
+            let digest = hasher.row(&self.schema, &upsert.row);
+            self.rows.insert(upsert.key.clone(), (upsert.row.clone(), Some(digest)));
+            self.move_sum(hasher.key(&upsert.key), upsert.replaces, Some(digest));
+            digests.push(digest);
+        }
         for touch in &step.unparks {
             self.parks.remove(touch);
         }
         self.parks.extend(step.parks.iter().map(|park| (park.touch, park.clone())));
+        for (window, sum) in &step.identities {
+            let stored = self.windows.entry(*window).or_default();
+            *stored = stored.plus(*sum);
+        }
+        self.touches.extend(step.touches.iter().copied());
         self.checkpoint = step.checkpoint;
         self.generation += 1;
+        digests
     }
 }
 
@@ -172,42 +336,48 @@ impl Models for MemoryModels {
 
     fn load(&self, model: &ModelName, table: Table, keys: &[Key]) -> Result<Loaded> {
         let home = self.0.lock();
-        let table = home.table(model, table)?;
-        let waiting = table.waiting_keys();
-        let row = |key: &Key| table.rows.get(key).map(|row| (key.clone(), row.clone()));
+        let stored = home.table(model, table)?;
+        let waiting = stored.waiting_keys();
+        let touched = &home.model(model)?.touched;
+        let mut hasher = stored.hasher();
+        let is_touched = |key: &&Key| table == Table::Live && touched.contains_key(*key);
         Ok(Loaded {
-            rows: keys.iter().filter_map(row).collect(),
+            rows: keys.iter().filter_map(|key| stored.stored(&mut hasher, key)).collect(),
             parked: keys.iter().filter(|key| waiting.contains(key)).cloned().collect(),
+            touched: keys.iter().filter(is_touched).cloned().collect(),
         })
     }
 
-    fn commit(&self, model: &ModelName, table: Table, step: &Step) -> Result<()> {
+    fn commit(&self, model: &ModelName, table: Table, step: &Step) -> Result<Vec<RowDigest>> {
         let mut home = self.0.lock();
         let found = home.table(model, table)?.generation;
         if found != step.generation {
             return Err(StoreError::Conflict { model: model.clone(), expected: step.generation, found });
         }
+        let digests = home.table_mut(model, table)?.write(step);
         let stored = home.model_mut(model)?;
-        match (table, &mut stored.build) {
-            (Table::Build, Some(build)) => {
-                build.write(step);
-                stored.built = build.generation;
-            }
-            _ => {
-                stored.live.write(step);
+        for key in step.settled.iter().filter(|_| table == Table::Live) {
+            stored.touched.remove(key);
+        }
+        match table {
+            Table::Build => stored.built = stored.built.max(step.generation + 1),
+            Table::Live => {
                 let measured = step.measured.as_ref().and_then(|measured| measured.as_of);
                 stored.as_of = measured.or(stored.as_of);
             }
+            Table::Previous => {}
         }
-        Ok(())
+        Ok(digests)
     }
 
     fn get(&self, model: &ModelName, key: &Key) -> Result<RowAt> {
         let home = self.0.lock();
         let model = home.model(model)?;
+        let row = model.live.stored(&mut model.live.hasher(), key);
         Ok(RowAt {
             state: model.state(),
-            row: model.live.rows.get(key).cloned(),
+            intact: row.as_ref().is_none_or(StoredRow::is_intact) && !model.touched.contains_key(key),
+            row: row.map(|row| row.row),
             parked_events: model.live.parked_of(key),
         })
     }
@@ -216,10 +386,15 @@ impl Models for MemoryModels {
         let home = self.0.lock();
         let stored = home.table(model, table)?;
         let waiting = stored.waiting_keys();
+        let mut hasher = stored.hasher();
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut rest = stored.rows.range::<Key, _>((start, Bound::Unbounded));
-        let rows = rest.by_ref().take(limit).map(|(key, row)| (row.clone(), waiting.contains(key))).collect();
-        Ok(Rows { state: home.model(model)?.state(), rows, more: rest.next().is_some() })
+        let (mut rows, mut intact) = (Vec::new(), true);
+        for (key, (row, meant)) in rest.by_ref().take(limit) {
+            intact &= *meant == Some(hasher.row(&stored.schema, row));
+            rows.push((row.clone(), waiting.contains(key)));
+        }
+        Ok(Rows { state: home.model(model)?.state(), rows, more: rest.next().is_some(), intact })
     }
 
     fn count(&self, model: &ModelName) -> Result<u64> {
@@ -242,16 +417,23 @@ impl Models for MemoryModels {
     fn swap(&self, model: &ModelName, content: Content) -> Result<()> {
         let mut home = self.0.lock();
         let stored = home.model_mut(model)?;
-        let mut table = stored.build.take().ok_or_else(|| StoreError::NoModel(model.clone()))?;
-        table.generation = stored.live.generation + 1;
-        let discarded = stored.live.parks.iter().filter(|(_, park)| park.state == ParkState::Discarded);
-        table.parks.extend(discarded.map(|(touch, park)| (*touch, park.clone())));
-        // What the old table had reached says nothing of a new one that is behind it.
-        if table.checkpoint.position < stored.live.checkpoint.position {
-            stored.as_of = None;
-        }
-        stored.live = table;
-        stored.content = content;
+        let mut next = stored.build.take().ok_or_else(|| StoreError::NoModel(model.clone()))?;
+        // The two count apart.
+        next.generation = 0;
+        stored.previous = Some(stored.replace_live(next));
+        stored.rolled_back_from = None;
+        stored.live.content = content;
+        Ok(())
+    }
+
+    fn rollback(&self, model: &ModelName, rolled_back_from: Option<Digest>) -> Result<()> {
+        let mut home = self.0.lock();
+        let stored = home.model_mut(model)?;
+        let refused = || StoreError::Refused(format!("{model} has no table from before its last rebuild"));
+        let next = stored.previous.take().ok_or_else(refused)?;
+        stored.previous = Some(stored.replace_live(next));
+        stored.rolled_back_from = rolled_back_from;
+        stored.live.content = Content::default();
         Ok(())
     }
 
@@ -261,7 +443,7 @@ impl Models for MemoryModels {
     }
 
     fn set_content(&self, model: &ModelName, content: Content) -> Result<()> {
-        self.0.lock().model_mut(model)?.content = content;
+        self.0.lock().model_mut(model)?.live.content = content;
         Ok(())
     }
 
@@ -272,16 +454,147 @@ impl Models for MemoryModels {
         Ok(())
     }
 
-    fn record(&self, reconciliation: &Reconciliation) -> Result<u64> {
+    fn record(&self, reconciliation: &Reconciliation, evidence: &[Evidence]) -> Result<u64> {
         let mut home = self.0.lock();
         let id = home.reconciliations.len() as u64 + 1;
-        home.reconciliations.push(Reconciliation { id, ..reconciliation.clone() });
+        home.reconciliations.push((Reconciliation { id, ..reconciliation.clone() }, evidence.to_vec()));
         Ok(id)
+    }
+
+    fn evidence(&self, reconciliation: u64, limit: usize) -> Result<Vec<Evidence>> {
+        let home = self.0.lock();
+        let found = home.reconciliations.iter().find(|(record, _)| record.id == reconciliation);
+        Ok(found.map(|(_, evidence)| evidence.iter().take(limit).cloned().collect()).unwrap_or_default())
     }
 
     fn reconciliations(&self, model: Option<&ModelName>, limit: usize) -> Result<Vec<Reconciliation>> {
         let home = self.0.lock();
-        let latest = home.reconciliations.iter().rev();
+        let latest = home.reconciliations.iter().rev().map(|(record, _)| record);
         Ok(latest.filter(|record| model.is_none_or(|model| record.model == *model)).take(limit).cloned().collect())
+    }
+
+    fn digest_key(&self) -> DigestKey {
+        DIGEST_KEY
+    }
+
+    fn scrub(&self, model: &ModelName, table: Table, after: Option<&Key>, limit: usize) -> Result<Vec<Scrubbed>> {
+        let home = self.0.lock();
+        let stored = home.table(model, table)?;
+        let mut hasher = stored.hasher();
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let scrubbed = stored.rows.range::<Key, _>((start, Bound::Unbounded)).take(limit).map(|(key, (row, meant))| {
+            let digest = hasher.row(&stored.schema, row);
+            Scrubbed { key: key.clone(), hash: hasher.key(key), digest, intact: *meant == Some(digest) }
+        });
+        Ok(scrubbed.collect())
+    }
+
+    fn buckets(&self, model: &ModelName, table: Table) -> Result<Buckets> {
+        Ok(self.0.lock().table(model, table)?.buckets.clone())
+    }
+
+    fn condemn(&self, model: &ModelName, reason: &str) -> Result<()> {
+        self.0.lock().model_mut(model)?.condemned = Some(reason.to_owned());
+        Ok(())
+    }
+
+    fn set_buckets(&self, model: &ModelName, table: Table, sums: &[(u16, Sum)]) -> Result<()> {
+        let mut home = self.0.lock();
+        let stored = home.table_mut(model, table)?;
+        sums.iter().for_each(|(bucket, sum)| *stored.buckets.get_mut(*bucket) = *sum);
+        Ok(())
+    }
+
+    fn identities(&self, model: &ModelName, table: Table, from: Window) -> Result<Vec<(Window, Sum)>> {
+        let home = self.0.lock();
+        let windows = home.table(model, table)?.windows.range(from..);
+        Ok(windows.filter(|(_, sum)| !sum.is_zero()).map(|(window, sum)| (*window, *sum)).collect())
+    }
+
+    fn set_identities(
+        &self,
+        model: &ModelName,
+        generation: u64,
+        sums: &[(Window, Sum)],
+        checkpoint: &Checkpoint,
+    ) -> Result<()> {
+        let mut home = self.0.lock();
+        let stored = home.table_mut(model, Table::Live)?;
+        let found = stored.generation;
+        if found != generation {
+            return Err(StoreError::Conflict { model: model.clone(), expected: generation, found });
+        }
+        stored.windows.extend(sums.iter().copied());
+        stored.checkpoint = *checkpoint;
+        stored.generation += 1;
+        Ok(())
+    }
+
+    fn index(&self, model: &ModelName, table: Table, touches: &[(KeyHash, Position)]) -> Result<()> {
+        self.0.lock().table_mut(model, table)?.touches.extend(touches.iter().copied());
+        Ok(())
+    }
+
+    fn touching(&self, model: &ModelName, table: Table, hash: KeyHash) -> Result<Vec<Position>> {
+        let home = self.0.lock();
+        let of_hash = (hash, Position::ZERO)..=(hash, Position(u64::MAX));
+        Ok(home.table(model, table)?.touches.range(of_hash).map(|(_, position)| *position).collect())
+    }
+
+    fn touched(&self, model: &ModelName, limit: usize) -> Result<Vec<Touched>> {
+        Ok(self.0.lock().model(model)?.touched.values().take(limit).cloned().collect())
+    }
+
+    fn settle(&self, model: &ModelName, keys: &[Key]) -> Result<()> {
+        let mut home = self.0.lock();
+        let stored = home.model_mut(model)?;
+        keys.iter().for_each(|key| drop(stored.touched.remove(key)));
+        Ok(())
+    }
+
+    fn watch(&self, model: &ModelName) -> Result<bool> {
+        Ok(std::mem::replace(&mut self.0.lock().model_mut(model)?.watched, true))
+    }
+
+    fn lease(&self, model: &ModelName, holder: &str, now: Timestamp, length: Duration) -> Result<bool> {
+        let mut home = self.0.lock();
+        match home.leases.get(model) {
+            Some((other, until)) if other != holder && *until > now => Ok(false),
+            _ => {
+                home.leases.insert(model.clone(), (holder.to_owned(), now.plus(length)));
+                Ok(true)
+            }
+        }
+    }
+
+    fn release(&self, model: &ModelName, holder: &str) -> Result<()> {
+        let mut home = self.0.lock();
+        if home.leases.get(model).is_some_and(|(other, _)| other == holder) {
+            home.leases.remove(model);
+        }
+        Ok(())
+    }
+
+    fn put_consumer(&self, consumer: &Consumer) -> Result<()> {
+        let mut home = self.0.lock();
+        match home.consumers.get_mut(&consumer.name) {
+            Some((known, _)) => *known = Consumer { registered_at: known.registered_at, ..consumer.clone() },
+            None => drop(home.consumers.insert(consumer.name.clone(), (consumer.clone(), None))),
+        }
+        Ok(())
+    }
+
+    fn report_consumer(&self, name: &str, reported: &Reported) -> Result<bool> {
+        let mut home = self.0.lock();
+        let found = home.consumers.get_mut(name).map(|(_, last)| *last = Some(*reported));
+        Ok(found.is_some())
+    }
+
+    fn remove_consumer(&self, name: &str) -> Result<bool> {
+        Ok(self.0.lock().consumers.remove(name).is_some())
+    }
+
+    fn consumers(&self) -> Result<Vec<(Consumer, Option<Reported>)>> {
+        Ok(self.0.lock().consumers.values().cloned().collect())
     }
 }

@@ -133,6 +133,11 @@ impl<W: Default, R: Default> Database<W, R> {
         read().map_err(|fault: Fault| fault.at(&self.path))
     }
 
+    /// Sets the connection that writes up.
+    pub(super) fn configure(&self, set: impl FnOnce(&Connection) -> Fallible<()>) -> Result<()> {
+        set(&self.writer().conn).map_err(|fault| fault.at(&self.path))
+    }
+
     /// Sets the greatest size of the file.
     pub(super) fn set_max_pages(&self, max_pages: Option<u32>) -> Result<()> {
         set_max_pages(&self.writer().conn, max_pages).map_err(|fault| fault.at(&self.path))
@@ -177,6 +182,8 @@ fn connect(path: &Path, flags: OpenFlags, settings: Settings) -> Fallible<Connec
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     // Plans that depend on a parameter's value are made anew for every execution, which costs more than the execution.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    // A column that somebody renamed must be an error, not a text that happens to be its name.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     Ok(conn)
 }
 
@@ -212,7 +219,8 @@ fn is_new(conn: &Connection, path: &Path, format: &Format) -> Fallible<bool> {
         (_, Ok(found)) if found > format.version => {
             Err(StoreError::Newer { path: path.to_owned(), found, supported: format.version }.into())
         }
-        (_, Ok(1..)) => Ok(false),
+        (_, Ok(found)) if found == format.version => Ok(false),
+        (_, Ok(1..)) => corrupt(format!("format {version} was never released, and {} cannot read it", format.version)),
         (_, _) => corrupt(format!("{version} is no version of the data format")),
     }
 }

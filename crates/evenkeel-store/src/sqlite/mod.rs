@@ -124,6 +124,21 @@ impl SqliteStore {
     }
 }
 
+/// Runs SQL on the models in the data folder `dir` as any other client would, with a connection of its own and its
+/// triggers on: for demonstrations and tests of what is done to rows behind the projector's back.
+///
+/// # Errors
+/// [`crate::StoreError`] where SQLite refuses it.
+pub fn execute_as_stranger(dir: &Path, sql: &str) -> Result<()> {
+    let path = dir.join("models.db");
+    let run = || {
+        let conn = rusqlite::Connection::open(&path)?;
+        conn.busy_timeout(std::time::Duration::from_secs(10))?;
+        conn.execute_batch(sql)
+    };
+    run().map_err(|error| fault::Fault::from(error).at(&path))
+}
+
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteStore").field("folder", &self.log.database().folder()).finish_non_exhaustive()

@@ -1,7 +1,7 @@
 //! The store as a whole: its folder, the format of its files, its settings, and that it goes on after a full or locked
 //! disk. What every backend must do is [`crate::conformance`]'s.
 use super::*;
-use crate::{Log, Models, Step, StoreError, Table};
+use crate::{Log, Models, Step, StoreError, Table, Upsert};
 use evenkeel_core::{
     Digest, Draft, EventId, EventType, ModelName, Position,
     checkpoint::Checkpoint,
@@ -86,7 +86,7 @@ pub(super) fn schema(model: &str, columns: &[(&str, ColumnType)]) -> Schema {
 /// The step that writes these rows of one text beside their key.
 pub(super) fn step(generation: u64, position: u64, rows: &[(&str, &str)]) -> Step {
     let row = |(key, text): &(&str, &str)| {
-        (Key::text(*key), Row { cells: vec![Cell::Text((*key).into()), Cell::Text((*text).into())] })
+        Upsert::new(Key::text(*key), Row { cells: vec![Cell::Text((*key).into()), Cell::Text((*text).into())] })
     };
     let checkpoint = Checkpoint { position: Position(position), ..Checkpoint::default() };
     Step { generation, upserts: rows.iter().map(row).collect(), checkpoint, ..Step::default() }
@@ -158,7 +158,7 @@ fn a_newer_format_is_refused_and_not_touched() {
         let before = fs::read(folder.path().join(file)).unwrap();
         let path = folder.path().join(file);
         let error = SqliteStore::open(folder.path(), options()).unwrap_err();
-        assert_eq!(error, StoreError::Newer { path: path.clone(), found: 7, supported: 1 });
+        assert_eq!(error, StoreError::Newer { path: path.clone(), found: 7, supported: 2 });
         assert_eq!(fs::read(path).unwrap(), before);
     }
 }

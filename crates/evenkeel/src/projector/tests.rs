@@ -89,7 +89,7 @@ fn projected(history: &[(u8, Does)], batch_events: usize, slice_events: usize) -
     models.register(fold.schema()).unwrap();
     let mut projector = Projector::open(Arc::clone(&fold), models, Table::Live, batch_events).unwrap();
     projector.slice_events = slice_events;
-    while projector.advance(store.log.as_ref(), models, now()).unwrap() != Progress::Idle {}
+    while projector.advance(store.log.as_ref(), models, now(), None).unwrap() != Progress::Idle {}
     let rows = models.rows(&fold.schema().model, Table::Live, None, 1000).unwrap();
     let rows = rows.rows.into_iter().map(|(row, _)| row).collect();
     (rows, models.parks(&fold.schema().model, None).unwrap(), *projector.checkpoint())
@@ -117,7 +117,7 @@ fn a_transaction_takes_many_slices() {
     let mut projector = Projector::open(fold, models, Table::Live, 15).unwrap();
     projector.slice_events = 4;
     let mut steps = Vec::new();
-    while let Progress::Moved(events) = projector.advance(store.log.as_ref(), models, now()).unwrap() {
+    while let Progress::Moved(events) = projector.advance(store.log.as_ref(), models, now(), None).unwrap() {
         steps.push(events);
     }
     assert_eq!(steps, [15, 5]);

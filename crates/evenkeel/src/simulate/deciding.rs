@@ -169,6 +169,8 @@ impl World {
             Err(EngineError::Store(StoreError::Unavailable(_))) => true,
             // The log lost the event.
             Err(EngineError::Store(StoreError::Corrupt(_))) => self.untouched.is_some(),
+            // What somebody else wrote is not built upon.
+            Err(EngineError::Method(_)) => was.and_then(|was| was.key.as_ref()).is_some_and(|key| before.shows(key)),
             Err(_) => false,
         };
         if fits {

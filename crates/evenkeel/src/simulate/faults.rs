@@ -25,6 +25,10 @@ pub(super) struct Weather {
     pub(super) crash: u64,
     /// Steps at which the time of day is set.
     pub(super) clock: u64,
+    /// Whether others write to the tables.
+    pub(super) others: bool,
+    /// Batches of a projector that read the log wrongly.
+    pub(super) misread: u64,
 }
 
 impl Weather {
@@ -33,7 +37,9 @@ impl Weather {
         let some = |random: &mut Random, most: u64| 1 + random.below(most);
         let crash = some(random, 20);
         let clock = if random.chance(300) { some(random, 20) } else { 0 };
-        let calm = Self { name: "calm", clock, ..Self::default() };
+        let others = random.chance(600);
+        let misread = if random.chance(400) { some(random, 60) } else { 0 };
+        let calm = Self { name: "calm", clock, others, misread, ..Self::default() };
         match random.below(8) {
             0 => calm,
             1 => Self { name: "crashes", crash, ..calm },
@@ -226,6 +232,7 @@ fn is_write(operation: Operation) -> bool {
         | Operation::ReadQuarantine
         | Operation::ReadTable(_)
         | Operation::ReadState
+        | Operation::ReadContent
         | Operation::ReadReconciliations => false,
         Operation::Transact
         | Operation::Register
@@ -235,6 +242,7 @@ fn is_write(operation: Operation) -> bool {
         | Operation::AbandonBuild
         | Operation::SetContent
         | Operation::SetMeasured
+        | Operation::Lease
         | Operation::Record => true,
     }
 }

@@ -10,8 +10,10 @@
 //! - positions have no holes, and each event is in the log as it was sent, once;
 //! - what was acknowledged is in the log or in quarantine, in one of the two, unless the log's disk lied;
 //! - answers say what happened; nobody is overtaken by a later event of its key;
-//! - each table is what its own fold of the log gives up to its checkpoint, except the rows a torn write lost, and
-//!   those are exactly what verification finds;
+//! - each table is what its own fold of the log gives up to its checkpoint, except the rows that a torn write lost, that
+//!   somebody else wrote or that a projector misread the log for, and those are exactly what is found wrong, each for
+//!   its cause, and what a repair leaves is what the log says, sums and counts included;
+//! - what somebody else writes and the store sees makes the model suspect at once, and nothing is folded over it;
 //! - counts add up, lag is what it is said to be, and no read is called fresh from which an admitted event is missing;
 //! - a strong read has everything in it or says that it cannot.
 //!
@@ -21,10 +23,13 @@
 //! # Ok::<(), Box<evenkeel::simulate::Violation>>(())
 //! ```
 mod clock;
+mod damage;
 mod deciding;
 mod events;
 mod faults;
+mod healing;
 mod ledger;
+mod misread;
 mod node;
 mod project;
 mod random;
@@ -33,6 +38,7 @@ mod rebuilding;
 mod sending;
 mod settling;
 mod table;
+mod tampering;
 mod world;
 
 pub use faults::FaultCounts;
@@ -77,6 +83,20 @@ pub struct Stats {
     pub drift_found: u64,
     /// Reads that were compared with the log.
     pub reads: u64,
+    /// Rows that somebody else wrote or deleted, and the store noted it.
+    pub others_noted: u64,
+    /// Rows that somebody else wrote or deleted, and nobody noted it.
+    pub others_unnoted: u64,
+    /// Events that a projector left out.
+    pub events_missed: u64,
+    /// Events that a projector applied twice.
+    pub events_doubled: u64,
+    /// Looks for wrong rows.
+    pub checks: u64,
+    /// Repairs that put rows right.
+    pub repairs: u64,
+    /// Rows that repairs wrote or deleted.
+    pub rows_repaired: u64,
     /// What was done to the stores.
     pub faults: FaultCounts,
 }
@@ -84,7 +104,7 @@ pub struct Stats {
 impl Stats {
     /// Adds another run's numbers.
     pub fn add(&mut self, other: &Self) {
-        let Self { steps, sent, events, entries, lost, crashes, rebuilds, rebuilds_ended, drift_found, reads, faults } =
+        let Self { steps, sent, events, entries, lost, crashes, rebuilds, rebuilds_ended, drift_found, reads, .. } =
             other;
         self.steps += steps;
         self.sent += sent;
@@ -96,7 +116,14 @@ impl Stats {
         self.rebuilds_ended += rebuilds_ended;
         self.drift_found += drift_found;
         self.reads += reads;
-        self.faults.plus(faults);
+        self.others_noted += other.others_noted;
+        self.others_unnoted += other.others_unnoted;
+        self.events_missed += other.events_missed;
+        self.events_doubled += other.events_doubled;
+        self.checks += other.checks;
+        self.repairs += other.repairs;
+        self.rows_repaired += other.rows_repaired;
+        self.faults.plus(&other.faults);
     }
 }
 

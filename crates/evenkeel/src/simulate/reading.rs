@@ -87,15 +87,29 @@ impl World {
         waits || self.tables[model].tip(fold, stored.discarded.clone(), &self.ledger.history).blocked.contains(key)
     }
 
-    /// Whether the engine cannot know that what it serves from the table is wrong: finding that takes a verification.
-    fn may_be_wrong(&self, model: usize, stored: &Stored) -> bool {
+    /// Whether the engine cannot know that what it serves of a row is wrong: finding that takes a verification.
+    fn may_be_wrong(&self, model: usize, key: Option<&Key>, stored: &Stored) -> bool {
         let table = &self.tables[model];
         let doubted = matches!(stored.state.content.verdict, Verdict::Drifted | Verdict::Suspect);
-        !doubted && (table.trust != Trust::Sound || !table.torn.is_empty())
+        if !doubted && table.trust != Trust::Sound {
+            return true;
+        }
+        // As many counted twice as the model lacks, or as many as were left out: it seems to have everything.
+        let behind = i64::try_from(self.missing(stored)).unwrap_or(i64::MAX);
+        let (misread, over) = (!table.damage.events.is_empty() || table.damage.blurred, table.overcount);
+        if (over > 0 && over >= behind && behind > 0) || (key.is_none() && misread && over >= 0) {
+            return true;
+        }
+        match key {
+            Some(key) if misread && over == 0 && table.damage.has(key) => true,
+            // A row that is not there is folded from its events, and one that shows what was done to it too.
+            Some(key) => !doubted && table.damage.has(key) && stored.rows.contains_key(key) && !stored.shows(key),
+            None => !doubted && table.damage.is_any() && !stored.unsound.iter().any(|key| stored.shows(key)),
+        }
     }
 
     fn judge_strong(&mut self, model: usize, key: &Key, answer: &RowAnswer, stored: &Stored) -> Checked {
-        if self.may_be_wrong(model, stored) {
+        if self.may_be_wrong(model, Some(key), stored) {
             return Ok(());
         }
         let fold = self.fold(model);
@@ -128,14 +142,17 @@ impl World {
             return broken(format!("{name} {key} to be stale: an event of it is parked"), format!("{label:?}"));
         }
         self.judge_label(model, label, stored)?;
-        if label.data_stale || self.may_be_wrong(model, stored) || self.tables[model].trust != Trust::Sound {
+        if stored.shows(key) && label.suggested_action == "use_data" {
+            return broken(format!("{name} {key} not to be used: somebody else wrote it"), format!("{label:?}"));
+        }
+        let excused = self.tables[model].damage.has(key) || self.tables[model].overcount > 0;
+        if label.data_stale || excused || self.tables[model].trust != Trust::Sound {
             return Ok(());
         }
         let maker = self.maker(model, stored)?;
-        let wrong = self.tables[model].wrong.contains(key);
         let tip = self.tables[model].tip(maker, stored.discarded.clone(), &self.ledger.history);
         let current = tip.rows.get(key).map(|row| row.to_json(&stored.state.schema));
-        if current != row && !wrong {
+        if current != row {
             return broken(format!("{name} {key}, which is called current, to be {current:?}"), format!("{row:?}"));
         }
         Ok(())
@@ -146,7 +163,8 @@ impl World {
         if self.tables[model].trust != Trust::Sound {
             return Ok(());
         }
-        let missing = self.missing(stored);
+        // What the model counts, and where it counted too many is not known to be behind.
+        let missing = self.lag(model, stored);
         let fresh = label.freshness == "fresh" || !label.data_stale || label.lag_count == Some(0);
         if (fresh && missing > 0) || label.lag_count.is_some_and(|count| count != missing) {
             let expected = format!("{} to be {missing} events behind", self.name(model));
@@ -173,7 +191,7 @@ impl World {
         let Some(stored) = self.stored(model)? else { return Ok(()) };
         match answer {
             Ok(answer) if level == Level::Strong => {
-                if self.may_be_wrong(model, &stored) {
+                if self.may_be_wrong(model, None, &stored) {
                     return Ok(());
                 }
                 let fold = self.fold(model);
@@ -198,7 +216,11 @@ impl World {
         let doubted = matches!(stored.state.content.verdict, Verdict::Drifted | Verdict::Suspect);
         let outdated = !stored.state.schema.same_as(self.fold(model).schema());
         let unsound = self.tables[model].trust != Trust::Sound;
-        self.missing(stored) > 0 || stored.state.parked.events > 0 || doubted || outdated || unsound
+        // What was misread shows in the counts or in the sums, where the reader compares those.
+        let shown = !stored.unsound.is_empty() || self.tables[model].damage.is_any();
+        let shown = shown || !stored.noted.is_empty();
+        let behind = self.missing(stored) > 0 || self.lag(model, stored) > 0;
+        behind || shown || stored.state.parked.events > 0 || doubted || outdated || unsound
     }
 }
 

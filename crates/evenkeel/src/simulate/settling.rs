@@ -1,11 +1,7 @@
 //! The end of a simulation: the faults are over, everything is let come to rest, and then everything must hold.
 use super::{Checked, broken, ledger::content, sound, table::Trust, world::World};
-use crate::{Clock, monitor::Observation};
-use evenkeel_core::{
-    drift::{Status, Verdict},
-    freshness::Level,
-    quarantine::State,
-};
+use crate::{Clock, content::Depth, monitor::Observation};
+use evenkeel_core::{drift::Status, freshness::Level, quarantine::State};
 use evenkeel_store::{EntryFilter, Log, Models};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -65,9 +61,9 @@ impl World {
         let Some(stored) = self.stored(model)? else { return broken(format!("{name} to be stored"), "it is not") };
         let outdated = !stored.state.schema.same_as(self.fold(model).schema());
         let beyond = stored.state.checkpoint.position.0 > self.ledger.history.len() as u64;
-        let doubted = stored.state.content.verdict == Verdict::Suspect;
+        let doubted = stored.state.condemned.is_some();
         if self.tables[model].trust == Trust::Lost && !beyond && !doubted {
-            let expected = format!("{name} to be suspect: it applied events that the log has lost");
+            let expected = format!("{name} to be condemned: it applied events that the log has lost");
             return broken(expected, stored.state.content.verdict.as_str());
         }
         let must = outdated || beyond || doubted;
@@ -78,6 +74,9 @@ impl World {
         if !must && self.tables[model].trust == Trust::Sound {
             // Wrong rows are known now: the table is not read from any more where everything must be in an answer.
             self.read_every_key(model)?;
+            if self.random.chance(700) && self.heal(model, Depth::Full, &[], true)? {
+                return Ok(());
+            }
         }
         if self.rebuild(model, false)? { Ok(()) } else { broken(format!("{name} to be rebuilt"), "it is not") }
     }

@@ -1,9 +1,12 @@
 //! What a model's table should hold: a fold of the log by the book, event by event, in plain ordered maps.
 //!
 //! Deliberately not `evenkeel-core`'s batch or fresh fold, which it judges.
-use super::{Checked, broken};
+use super::{Checked, broken, damage::Damage};
 use evenkeel_core::{
     Event, Position,
+    content::identity,
+    digest::Sum,
+    drift::Verdict,
     fold::{Fold, Park, ParkState, TouchId},
     row::{Key, Row},
 };
@@ -22,6 +25,8 @@ pub(super) struct Shadow {
     pub(super) parks: BTreeMap<TouchId, (Option<Key>, ParkState)>,
     pub(super) blocked: BTreeSet<Key>,
     pub(super) subscribed: u64,
+    /// The sum of the identities of the events that were counted.
+    identities: Sum,
 }
 
 impl Shadow {
@@ -34,7 +39,21 @@ impl Shadow {
             parks: BTreeMap::new(),
             blocked: BTreeSet::new(),
             subscribed: 0,
+            identities: Sum::default(),
         }
+    }
+
+    /// A row as the log makes it up to `upto`.
+    pub(super) fn row_at(
+        fold: &Arc<dyn Fold>,
+        discarded: &BTreeSet<TouchId>,
+        history: &[Event],
+        upto: usize,
+        key: &Key,
+    ) -> Option<Row> {
+        let mut shadow = Self::new(Arc::clone(fold), discarded.clone());
+        history.iter().take(upto).for_each(|event| shadow.feed(event));
+        shadow.rows.remove(key)
     }
 
     fn feed(&mut self, event: &Event) {
@@ -43,6 +62,7 @@ impl Shadow {
             return;
         }
         self.subscribed += 1;
+        self.identities.add(identity(event.id));
         let mut touches = Vec::new();
         self.fold.touches(event, &mut touches);
         for touch in touches {
@@ -86,12 +106,16 @@ pub(super) enum Trust {
 pub(super) struct Table {
     checkpoint: Shadow,
     tip: Shadow,
-    /// Keys whose row a torn write may have left wrong since the table was built.
-    pub(super) torn: BTreeSet<Key>,
-    /// As `torn`, since the beginning: a disk may bring back a table that was mended.
-    pub(super) torn_ever: BTreeSet<Key>,
+    /// What was done to it that the log does not explain.
+    pub(super) damage: Damage,
     /// Keys whose row is wrong now.
     pub(super) wrong: BTreeSet<Key>,
+    /// Rows that were found wrong and still are.
+    pub(super) known: BTreeSet<Key>,
+    /// Keys of which other events are parked now than the log says.
+    pub(super) misparked: BTreeSet<Key>,
+    /// How many more events are counted now than there are up to the checkpoint.
+    pub(super) overcount: i64,
     pub(super) trust: Trust,
     seen: Option<u64>,
 }
@@ -103,16 +127,42 @@ pub(super) struct Stored {
     pub(super) parks: Vec<Park>,
     /// The applications that were given up, of events that the log has.
     pub(super) discarded: BTreeSet<TouchId>,
+    /// Rows that are not what their digests were made of.
+    pub(super) unsound: BTreeSet<Key>,
+    /// Keys of which somebody else's writes are noted.
+    pub(super) noted: BTreeSet<Key>,
+    /// The sum of the identities of the events that were reached.
+    pub(super) identities: Sum,
+}
+
+/// What a store says of a table, beside its rows.
+#[derive(Default)]
+pub(super) struct Said {
+    pub(super) unsound: BTreeSet<Key>,
+    pub(super) noted: BTreeSet<Key>,
+    pub(super) identities: Sum,
 }
 
 impl Stored {
-    pub(super) fn new(state: ModelState, rows: BTreeMap<Key, Row>, parks: Vec<Park>, history: &[Event]) -> Self {
+    pub(super) fn new(
+        state: ModelState,
+        rows: BTreeMap<Key, Row>,
+        parks: Vec<Park>,
+        said: Said,
+        history: &[Event],
+    ) -> Self {
         let of_this_log = |park: &&Park| {
             let event = index(park.touch.position).checked_sub(1).and_then(|index| history.get(index));
             park.state == ParkState::Discarded && event.is_some_and(|event| event.id == park.event_id)
         };
         let discarded = parks.iter().filter(of_this_log).map(|park| park.touch).collect();
-        Self { state, rows, parks, discarded }
+        let Said { unsound, noted, identities } = said;
+        Self { state, rows, parks, discarded, unsound, noted, identities }
+    }
+
+    /// Whether it can be seen of a row that it is not what the projector wrote.
+    pub(super) fn shows(&self, key: &Key) -> bool {
+        self.unsound.contains(key) || self.noted.contains(key)
     }
 }
 
@@ -122,9 +172,11 @@ impl Table {
         Self {
             checkpoint: shadow(),
             tip: shadow(),
-            torn: BTreeSet::new(),
-            torn_ever: BTreeSet::new(),
+            damage: Damage::default(),
             wrong: BTreeSet::new(),
+            known: BTreeSet::new(),
+            misparked: BTreeSet::new(),
+            overcount: 0,
             trust: Trust::Sound,
             seen: None,
         }
@@ -132,10 +184,21 @@ impl Table {
 
     /// Forgets what was folded: the log or the table is another one.
     pub(super) fn forget(&mut self) {
+        self.known.clear();
         for shadow in [&mut self.checkpoint, &mut self.tip] {
             *shadow = Shadow::new(Arc::clone(&shadow.fold), BTreeSet::new());
         }
         self.seen = None;
+    }
+
+    /// Says that somebody else wrote to it: it is to be compared again.
+    pub(super) fn unsee(&mut self) {
+        self.seen = None;
+    }
+
+    /// The sum of the identities of the events up to the checkpoint last compared.
+    pub(super) fn identities(&self) -> Sum {
+        self.checkpoint.identities
     }
 
     /// Whether nothing was written since it was last compared.
@@ -171,42 +234,74 @@ impl Table {
         }
         bring(&mut self.checkpoint, fold, stored.discarded.clone(), history, position);
         let shadow = &self.checkpoint;
-        if state.checkpoint.counts.total() != shadow.subscribed {
+        let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.overcount = signed(state.checkpoint.counts.total()) - signed(shadow.subscribed);
+        let counted = (self.overcount, stored.identities);
+        let meant = (self.damage.more(), plus(shadow.identities, &self.damage, history));
+        if !self.damage.blurred && counted != meant {
             return broken(
-                format!("{} events of {model}'s types counted up to {position}", shadow.subscribed),
-                format!("{:?}", state.checkpoint.counts),
+                format!("{} events of {model}'s types up to {position}, and {meant:?} more", shadow.subscribed),
+                format!("{:?}, {counted:?} more", state.checkpoint.counts),
             );
         }
         let keys: BTreeSet<&Key> = stored.rows.keys().chain(shadow.rows.keys()).collect();
         let differs = |key: &&Key| stored.rows.get(*key) != shadow.rows.get(*key);
         self.wrong = keys.into_iter().filter(differs).cloned().collect();
         if torn {
-            self.torn.extend(self.wrong.iter().cloned());
-            self.torn_ever.extend(self.wrong.iter().cloned());
+            self.damage.sums = true;
+            self.wrong.iter().for_each(|key| self.damage.foreign(key));
         }
-        if let Some(key) = self.wrong.difference(&self.torn).next() {
+        if let Some(key) = self.wrong.iter().find(|key| !self.damage.has(key)) {
             return broken(
                 format!("row {key} of {model} at {position} to be {:?}", shadow.rows.get(key)),
                 format!("{:?}", stored.rows.get(key)),
             );
         }
-        if self.torn.is_empty() { self.compare_parks(stored) } else { Ok(()) }
+        self.known.retain(|key| self.wrong.contains(key));
+        let usable = matches!(state.content.verdict, Verdict::Verified | Verdict::Unverified);
+        if let Some(key) = self.known.first().filter(|_| usable) {
+            return broken(format!("{model} not to be relied on: {key} was found wrong and is"), "it is");
+        }
+        self.compare_parks(stored)
     }
 
-    fn compare_parks(&self, stored: &Stored) -> Checked {
+    fn compare_parks(&mut self, stored: &Stored) -> Checked {
         let waiting = stored.parks.iter().filter(|park| park.state != ParkState::Discarded);
         let waiting: BTreeMap<TouchId, (Option<Key>, ParkState)> =
             waiting.map(|park| (park.touch, (park.key.clone(), park.state))).collect();
         let (model, parks) = (&stored.state.schema.model, &self.checkpoint.parks);
-        if waiting != *parks {
-            return broken(format!("these parked events of {model}: {parks:?}"), format!("{waiting:?}"));
-        }
-        let events: BTreeSet<Position> = parks.keys().map(|touch| touch.position).collect();
+        let events: BTreeSet<Position> = waiting.keys().map(|touch| touch.position).collect();
         if stored.state.parked.events != events.len() as u64 {
             return broken(format!("{} parked events of {model}", events.len()), format!("{:?}", stored.state.parked));
         }
+        self.misparked.clear();
+        for touch in waiting.keys().chain(parks.keys()) {
+            let (is, should) = (waiting.get(touch), parks.get(touch));
+            if is == should {
+                continue;
+            }
+            let key = is.or(should).and_then(|(key, _)| key.as_ref());
+            let excused = match key {
+                Some(key) => self.damage.has(key),
+                None => self.damage.blurred || self.damage.events.contains_key(&touch.position),
+            };
+            if !excused {
+                return broken(format!("the event of {model} parked at {touch:?} to be {should:?}"), format!("{is:?}"));
+            }
+            self.misparked.extend(key.cloned());
+        }
         Ok(())
     }
+}
+
+/// The identities of a history with what was misread of it.
+fn plus(identities: Sum, damage: &Damage, history: &[Event]) -> Sum {
+    let mut sum = identities;
+    for (position, more) in &damage.events {
+        let Some(event) = index(*position).checked_sub(1).and_then(|index| history.get(index)) else { continue };
+        if *more > 0 { sum.add(identity(event.id)) } else { sum.sub(identity(event.id)) }
+    }
+    sum
 }
 
 /// Brings a shadow to `upto`, from the beginning where it cannot go on.

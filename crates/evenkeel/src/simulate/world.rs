@@ -10,17 +10,28 @@ use super::{
     random::Random,
     sending::Sender,
     sound,
-    table::{Stored, Table},
+    table::{Said, Stored, Table},
 };
 use crate::{Clock, projector::Projector};
-use evenkeel_core::{Epoch, ModelName, Position, fold::Fold, quarantine::QuarantineId};
+use evenkeel_core::{
+    Epoch, ModelName, Position,
+    content::Window,
+    digest::Sum,
+    fold::Fold,
+    quarantine::QuarantineId,
+    row::{Key, Row},
+};
 use evenkeel_store::{
     Log, Models, Table as Which,
     faulty::{FaultyLog, FaultyModels},
     memory::{MemoryLog, MemoryModels, MemoryStore},
 };
 use parking_lot::Mutex;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Everything there is.
 pub(super) struct World {
@@ -65,7 +76,7 @@ pub(super) struct Stray {
 }
 
 /// What may happen in a step, and how often beside the others. Those that come first also happen during a rebuild.
-const ACTIONS: [(Action, u64); 14] = [
+const ACTIONS: [(Action, u64); 17] = [
     (Action::Send, 28),
     (Action::Take, 26),
     (Action::Project, 40),
@@ -80,6 +91,9 @@ const ACTIONS: [(Action, u64); 14] = [
     (Action::Rebuild, 2),
     (Action::Reconcile, 6),
     (Action::Deploy, 2),
+    (Action::Tamper, 3),
+    (Action::Check, 3),
+    (Action::Repair, 3),
 ];
 
 /// How many of [`ACTIONS`] may happen while a model is rebuilt.
@@ -101,6 +115,9 @@ enum Action {
     Rebuild,
     Reconcile,
     Deploy,
+    Tamper,
+    Check,
+    Repair,
 }
 
 impl World {
@@ -209,7 +226,11 @@ impl World {
             Action::Rebuild if free => self.rebuild(model, true).map(drop),
             Action::Reconcile => self.reconcile(),
             Action::Deploy => self.deploy(),
+            Action::Tamper if free => self.tamper(model),
+            Action::Check if free => self.look_for_wrong_rows(model),
+            Action::Repair if free => self.repair_wrong_rows(model),
             Action::Project | Action::Stray | Action::DecidePark | Action::Verify | Action::Rebuild => Ok(()),
+            Action::Tamper | Action::Check | Action::Repair => Ok(()),
         }
     }
 
@@ -261,9 +282,17 @@ impl World {
         let (below, name) = (&self.below.models, self.name(model));
         let Some(state) = sound(below.state(name))? else { return Ok(None) };
         let rows = sound(below.rows(name, Which::Live, None, usize::MAX))?.rows;
-        let rows = rows.into_iter().map(|(row, _)| (evenkeel_core::row::Key::of(&state.schema, &row), row)).collect();
+        let rows = rows.into_iter().map(|(row, _)| (Key::of(&state.schema, &row), row)).collect();
+        let rows: BTreeMap<Key, Row> = rows;
         let parks = sound(below.parks(name, None))?;
-        Ok(Some(Stored::new(state, rows, parks, &self.ledger.history)))
+        let keys: Vec<Key> = rows.keys().cloned().collect();
+        let loaded = sound(below.load(name, Which::Live, &keys))?.rows;
+        let unsound = loaded.into_iter().filter(|row| !row.is_intact()).map(|row| row.key).collect();
+        let noted = sound(below.touched(name, usize::MAX))?.into_iter().map(|note| note.key).collect();
+        let identities = sound(below.identities(name, Which::Live, Window::default()))?;
+        let identities = identities.into_iter().fold(Sum::default(), |all, (_, sum)| all.plus(sum));
+        let said = Said { unsound, noted, identities };
+        Ok(Some(Stored::new(state, rows, parks, said, &self.ledger.history)))
     }
 
     /// Compares the table of a model with the log, where it was written since. `torn` says that the write was torn.
@@ -283,6 +312,11 @@ impl World {
         let types: &BTreeSet<_> = &stored.state.schema.subscribes;
         let events = self.ledger.history.get(after..).unwrap_or_default();
         events.iter().filter(|event| types.contains(&event.draft.event_type)).count() as u64
+    }
+
+    /// How many events a model is behind by its own count, which is off where it misread the log.
+    pub(super) fn lag(&self, model: usize, stored: &Stored) -> u64 {
+        self.missing(stored).saturating_add_signed(-self.tables[model].overcount)
     }
 
     /// Reads what the last step added to the log and the quarantine.

@@ -330,8 +330,8 @@ fn an_element_without_a_key_spoils_itself_alone() {
     let discarded = HashSet::new();
     let mut fresh = FreshFold::new(&model, &discarded, |_| true);
     fresh.feed(&[moved]);
-    assert_eq!((fresh.len(), fresh.parked().len()), (1, 3));
-    assert!(fresh.parked().contains_key(&TouchId { position: Position(1), clause: 0, element: 3 }));
+    assert_eq!((fresh.len(), fresh.parks().len()), (1, 3));
+    assert!(fresh.parks().contains_key(&TouchId { position: Position(1), clause: 0, element: 3 }));
 }
 
 #[test]

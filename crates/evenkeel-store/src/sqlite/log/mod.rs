@@ -9,6 +9,7 @@ mod read;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod windows;
 mod write;
 
 use super::{
@@ -22,6 +23,8 @@ use crate::{Decide, EntryFilter, Log, QuarantineCount, Result, Slice};
 use evenkeel_core::{
     Epoch, Event, EventId, EventType, Position, Timestamp,
     checkpoint::SafeHead,
+    content::Window,
+    digest::Sum,
     intake::Ask,
     quarantine::{Entry, ParkKey, QuarantineId},
 };
@@ -37,7 +40,7 @@ use std::{
 };
 use streams::Streams;
 
-const FORMAT: Format = Format { file: "log.db", holds: "log", application_id: 0x456b_6c67, version: 1, create };
+const FORMAT: Format = Format { file: "log.db", holds: "log", application_id: 0x456b_6c67, version: 2, create };
 
 fn create() -> String {
     // An identifier and no secret: what the standard library seeds its hash maps with is random enough.
@@ -155,6 +158,18 @@ impl Log for SqliteLog {
             };
             Ok(Slice { events, through })
         })
+    }
+
+    fn stream(&self, subject: &str, types: &BTreeSet<EventType>, upto: Position) -> Result<Vec<Event>> {
+        self.db.read(|conn, names| read::stream(conn, names, subject, types, upto))
+    }
+
+    fn pick(&self, positions: &[Position]) -> Result<Vec<Event>> {
+        self.db.read(|conn, names| read::pick(conn, names, positions))
+    }
+
+    fn identities(&self, types: &BTreeSet<EventType>, from: Window, upto: Position) -> Result<Vec<(Window, Sum)>> {
+        self.db.read(|conn, _| windows::identities(conn, types, from, upto))
     }
 
     fn oldest_after(&self, after: Position, types: &BTreeSet<EventType>) -> Result<Option<Timestamp>> {

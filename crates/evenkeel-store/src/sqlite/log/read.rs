@@ -78,6 +78,46 @@ pub(super) fn oldest_after(
     select.raw_query().next()?.map(|row| Fields(row).micros(0)).transpose()
 }
 
+/// The events of one subject of these types up to `upto`.
+pub(super) fn stream(
+    conn: &Connection,
+    names: &mut Names,
+    subject: &str,
+    types: &BTreeSet<EventType>,
+    upto: Position,
+) -> Fallible<Vec<Event>> {
+    let sql = format!(
+        "{SELECT} WHERE stream_id = (SELECT id FROM streams WHERE subject = ?1) AND position <= ?2{} \
+         ORDER BY stream_version",
+        one_of(Some(types), 3)
+    );
+    let mut select = conn.prepare_cached(&sql)?;
+    select.raw_bind_parameter(1, subject)?;
+    select.raw_bind_parameter(2, int(upto.0))?;
+    bind_types(&mut select, Some(types), 3)?;
+    let mut subjects = Subjects::new(conn, &mut names.subjects)?;
+    let mut rows = select.raw_query();
+    let mut events = Vec::new();
+    while let Some(row) = rows.next()? {
+        events.push(event(Fields(row), &mut names.types, &mut names.sources, &mut subjects)?);
+    }
+    Ok(events)
+}
+
+/// The events at these positions.
+pub(super) fn pick(conn: &Connection, names: &mut Names, positions: &[Position]) -> Fallible<Vec<Event>> {
+    let mut select = conn.prepare_cached(&format!("{SELECT} WHERE position = ?1"))?;
+    let mut subjects = Subjects::new(conn, &mut names.subjects)?;
+    let mut events = Vec::with_capacity(positions.len());
+    for position in positions {
+        let mut rows = select.query([int(position.0)])?;
+        if let Some(row) = rows.next()? {
+            events.push(event(Fields(row), &mut names.types, &mut names.sources, &mut subjects)?);
+        }
+    }
+    Ok(events)
+}
+
 /// The event with this identity.
 pub(super) fn find(conn: &Connection, names: &mut Names, id: EventId) -> Fallible<Option<Event>> {
     let mut select = conn.prepare_cached(&format!("{SELECT} WHERE event_id = ?1"))?;
@@ -88,13 +128,17 @@ pub(super) fn find(conn: &Connection, names: &mut Names, id: EventId) -> Fallibl
 
 /// The condition that the type is one of these, with parameters from number `first` on. Its text depends only on how
 /// many there are, so few statements serve all models.
-fn one_of(types: Option<&BTreeSet<EventType>>, first: usize) -> String {
+pub(super) fn one_of(types: Option<&BTreeSet<EventType>>, first: usize) -> String {
     let Some(types) = types else { return String::new() };
     let numbers: Vec<_> = (first..first + types.len()).map(|number| format!("?{number}")).collect();
     format!(" AND type IN ({})", numbers.join(", "))
 }
 
-fn bind_types(select: &mut CachedStatement<'_>, types: Option<&BTreeSet<EventType>>, first: usize) -> Fallible<()> {
+pub(super) fn bind_types(
+    select: &mut CachedStatement<'_>,
+    types: Option<&BTreeSet<EventType>>,
+    first: usize,
+) -> Fallible<()> {
     for (i, event_type) in types.into_iter().flatten().enumerate() {
         select.raw_bind_parameter(first + i, event_type.as_str())?;
     }

@@ -34,6 +34,14 @@ CREATE TABLE event_types(
   count INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Sums of the identities of the events of each type, by window of positions, kept in the same transaction.
+CREATE TABLE windows(
+  window INTEGER NOT NULL,
+  type TEXT NOT NULL,
+  sum BLOB NOT NULL,
+  PRIMARY KEY(window, type)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE quarantine(
   id INTEGER PRIMARY KEY,
   event_id BLOB NOT NULL,

@@ -129,6 +129,10 @@ fn no_hot_query_scans() {
         "SELECT digest FROM events WHERE event_id = ?1",
         "SELECT position FROM events WHERE position > ?1 AND type IN (?2) ORDER BY position LIMIT 3",
         "SELECT id, (SELECT max(stream_version) FROM events WHERE stream_id = id) FROM streams WHERE subject = ?1",
+        "SELECT position FROM events WHERE stream_id = (SELECT id FROM streams WHERE subject = ?1) AND position <= ?2 \
+         AND type IN (?3, ?4) ORDER BY stream_version",
+        "SELECT event_id FROM events WHERE position > ?1 AND position <= ?2 AND type IN (?3, ?4)",
+        "SELECT window, sum FROM windows WHERE window >= ?1 AND window < ?2 AND type IN (?3, ?4) ORDER BY window",
         "SELECT digest, id, reason FROM quarantine WHERE event_id = ?1 ORDER BY id",
         "SELECT id FROM quarantine WHERE park_key = ?1 AND state IN ('quarantined', 'held') ORDER BY id LIMIT 1",
         "SELECT count(*) FROM quarantine WHERE contract = ?1 AND subject = ?2 AND state IN ('quarantined', 'held')",

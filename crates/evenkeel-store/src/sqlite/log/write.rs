@@ -2,7 +2,7 @@
 //!
 //! Only what would break the log's guarantees is checked here, and refused: a position that does not follow, and by
 //! the tables' own constraints an identity, a place in a stream or an entry that is there already.
-use super::{Appended, quarantine::key_text, streams::Streams};
+use super::{Appended, quarantine::key_text, streams::Streams, windows};
 use crate::sqlite::{
     fault::{Fallible, Fault},
     fields::{int, utf8},
@@ -30,6 +30,7 @@ pub(super) fn write(
     }
     let Some(last) = writes.events.last() else { return Ok(None) };
     append(conn, streams, head, &writes.events)?;
+    windows::add(conn, &writes.events)?;
     let mut counts: BTreeMap<EventType, u64> = BTreeMap::new();
     for event in &writes.events {
         match counts.get_mut(&event.draft.event_type) {

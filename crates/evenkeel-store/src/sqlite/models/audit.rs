@@ -6,12 +6,12 @@ use crate::sqlite::{
 };
 use evenkeel_core::{
     ModelName,
-    reconciliation::{DriftMetrics, Reconciliation},
+    reconciliation::{DriftMetrics, Evidence, Reconciliation},
 };
 use rusqlite::{Connection, params};
 
-/// Keeps a record and returns its number.
-pub(super) fn record(conn: &Connection, record: &Reconciliation) -> Fallible<u64> {
+/// Keeps a record with the wrong rows it found, and returns its number.
+pub(super) fn record(conn: &Connection, record: &Reconciliation, evidence: &[Evidence]) -> Fallible<u64> {
     let metrics = &record.drift_metrics;
     let mut insert = conn.prepare_cached(
         "INSERT INTO _ek_reconciliations(model, event_id, source, source_event_id, read_model_last_id, lag_count, \
@@ -39,7 +39,32 @@ pub(super) fn record(conn: &Connection, record: &Reconciliation) -> Fallible<u64
         record.started_at.to_string(),
         int(record.duration_ms),
     ])?;
+    let mut keep = conn.prepare_cached(
+        "INSERT INTO _ek_evidence(reconciliation, number, key, cause, expected, actual) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for (number, Evidence { key, cause, expected, actual }) in evidence.iter().enumerate() {
+        keep.execute(params![id, size(number), key, cause.as_str(), expected, actual])?;
+    }
     Ok(id.unsigned_abs())
+}
+
+/// The wrong rows that a reconciliation found.
+pub(super) fn evidence(conn: &Connection, reconciliation: u64, limit: usize) -> Fallible<Vec<Evidence>> {
+    let mut select = conn.prepare_cached(
+        "SELECT key, cause, expected, actual FROM _ek_evidence WHERE reconciliation = ?1 ORDER BY number LIMIT ?2",
+    )?;
+    let mut rows = select.query((int(reconciliation), size(limit)))?;
+    let mut evidence = Vec::new();
+    while let Some(row) = rows.next()? {
+        let fields = Fields(row);
+        evidence.push(Evidence {
+            key: fields.text(0)?.to_owned(),
+            cause: fields.parsed(1)?,
+            expected: fields.opt_text(2)?.map(str::to_owned),
+            actual: fields.opt_text(3)?.map(str::to_owned),
+        });
+    }
+    Ok(evidence)
 }
 
 /// The latest records, newest first.

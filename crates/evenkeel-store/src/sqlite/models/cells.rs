@@ -6,7 +6,7 @@
 use super::layout::Layout;
 use crate::sqlite::fault::{Fallible, Fault};
 use evenkeel_core::{
-    decimal::Money,
+    digest::{RowDigest, RowHasher, minor_units},
     json,
     row::{Cell, Key, KeyPart, Row},
     schema::ColumnType,
@@ -38,8 +38,14 @@ fn bind_part(statement: &mut Statement<'_>, parameter: usize, part: &KeyPart) ->
     Ok(())
 }
 
-/// Binds a whole row for [`Layout::upsert`].
-pub(super) fn bind_row(statement: &mut Statement<'_>, layout: &Layout, key: &Key, row: &Row) -> Fallible<()> {
+/// Binds a whole row for [`Layout::upsert`], and its digest, which is of the columns as they are stored.
+pub(super) fn bind_row(
+    statement: &mut Statement<'_>,
+    layout: &Layout,
+    key: &Key,
+    row: &Row,
+    hasher: &mut RowHasher,
+) -> Fallible<RowDigest> {
     check_key(layout, key)?;
     let schema = &layout.schema;
     let (expected, found) = (schema.columns.len(), row.cells.len());
@@ -47,45 +53,102 @@ pub(super) fn bind_row(statement: &mut Statement<'_>, layout: &Layout, key: &Key
         return Err(Fault::refused(format!("a row of {found} cells for {}, which has {expected}", schema.model)));
     }
     let mut parameter = 0;
+    hasher.start();
     for (index, column) in schema.columns.iter().enumerate() {
         parameter += 1;
         match layout.key_part[index] {
-            Some(part) => bind_part(statement, parameter, &key.0[part])?,
-            None => bind_cell(statement, parameter, &row.cells[index])?,
+            Some(part) => {
+                bind_part(statement, parameter, &key.0[part])?;
+                match &key.0[part] {
+                    KeyPart::I64(int) => hasher.int(*int),
+                    KeyPart::Text(text) => hasher.text(text.as_bytes()),
+                }
+            }
+            None => bind_cell(statement, parameter, &row.cells[index], hasher)?,
         }
         if let ColumnType::Money { currency } = column.ty {
             parameter += 1;
-            statement.raw_bind_parameter(parameter, minor(&row.cells[index], &row.cells[currency]))?;
+            let minor = minor_units(&row.cells[index], &row.cells[currency]);
+            statement.raw_bind_parameter(parameter, minor)?;
+            match minor {
+                Some(minor) => hasher.int(minor),
+                None => hasher.null(),
+            }
         }
     }
-    Ok(())
+    let digest = hasher.finish();
+    statement.raw_bind_parameter(parameter + 1, digest.0)?;
+    Ok(digest)
 }
 
-fn bind_cell(statement: &mut Statement<'_>, parameter: usize, cell: &Cell) -> Fallible<()> {
-    match cell {
-        Cell::Null => statement.raw_bind_parameter(parameter, rusqlite::types::Null)?,
-        Cell::Text(text) => statement.raw_bind_parameter(parameter, text)?,
-        Cell::I64(int) => statement.raw_bind_parameter(parameter, int)?,
-        Cell::Bool(b) => statement.raw_bind_parameter(parameter, b)?,
-        Cell::Decimal(decimal) => statement.raw_bind_parameter(parameter, decimal.to_string())?,
-        Cell::Timestamp(at) => statement.raw_bind_parameter(parameter, at.to_string())?,
-        Cell::Date(date) => statement.raw_bind_parameter(parameter, date.to_string())?,
-        Cell::Json(value) => statement.raw_bind_parameter(parameter, serde_json::to_string(value)?)?,
+fn bind_cell(statement: &mut Statement<'_>, parameter: usize, cell: &Cell, hasher: &mut RowHasher) -> Fallible<()> {
+    let text = match cell {
+        Cell::Null => {
+            hasher.null();
+            return Ok(statement.raw_bind_parameter(parameter, rusqlite::types::Null)?);
+        }
+        Cell::I64(int) => {
+            hasher.int(*int);
+            return Ok(statement.raw_bind_parameter(parameter, int)?);
+        }
+        Cell::Bool(b) => {
+            hasher.int(i64::from(*b));
+            return Ok(statement.raw_bind_parameter(parameter, b)?);
+        }
+        Cell::Text(text) => {
+            hasher.text(text.as_bytes());
+            return Ok(statement.raw_bind_parameter(parameter, text)?);
+        }
+        Cell::Decimal(decimal) => decimal.to_string(),
+        Cell::Timestamp(at) => at.to_string(),
+        Cell::Date(date) => date.to_string(),
+        Cell::Json(value) => serde_json::to_string(value)?,
+    };
+    hasher.text(text.as_bytes());
+    Ok(statement.raw_bind_parameter(parameter, text)?)
+}
+
+/// The digest of the columns that were read, as they are there.
+pub(super) fn digest(layout: &Layout, found: &rusqlite::Row<'_>, hasher: &mut RowHasher) -> Fallible<RowDigest> {
+    hasher.start();
+    for field in 0..layout.fields {
+        match found.get_ref(field)? {
+            ValueRef::Null => hasher.null(),
+            ValueRef::Integer(int) => hasher.int(int),
+            ValueRef::Text(text) => hasher.text(text),
+            ValueRef::Real(real) => hasher.foreign(&real.to_le_bytes()),
+            ValueRef::Blob(bytes) => hasher.foreign(bytes),
+        }
     }
-    Ok(())
+    Ok(hasher.finish())
 }
 
-/// Whole minor units, for plain SQL to sum and sort.
-fn minor(amount: &Cell, currency: &Cell) -> Option<i64> {
-    let (Cell::Decimal(amount), Cell::Text(currency)) = (amount, currency) else { return None };
-    Money::new(*amount, currency.parse().ok()?).ok()?.minor().ok()
+/// The digest that was written with the row, if it has one.
+pub(super) fn meant(layout: &Layout, found: &rusqlite::Row<'_>) -> Fallible<Option<RowDigest>> {
+    Ok(match found.get_ref(layout.fields)? {
+        ValueRef::Blob(bytes) => bytes.try_into().ok().map(RowDigest),
+        _ => None,
+    })
+}
+
+/// The key of the row that was read.
+pub(super) fn key(layout: &Layout, found: &rusqlite::Row<'_>) -> Fallible<Key> {
+    let parts = layout.schema.key.iter().map(|&index| {
+        Ok(match cell(ColumnType::Text, found.get_ref(layout.place[index])?) {
+            Cell::I64(int) => KeyPart::I64(int),
+            Cell::Text(text) => KeyPart::Text(text),
+            // Key columns are NOT NULL, and STRICT.
+            _ => return Err(Fault::Bad("a row without a key".into())),
+        })
+    });
+    parts.collect::<Fallible<_>>().map(Key)
 }
 
 /// The row whose columns were read in order.
 pub(super) fn row(layout: &Layout, found: &rusqlite::Row<'_>) -> Fallible<Row> {
     let mut cells = Vec::with_capacity(layout.schema.columns.len());
     for (index, column) in layout.schema.columns.iter().enumerate() {
-        cells.push(cell(column.ty, found.get_ref(index)?));
+        cells.push(cell(column.ty, found.get_ref(layout.place[index])?));
     }
     Ok(Row { cells })
 }

@@ -11,13 +11,15 @@
 //! | date | TEXT | `2026-01-31` |
 //! | json | TEXT | canonical JSON |
 //!
-//! Tables are `STRICT` and `WITHOUT ROWID`, their primary key is the model's key.
+//! The last column, `_ek_digest`, is ours: the digest of the row as the projector wrote it. Tables are `STRICT` and
+//! `WITHOUT ROWID`, their primary key is the model's key.
 use crate::{
     Table,
     sqlite::fault::{Fallible, Fault},
 };
 use evenkeel_core::{
     ModelName,
+    digest::{DigestKey, RowHasher},
     schema::{Column, ColumnType, Schema},
 };
 use parking_lot::Mutex;
@@ -31,11 +33,17 @@ const REMEMBERED: usize = 256;
 #[derive(Debug)]
 pub(super) struct Layout {
     pub(super) schema: Schema,
+    /// Digests its rows.
+    pub(super) hasher: RowHasher,
     /// For each column its place in the key, if it has one.
     pub(super) key_part: Vec<Option<usize>>,
+    /// Where each column stands among those that the statements read, which are the ones that [`Layout::upsert`] writes.
+    pub(super) place: Vec<usize>,
+    /// How many those are, without the digest that follows them.
+    pub(super) fields: usize,
     /// The row of a key.
     pub(super) select: String,
-    /// Writes a whole row: the columns in order, each amount of money followed by its minor units.
+    /// Writes a whole row: the columns in order, each amount of money followed by its minor units, and the digest.
     pub(super) upsert: String,
     /// Deletes the row of a key.
     pub(super) delete: String,
@@ -55,6 +63,7 @@ pub(super) fn table_name(model: &ModelName, table: Table) -> String {
     match table {
         Table::Live => quote(model.as_str()),
         Table::Build => quote(&format!("_ek_build_{model}")),
+        Table::Previous => quote(&format!("_ek_previous_{model}")),
     }
 }
 
@@ -85,7 +94,7 @@ pub(super) fn definition(schema: &Schema, table: Table) -> Fallible<String> {
     let key: Vec<_> = schema.key.iter().map(|&index| quote(&schema.columns[index].name)).collect();
     let name = table_name(&schema.model, table);
     Ok(format!(
-        "CREATE TABLE {name}(\n  {},\n  PRIMARY KEY({})\n) STRICT, WITHOUT ROWID",
+        "CREATE TABLE {name}(\n  {},\n  _ek_digest BLOB,\n  PRIMARY KEY({})\n) STRICT, WITHOUT ROWID",
         columns.join(",\n  "),
         key.join(", ")
     ))
@@ -110,33 +119,40 @@ fn check(schema: &Schema) -> Fallible<()> {
 
 impl Layout {
     /// The layout of a schema that [`definition`] has accepted.
-    fn new(schema: Schema, table: Table) -> Fallible<Self> {
+    fn new(schema: Schema, table: Table, digest_key: &DigestKey) -> Fallible<Self> {
         check(&schema)?;
         let name = table_name(&schema.model, table);
-        let columns: Vec<_> = schema.columns.iter().map(|column| quote(&column.name)).collect();
-        let columns = columns.join(", ");
-        let written: Vec<_> = schema
+        let mut place = Vec::with_capacity(schema.columns.len());
+        let mut fields = 0;
+        for column in &schema.columns {
+            place.push(fields);
+            fields += 1 + usize::from(minor_name(column).is_some());
+        }
+        let mut written: Vec<_> = schema
             .columns
             .iter()
             .flat_map(|column| [Some(quote(&column.name)), minor_name(column)])
             .flatten()
             .collect();
+        written.push("_ek_digest".into());
+        let columns = written.join(", ");
         let values: Vec<_> = (1..=written.len()).map(|number| format!("?{number}")).collect();
         let key: Vec<_> = schema.key.iter().map(|&index| quote(&schema.columns[index].name)).collect();
         let parts: Vec<_> = (1..=key.len()).map(|number| format!("?{number}")).collect();
         let is_written_over = |name: &&String| !key.contains(*name);
         let changes: Vec<_> =
             written.iter().filter(is_written_over).map(|name| format!("{name} = excluded.{name}")).collect();
-        let on_conflict =
-            if changes.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", changes.join(", ")) };
+        let on_conflict = format!("UPDATE SET {}", changes.join(", "));
         let limit = key.len() + 1;
         let (key, parts) = (key.join(", "), parts.join(", "));
         Ok(Self {
+            hasher: RowHasher::new(digest_key, &schema),
+            place,
+            fields,
             key_part: (0..schema.columns.len()).map(|index| schema.key.iter().position(|&k| k == index)).collect(),
             select: format!("SELECT {columns} FROM {name} WHERE ({key}) = ({parts})"),
             upsert: format!(
-                "INSERT INTO {name}({}) VALUES({}) ON CONFLICT({key}) DO {on_conflict}",
-                written.join(", "),
+                "INSERT INTO {name}({columns}) VALUES({}) ON CONFLICT({key}) DO {on_conflict}",
                 values.join(", ")
             ),
             delete: format!("DELETE FROM {name} WHERE ({key}) = ({parts})"),
@@ -149,24 +165,31 @@ impl Layout {
 
 /// The layouts of the tables there are, by their stored schema. Looked up by the text that was read in the same
 /// transaction as the rows, a layout always fits them, whatever was swapped meanwhile.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Layouts {
-    live: Mutex<HashMap<String, Arc<Layout>>>,
-    build: Mutex<HashMap<String, Arc<Layout>>>,
+    digest_key: DigestKey,
+    known: Mutex<HashMap<Table, HashMap<String, Arc<Layout>>>>,
 }
 
 impl Layouts {
+    /// None yet.
+    pub(super) fn new(digest_key: DigestKey) -> Self {
+        Self { digest_key, known: Mutex::default() }
+    }
+
+    /// The key of the rows' digests.
+    pub(super) fn digest_key(&self) -> DigestKey {
+        self.digest_key
+    }
+
     /// The layout of a stored schema.
     pub(super) fn of(&self, schema: &str, table: Table) -> Fallible<Arc<Layout>> {
-        let known = match table {
-            Table::Live => &self.live,
-            Table::Build => &self.build,
-        };
-        if let Some(layout) = known.lock().get(schema) {
+        if let Some(layout) = self.known.lock().get(&table).and_then(|known| known.get(schema)) {
             return Ok(Arc::clone(layout));
         }
-        let layout = Arc::new(Layout::new(serde_json::from_str(schema)?, table)?);
-        let mut known = known.lock();
+        let layout = Arc::new(Layout::new(serde_json::from_str(schema)?, table, &self.digest_key)?);
+        let mut known = self.known.lock();
+        let known = known.entry(table).or_default();
         if known.len() >= REMEMBERED {
             known.clear();
         }

@@ -5,40 +5,52 @@
 //! nothing, a power cut may take the latest steps, each whole. Rows are always read by the schema that is stored with
 //! them, whatever is declared now.
 //!
-//! A swap drops the old table: views that others made over a model go on with the new one, indexes and triggers that
-//! others made on it are gone.
+//! Beside each row stands its digest, and in the transaction that writes it the sum of its bucket moves ([`content`]).
+//! Triggers note what anybody else writes to a live table ([`watch`]).
+//!
+//! A swap puts the old table aside: views that others made over a model go on with the new one; indexes and triggers that
+//! others made stay with the old one. Triggers of others do not run for what the projector writes.
 mod audit;
 mod build;
 mod cells;
+mod consumers;
+mod content;
 mod layout;
+mod lease;
 mod parks;
 mod state;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use super::{
     SqliteOptions, Synchronous,
     database::{Database, Done, Format},
-    fault::Fallible,
-    fields::{Fields, size},
+    fault::{Fallible, Fault},
+    fields::Fields,
     folder::Folder,
 };
-use crate::{Build, Measured, ModelState, Models, Result, RowAt, Rows, Step, StoreError, Table};
+use crate::{Build, Loaded, Measured, ModelState, Models, Result, RowAt, Rows, Scrubbed, Step, Table};
 use evenkeel_core::{
-    ModelName,
+    Digest, ModelName, Position, Timestamp,
+    checkpoint::Checkpoint,
+    consumer::{Consumer, Reported},
+    content::{Touched, Window},
+    digest::{Buckets, DigestKey, KeyHash, RowDigest, Sum},
     drift::Content,
-    fold::{Loaded, Park, ParkState},
-    reconciliation::Reconciliation,
-    row::{Key, Row},
+    fold::{Park, ParkState},
+    reconciliation::{Evidence, Reconciliation},
+    row::Key,
     schema::Schema,
 };
-use layout::{Layout, Layouts, table_name};
+use layout::{Layouts, table_name};
 use parks::Waiting;
-use rusqlite::Connection;
-use std::{fmt, sync::Arc};
+use rusqlite::{Connection, config::DbConfig};
+use std::{fmt, sync::Arc, time::Duration};
+use watch::Noted;
 
 const FORMAT: Format =
-    Format { file: "models.db", holds: "home of models", application_id: 0x456b_6d64, version: 1, create };
+    Format { file: "models.db", holds: "home of models", application_id: 0x456b_6d64, version: 2, create };
 
 fn create() -> String {
     include_str!("schema.sql").to_owned()
@@ -53,7 +65,15 @@ pub struct SqliteModels {
 impl SqliteModels {
     pub(super) fn open(folder: Arc<Folder>, options: &SqliteOptions) -> Result<Self> {
         let db = Database::open(folder, &FORMAT, Synchronous::Normal, options)?;
-        Ok(Self { db, layouts: Layouts::default() })
+        // Triggers note what others write.
+        db.configure(|conn| Ok(conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).map(drop)?))?;
+        let digest_key = db.read(|conn, ()| {
+            let mut select = conn.prepare("SELECT value FROM _ek_meta WHERE name = 'digest_key'")?;
+            let mut rows = select.query([])?;
+            let row = rows.next()?.ok_or_else(|| Fault::Bad("the key of the digests is lost".into()))?;
+            Ok(DigestKey(Fields(row).bytes32(0)?))
+        })?;
+        Ok(Self { db, layouts: Layouts::new(digest_key) })
     }
 
     pub(super) fn database(&self) -> &Database<(), ()> {
@@ -69,28 +89,6 @@ impl SqliteModels {
     }
 }
 
-/// The row of a key.
-fn row_of(select: &mut rusqlite::Statement<'_>, layout: &Layout, key: &Key) -> Fallible<Option<Row>> {
-    cells::bind_key(select, layout, key)?;
-    let mut rows = select.raw_query();
-    rows.next()?.map(|found| cells::row(layout, found)).transpose()
-}
-
-/// Writes and deletes the rows of a step.
-fn write_rows(conn: &Connection, layout: &Layout, step: &Step) -> Fallible<()> {
-    let mut delete = conn.prepare_cached(&layout.delete)?;
-    for key in &step.deletes {
-        cells::bind_key(&mut delete, layout, key)?;
-        delete.raw_execute()?;
-    }
-    let mut upsert = conn.prepare_cached(&layout.upsert)?;
-    for (key, row) in &step.upserts {
-        cells::bind_row(&mut upsert, layout, key, row)?;
-        upsert.raw_execute()?;
-    }
-    Ok(())
-}
-
 impl Models for SqliteModels {
     fn register(&self, schema: &Schema) -> Result<ModelState> {
         let model = &schema.model;
@@ -98,12 +96,11 @@ impl Models for SqliteModels {
             if let Some(stored) = state::find(conn, &self.layouts, model)? {
                 return Ok(Done::Nothing(stored.state));
             }
-            layout::create(conn, schema, Table::Live)?;
-            conn.execute(
-                "INSERT INTO _ek_models(model, schema, content_verdict) VALUES(?1, ?2, ?3)",
-                (model.as_str(), serde_json::to_string(schema)?, Content::default().verdict.as_str()),
-            )?;
-            Ok(Done::Commit(state::get(conn, &self.layouts, model)?.state))
+            conn.execute("INSERT INTO _ek_models(model) VALUES(?1)", [model.as_str()])?;
+            build::create(conn, schema, Table::Live, 0)?;
+            let stored = state::get(conn, &self.layouts, model)?;
+            watch::create(conn, &stored.live)?;
+            Ok(Done::Commit(stored.state))
         })
     }
 
@@ -125,76 +122,88 @@ impl Models for SqliteModels {
 
     fn load(&self, model: &ModelName, table: Table, keys: &[Key]) -> Result<Loaded> {
         self.db.read_to_write(|conn| {
-            let (layout, _) = state::table(conn, &self.layouts, model, table)?;
-            let mut select = conn.prepare_cached(&layout.select)?;
-            let mut waiting = Waiting::new(conn, model, table)?;
-            let mut loaded = Loaded::default();
-            loaded.rows.reserve(keys.len());
+            let home = state::table(conn, &self.layouts, model, table)?;
+            let mut loaded = content::load(conn, &home.layout, keys)?;
+            let mut waiting = Waiting::new(conn, home.table_id)?;
+            let mut noted = if table == Table::Live { Noted::new(conn, model)? } else { Noted::Nothing };
+            if !waiting.any() && matches!(noted, Noted::Nothing) {
+                return Ok(loaded);
+            }
             for key in keys {
-                if let Some(row) = row_of(&mut select, &layout, key)? {
-                    loaded.rows.insert(key.clone(), row);
-                }
                 if waiting.of(key)? > 0 {
                     loaded.parked.insert(key.clone());
+                }
+                if noted.of(key)? {
+                    loaded.touched.insert(key.clone());
                 }
             }
             Ok(loaded)
         })
     }
 
-    fn commit(&self, model: &ModelName, table: Table, step: &Step) -> Result<()> {
+    fn commit(&self, model: &ModelName, table: Table, step: &Step) -> Result<Vec<RowDigest>> {
         self.write(|conn| {
-            let (layout, found) = state::table(conn, &self.layouts, model, table)?;
-            if found != step.generation {
-                let conflict = StoreError::Conflict { model: model.clone(), expected: step.generation, found };
-                return Err(conflict.into());
+            let home = state::table(conn, &self.layouts, model, table)?;
+            home.builds_on(model, step.generation)?;
+            let digests = content::write_rows(conn, &home, step)?;
+            content::add_identities(conn, home.table_id, &step.identities)?;
+            content::add_touches(conn, home.table_id, &step.touches)?;
+            if table == Table::Live {
+                watch::settle(conn, model, &step.settled)?;
             }
-            write_rows(conn, &layout, step)?;
-            parks::write(conn, model, table, &step.parks, &step.unparks)?;
-            state::set_checkpoint(conn, model, table, &step.checkpoint)?;
-            match (&step.measured, table) {
-                (Some(measured), Table::Live) => state::set_measured(conn, model, measured),
-                _ => Ok(()),
+            parks::write(conn, home.table_id, &step.parks, &step.unparks)?;
+            state::set_checkpoint(conn, home.table_id, &step.checkpoint)?;
+            if let (Some(measured), Table::Live) = (&step.measured, table) {
+                state::set_measured(conn, model, measured)?;
             }
+            Ok(digests)
         })
     }
 
     fn get(&self, model: &ModelName, key: &Key) -> Result<RowAt> {
         self.read(|conn| {
             let stored = state::get(conn, &self.layouts, model)?;
-            let row = row_of(&mut *conn.prepare_cached(&stored.live.select)?, &stored.live, key)?;
+            let mut select = conn.prepare_cached(&stored.live.select)?;
+            let row = content::row_of(&mut select, &stored.live, &mut stored.live.hasher.clone(), key)?;
             let parked_events = match stored.state.parked.events {
                 0 => 0,
-                _ => Waiting::new(conn, model, Table::Live)?.of(key)?,
+                _ => Waiting::new(conn, stored.live_id)?.of(key)?,
             };
-            Ok(RowAt { state: stored.state, row, parked_events })
+            let intact = row.as_ref().is_none_or(|row| row.is_intact()) && !Noted::new(conn, model)?.of(key)?;
+            Ok(RowAt { state: stored.state, row: row.map(|row| row.row), intact, parked_events })
         })
     }
 
     fn rows(&self, model: &ModelName, table: Table, after: Option<&Key>, limit: usize) -> Result<Rows> {
         self.read(|conn| {
             let state = state::get(conn, &self.layouts, model)?.state;
-            let (layout, _) = state::table(conn, &self.layouts, model, table)?;
+            let home = state::table(conn, &self.layouts, model, table)?;
+            let layout = &home.layout;
+            let mut hasher = layout.hasher.clone();
             let mut select = conn.prepare_cached(if after.is_some() { &layout.after } else { &layout.first })?;
             if let Some(after) = after {
-                cells::bind_key(&mut select, &layout, after)?;
+                cells::bind_key(&mut select, layout, after)?;
             }
             let limit_parameter = after.map_or(0, |after| after.0.len()) + 1;
-            // One more than wanted tells whether there are more.
-            select.raw_bind_parameter(limit_parameter, size(limit.saturating_add(1)))?;
-            let mut waiting = Waiting::new(conn, model, table)?;
+            select.raw_bind_parameter(limit_parameter, content::NO_LIMIT)?;
+            let mut waiting = Waiting::new(conn, home.table_id)?;
             let mut found = select.raw_query();
-            let (mut rows, mut more) = (Vec::with_capacity(limit.min(1024)), false);
+            let (mut rows, mut more, mut intact) = (Vec::with_capacity(limit.min(1024)), false, true);
             while let Some(row) = found.next()? {
+                if content::is_not_behind(layout, row, after)? {
+                    continue;
+                }
+                // One more than wanted tells whether there are more.
                 if rows.len() == limit {
                     more = true;
                     break;
                 }
-                let row = cells::row(&layout, row)?;
+                intact &= cells::meant(layout, row)? == Some(cells::digest(layout, row, &mut hasher)?);
+                let row = cells::row(layout, row)?;
                 let is_parked = waiting.any() && waiting.of(&Key::of(&layout.schema, &row))? > 0;
                 rows.push((row, is_parked));
             }
-            Ok(Rows { state, rows, more })
+            Ok(Rows { state, rows, more, intact })
         })
     }
 
@@ -210,8 +219,8 @@ impl Models for SqliteModels {
 
     fn parks(&self, model: &ModelName, state: Option<ParkState>) -> Result<Vec<Park>> {
         self.read(|conn| {
-            state::table(conn, &self.layouts, model, Table::Live)?;
-            parks::list(conn, model, state)
+            let home = state::table(conn, &self.layouts, model, Table::Live)?;
+            parks::list(conn, home.table_id, state)
         })
     }
 
@@ -221,6 +230,10 @@ impl Models for SqliteModels {
 
     fn swap(&self, model: &ModelName, content: Content) -> Result<()> {
         self.write(|conn| build::swap(conn, &self.layouts, model, &content))
+    }
+
+    fn rollback(&self, model: &ModelName, rolled_back_from: Option<Digest>) -> Result<()> {
+        self.write(|conn| build::rollback(conn, &self.layouts, model, rolled_back_from))
     }
 
     fn abandon_build(&self, model: &ModelName) -> Result<()> {
@@ -235,12 +248,123 @@ impl Models for SqliteModels {
         self.write(|conn| state::set_measured(conn, model, measured))
     }
 
-    fn record(&self, reconciliation: &Reconciliation) -> Result<u64> {
-        self.write(|conn| audit::record(conn, reconciliation))
+    fn record(&self, reconciliation: &Reconciliation, evidence: &[Evidence]) -> Result<u64> {
+        self.write(|conn| audit::record(conn, reconciliation, evidence))
+    }
+
+    fn evidence(&self, reconciliation: u64, limit: usize) -> Result<Vec<Evidence>> {
+        self.read(|conn| audit::evidence(conn, reconciliation, limit))
     }
 
     fn reconciliations(&self, model: Option<&ModelName>, limit: usize) -> Result<Vec<Reconciliation>> {
         self.read(|conn| audit::latest(conn, model, limit))
+    }
+
+    fn digest_key(&self) -> DigestKey {
+        self.layouts.digest_key()
+    }
+
+    fn scrub(&self, model: &ModelName, table: Table, after: Option<&Key>, limit: usize) -> Result<Vec<Scrubbed>> {
+        self.read(|conn| {
+            let home = state::table(conn, &self.layouts, model, table)?;
+            content::scrub(conn, &home.layout, after, limit)
+        })
+    }
+
+    fn buckets(&self, model: &ModelName, table: Table) -> Result<Buckets> {
+        self.read(|conn| content::buckets(conn, state::table(conn, &self.layouts, model, table)?.table_id))
+    }
+
+    fn condemn(&self, model: &ModelName, reason: &str) -> Result<()> {
+        self.write(|conn| state::condemn(conn, model, Some(reason)))
+    }
+
+    fn set_buckets(&self, model: &ModelName, table: Table, sums: &[(u16, Sum)]) -> Result<()> {
+        self.write(|conn| content::set_buckets(conn, state::table(conn, &self.layouts, model, table)?.table_id, sums))
+    }
+
+    fn identities(&self, model: &ModelName, table: Table, from: Window) -> Result<Vec<(Window, Sum)>> {
+        self.read(|conn| content::identities(conn, state::table(conn, &self.layouts, model, table)?.table_id, from))
+    }
+
+    fn set_identities(
+        &self,
+        model: &ModelName,
+        generation: u64,
+        sums: &[(Window, Sum)],
+        checkpoint: &Checkpoint,
+    ) -> Result<()> {
+        self.write(|conn| {
+            let home = state::table(conn, &self.layouts, model, Table::Live)?;
+            home.builds_on(model, generation)?;
+            for (window, sum) in sums {
+                content::set_window(conn, home.table_id, *window, *sum)?;
+            }
+            state::set_checkpoint(conn, home.table_id, checkpoint)
+        })
+    }
+
+    fn index(&self, model: &ModelName, table: Table, touches: &[(KeyHash, Position)]) -> Result<()> {
+        self.write(|conn| {
+            content::add_touches(conn, state::table(conn, &self.layouts, model, table)?.table_id, touches)
+        })
+    }
+
+    fn touching(&self, model: &ModelName, table: Table, hash: KeyHash) -> Result<Vec<Position>> {
+        self.read(|conn| content::touching(conn, state::table(conn, &self.layouts, model, table)?.table_id, hash))
+    }
+
+    fn touched(&self, model: &ModelName, limit: usize) -> Result<Vec<Touched>> {
+        self.read(|conn| {
+            state::table(conn, &self.layouts, model, Table::Live)?;
+            watch::list(conn, model, limit)
+        })
+    }
+
+    fn settle(&self, model: &ModelName, keys: &[Key]) -> Result<()> {
+        self.write(|conn| {
+            state::table(conn, &self.layouts, model, Table::Live)?;
+            watch::settle(conn, model, keys)
+        })
+    }
+
+    fn watch(&self, model: &ModelName) -> Result<bool> {
+        let is_watched = self.read(|conn| {
+            let home = state::table(conn, &self.layouts, model, Table::Live)?;
+            watch::is_watched(conn, &home.layout)
+        })?;
+        if !is_watched {
+            self.write(|conn| {
+                let home = state::table(conn, &self.layouts, model, Table::Live)?;
+                watch::drop(conn, model)?;
+                watch::create(conn, &home.layout)
+            })?;
+        }
+        Ok(is_watched)
+    }
+
+    fn lease(&self, model: &ModelName, holder: &str, now: Timestamp, length: Duration) -> Result<bool> {
+        self.write(|conn| lease::take(conn, model, holder, now, now.plus(length)))
+    }
+
+    fn release(&self, model: &ModelName, holder: &str) -> Result<()> {
+        self.write(|conn| lease::release(conn, model, holder))
+    }
+
+    fn put_consumer(&self, consumer: &Consumer) -> Result<()> {
+        self.write(|conn| consumers::put(conn, consumer))
+    }
+
+    fn report_consumer(&self, name: &str, reported: &Reported) -> Result<bool> {
+        self.write(|conn| consumers::report(conn, name, reported))
+    }
+
+    fn remove_consumer(&self, name: &str) -> Result<bool> {
+        self.write(|conn| consumers::remove(conn, name))
+    }
+
+    fn consumers(&self) -> Result<Vec<(Consumer, Option<Reported>)>> {
+        self.read(consumers::list)
     }
 }
 

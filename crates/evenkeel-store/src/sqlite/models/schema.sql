@@ -1,13 +1,39 @@
 -- The tables of models.db beside the models' own. Instants are RFC 3339 in UTC with microseconds, identities and epochs
 -- hexadecimal. Whoever reads models with plain SQL finds how fresh they are in the view `_ek_freshness`.
+CREATE TABLE _ek_meta(
+  name TEXT PRIMARY KEY,
+  value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+-- The key of the rows' digests.
+INSERT INTO _ek_meta VALUES('digest_key', randomblob(32));
+
 CREATE TABLE _ek_models(
   model TEXT PRIMARY KEY,
-  -- Of the live table: its shape, and a number that grows with every change of it.
+  -- The last generation that any build had. The next goes on from it, so that a step made for a build since dropped does
+  -- not fit.
+  built INTEGER NOT NULL DEFAULT 0,
+  -- Why the rows cannot be brought right by applying events.
+  condemned TEXT,
+  -- The declaration that a person has rolled back from.
+  rolled_back_from TEXT,
+  -- The distance to the log when it was last measured.
+  head INTEGER,
+  lag_count INTEGER,
+  oldest_unapplied TEXT,
+  as_of TEXT,
+  status TEXT,
+  reason TEXT,
+  measured_at TEXT
+) STRICT;
+
+-- The tables of each model: the live one, the one being built, and the one that the last swap put aside.
+CREATE TABLE _ek_tables(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  model TEXT NOT NULL,
+  role TEXT NOT NULL,
   schema TEXT NOT NULL,
+  -- Grows with every change of the table.
   generation INTEGER NOT NULL DEFAULT 0,
-  -- The same number of the table being built. It goes on growing from build to build, so that a step made for a build
-  -- since dropped does not fit the next.
-  build_generation INTEGER NOT NULL DEFAULT 0,
   -- The checkpoint.
   position INTEGER NOT NULL DEFAULT 0,
   epoch TEXT,
@@ -19,34 +45,16 @@ CREATE TABLE _ek_models(
   -- What is parked and nobody has given up, summed up from _ek_parks.
   parked_events INTEGER NOT NULL DEFAULT 0,
   oldest_parked TEXT,
+  -- What was found out about the rows.
   content_verdict TEXT NOT NULL,
   verified_as_of TEXT,
-  -- The distance to the log when it was last measured.
-  head INTEGER,
-  lag_count INTEGER,
-  oldest_unapplied TEXT,
-  as_of TEXT,
-  status TEXT,
-  reason TEXT,
-  measured_at TEXT
+  bad_buckets INTEGER NOT NULL DEFAULT 0,
+  UNIQUE(model, role)
 ) STRICT;
 
-CREATE TABLE _ek_builds(
-  model TEXT PRIMARY KEY,
-  schema TEXT NOT NULL,
-  position INTEGER NOT NULL DEFAULT 0,
-  epoch TEXT,
-  last_event TEXT,
-  last_write TEXT,
-  applied INTEGER NOT NULL DEFAULT 0,
-  ignored INTEGER NOT NULL DEFAULT 0,
-  parked INTEGER NOT NULL DEFAULT 0
-) STRICT;
-
--- Events that a model could not apply to a row, or that wait behind such a one. `build` is 1 for the table being built.
+-- Events that a model could not apply to a row, or that wait behind such a one.
 CREATE TABLE _ek_parks(
-  model TEXT NOT NULL,
-  build INTEGER NOT NULL,
+  table_id INTEGER NOT NULL,
   position INTEGER NOT NULL,
   clause INTEGER NOT NULL,
   element INTEGER NOT NULL,
@@ -55,9 +63,64 @@ CREATE TABLE _ek_parks(
   state TEXT NOT NULL,
   error TEXT NOT NULL,
   at TEXT NOT NULL,
-  PRIMARY KEY(model, build, position, clause, element)
+  PRIMARY KEY(table_id, position, clause, element)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX _ek_parks_of_key ON _ek_parks(model, build, key) WHERE state IN ('quarantined', 'held');
+CREATE INDEX _ek_parks_of_key ON _ek_parks(table_id, key) WHERE state IN ('quarantined', 'held');
+
+-- Sums of the digests of the rows that were meant, 64 buckets to a page.
+CREATE TABLE _ek_buckets(
+  table_id INTEGER NOT NULL,
+  page INTEGER NOT NULL,
+  sums BLOB NOT NULL,
+  PRIMARY KEY(table_id, page)
+) STRICT, WITHOUT ROWID;
+
+-- Sums of the identities of the events that were reached, by window of positions.
+CREATE TABLE _ek_windows(
+  table_id INTEGER NOT NULL,
+  window INTEGER NOT NULL,
+  sum BLOB NOT NULL,
+  PRIMARY KEY(table_id, window)
+) STRICT, WITHOUT ROWID;
+
+-- Which events touched which keys, for models whose key is not the subject of their events.
+CREATE TABLE _ek_touches(
+  table_id INTEGER NOT NULL,
+  hash INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  PRIMARY KEY(table_id, hash, position)
+) STRICT, WITHOUT ROWID;
+
+-- Rows of live tables that somebody else than the projector has written to: the first of their writes since that was
+-- last settled, and the digest that the row had before.
+CREATE TABLE _ek_foreign(
+  model TEXT NOT NULL,
+  key TEXT NOT NULL,
+  write TEXT NOT NULL,
+  meant BLOB,
+  at TEXT NOT NULL,
+  PRIMARY KEY(model, key)
+) STRICT, WITHOUT ROWID;
+
+-- Who reconciles a model.
+CREATE TABLE _ek_leases(
+  model TEXT PRIMARY KEY,
+  holder TEXT NOT NULL,
+  until TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Projectors of the user's own, and what they reported last. No types: all of them.
+CREATE TABLE _ek_consumers(
+  name TEXT PRIMARY KEY,
+  subscribes TEXT NOT NULL,
+  max_lag_events INTEGER,
+  max_lag_seconds REAL,
+  registered_at TEXT NOT NULL,
+  position INTEGER,
+  epoch TEXT,
+  last_write TEXT,
+  reported_at TEXT
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE _ek_reconciliations(
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -82,6 +145,17 @@ CREATE TABLE _ek_reconciliations(
 ) STRICT;
 CREATE INDEX _ek_reconciliations_of_model ON _ek_reconciliations(model, id);
 
+-- The wrong rows that a reconciliation found, as JSON.
+CREATE TABLE _ek_evidence(
+  reconciliation INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  key TEXT NOT NULL,
+  cause TEXT NOT NULL,
+  expected TEXT,
+  actual TEXT,
+  PRIMARY KEY(reconciliation, number)
+) STRICT, WITHOUT ROWID;
+
 -- How fresh each model is. Counts, positions and status are those of `measured_at`; the two ages are of the moment of
 -- the query, so they grow when nothing measures any more.
 --   model                    the model, and its table
@@ -98,7 +172,7 @@ CREATE INDEX _ek_reconciliations_of_model ON _ek_reconciliations(model, id);
 --   parked_events            events that could not be applied, and those that wait behind them
 --   measured_at              when the distance was measured
 CREATE VIEW _ek_freshness AS SELECT
-  model,
+  m.model AS model,
   status,
   reason,
   position,
@@ -110,8 +184,11 @@ CREATE VIEW _ek_freshness AS SELECT
   as_of,
   last_event AS read_model_last_id,
   last_write AS read_model_last_write,
-  content_verdict,
+  CASE WHEN content_verdict IN ('verified', 'unverified')
+    AND (condemned IS NOT NULL OR EXISTS (SELECT 1 FROM _ek_foreign AS f WHERE f.model = m.model)) THEN 'suspect'
+    ELSE content_verdict END
+    AS content_verdict,
   verified_as_of,
   parked_events,
   measured_at
-FROM _ek_models;
+FROM _ek_models AS m JOIN _ek_tables AS t ON t.model = m.model AND t.role = 'live';

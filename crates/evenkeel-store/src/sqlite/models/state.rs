@@ -1,4 +1,4 @@
-//! What is kept of a model besides its rows: the row of `_ek_models`, and that of `_ek_builds` if it is being built.
+//! What is kept of a model besides its rows: the row of `_ek_models`, and one of `_ek_tables` for each of its tables.
 use super::layout::{Layout, Layouts};
 use crate::{
     Build, Measured, ModelState, Parked, StoreError, Table,
@@ -10,21 +10,49 @@ use crate::{
 use evenkeel_core::{
     ModelName, Position,
     checkpoint::{Checkpoint, Counts},
-    drift::Content,
+    drift::{Content, Verdict},
 };
 use rusqlite::{Connection, params};
 use std::sync::Arc;
 
-/// Everything about a model.
-pub(super) const SELECT: &str = "SELECT m.schema, m.position, m.epoch, m.last_event, m.last_write, m.applied, m.ignored, \
-    m.parked, b.schema, b.position, b.epoch, b.last_event, b.last_write, b.applied, b.ignored, b.parked, \
-    m.generation, m.build_generation, m.content_verdict, m.verified_as_of, m.parked_events, m.oldest_parked, m.as_of \
-    FROM _ek_models AS m LEFT JOIN _ek_builds AS b ON b.model = m.model WHERE m.model = ?1";
+/// Everything about a model: a row for each of its tables.
+pub(super) const SELECT: &str = "SELECT t.role, t.schema, t.position, t.epoch, t.last_event, t.last_write, t.applied, \
+    t.ignored, t.parked, t.generation, t.content_verdict, t.verified_as_of, t.bad_buckets, t.parked_events, \
+    t.oldest_parked, m.as_of, m.condemned, m.rolled_back_from, t.id, \
+    EXISTS (SELECT 1 FROM _ek_foreign AS f WHERE f.model = m.model) \
+    FROM _ek_models AS m JOIN _ek_tables AS t ON t.model = m.model WHERE m.model = ?1";
 
-/// A model with the layout of its live table.
+/// The word for a table's role.
+pub(super) fn role(table: Table) -> &'static str {
+    match table {
+        Table::Live => "live",
+        Table::Build => "build",
+        Table::Previous => "previous",
+    }
+}
+
+/// A model with its live table.
 pub(super) struct Stored {
     pub(super) state: ModelState,
     pub(super) live: Arc<Layout>,
+    pub(super) live_id: i64,
+}
+
+/// A table of a model.
+pub(super) struct Home {
+    pub(super) table_id: i64,
+    pub(super) layout: Arc<Layout>,
+    pub(super) generation: u64,
+}
+
+impl Home {
+    /// Whether this is the generation that a write was made for.
+    pub(super) fn builds_on(&self, model: &ModelName, expected: u64) -> Fallible<()> {
+        if self.generation == expected {
+            return Ok(());
+        }
+        Err(StoreError::Conflict { model: model.clone(), expected, found: self.generation }.into())
+    }
 }
 
 pub(super) fn no_model(model: &ModelName) -> Fault {
@@ -35,27 +63,50 @@ pub(super) fn no_model(model: &ModelName) -> Fault {
 pub(super) fn find(conn: &Connection, layouts: &Layouts, model: &ModelName) -> Fallible<Option<Stored>> {
     let mut select = conn.prepare_cached(SELECT)?;
     let mut rows = select.query([model.as_str()])?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    let fields = Fields(row);
-    let live = layouts.of(fields.text(0)?, Table::Live)?;
-    let build = match fields.opt_text(8)? {
-        Some(schema) => Some(Build {
-            schema: layouts.of(schema, Table::Build)?.schema.clone(),
-            checkpoint: checkpoint(fields, 9)?,
-            generation: fields.number(17)?,
-        }),
-        None => None,
-    };
+    let (mut stored, mut build, mut previous) = (None, None, None);
+    while let Some(row) = rows.next()? {
+        let fields = Fields(row);
+        match fields.text(0)? {
+            "build" => build = Some(other(fields, layouts, Table::Build)?),
+            "previous" => previous = Some(other(fields, layouts, Table::Previous)?),
+            _ => stored = Some(live(fields, layouts)?),
+        }
+    }
+    Ok(stored.map(|stored: Stored| Stored { state: ModelState { build, previous, ..stored.state }, ..stored }))
+}
+
+fn live(fields: Fields<'_, '_>, layouts: &Layouts) -> Fallible<Stored> {
+    let live = layouts.of(fields.text(1)?, Table::Live)?;
+    let found: Verdict = fields.parsed(10)?;
+    // Where somebody else has written, or the rows are condemned, what was found out before is no longer known.
+    let condemned = fields.opt_text(16)?;
+    let is_doubted =
+        (fields.int(19)? != 0 || condemned.is_some()) && matches!(found, Verdict::Verified | Verdict::Unverified);
     let state = ModelState {
         schema: live.schema.clone(),
-        checkpoint: checkpoint(fields, 1)?,
-        generation: fields.number(16)?,
-        content: Content { verdict: fields.parsed(18)?, verified_as_of: fields.opt_parsed(19)? },
-        parked: Parked { events: fields.number(20)?, oldest_at: fields.opt_parsed(21)? },
-        as_of: fields.opt_parsed(22)?,
-        build,
+        checkpoint: checkpoint(fields)?,
+        generation: fields.number(9)?,
+        content: Content {
+            verdict: if is_doubted { Verdict::Suspect } else { found },
+            verified_as_of: fields.opt_parsed(11)?,
+            bad_buckets: fields.number32(12)?,
+        },
+        parked: Parked { events: fields.number(13)?, oldest_at: fields.opt_parsed(14)? },
+        as_of: fields.opt_parsed(15)?,
+        build: None,
+        previous: None,
+        condemned: condemned.map(str::to_owned),
+        rolled_back_from: fields.opt_parsed(17)?,
     };
-    Ok(Some(Stored { state, live }))
+    Ok(Stored { state, live, live_id: fields.int(18)? })
+}
+
+fn other(fields: Fields<'_, '_>, layouts: &Layouts, table: Table) -> Fallible<Build> {
+    Ok(Build {
+        schema: layouts.of(fields.text(1)?, table)?.schema.clone(),
+        checkpoint: checkpoint(fields)?,
+        generation: fields.number(9)?,
+    })
 }
 
 /// As [`find`]; an error where there is no such model.
@@ -63,58 +114,35 @@ pub(super) fn get(conn: &Connection, layouts: &Layouts, model: &ModelName) -> Fa
     find(conn, layouts, model)?.ok_or_else(|| no_model(model))
 }
 
-fn checkpoint(fields: Fields<'_, '_>, first: usize) -> Fallible<Checkpoint> {
+fn checkpoint(fields: Fields<'_, '_>) -> Fallible<Checkpoint> {
     Ok(Checkpoint {
-        position: Position(fields.number(first)?),
-        epoch: fields.opt_text(first + 1)?.map(epoch).transpose()?,
-        last_event: fields.opt_parsed(first + 2)?,
-        last_write: fields.opt_parsed(first + 3)?,
-        counts: Counts {
-            applied: fields.number(first + 4)?,
-            ignored: fields.number(first + 5)?,
-            parked: fields.number(first + 6)?,
-        },
+        position: Position(fields.number(2)?),
+        epoch: fields.opt_text(3)?.map(epoch).transpose()?,
+        last_event: fields.opt_parsed(4)?,
+        last_write: fields.opt_parsed(5)?,
+        counts: Counts { applied: fields.number(6)?, ignored: fields.number(7)?, parked: fields.number(8)? },
     })
 }
 
-/// The layout and the generation of a table.
-pub(super) fn table(
-    conn: &Connection,
-    layouts: &Layouts,
-    model: &ModelName,
-    table: Table,
-) -> Fallible<(Arc<Layout>, u64)> {
-    let mut select = conn.prepare_cached(match table {
-        Table::Live => "SELECT schema, generation FROM _ek_models WHERE model = ?1",
-        Table::Build => {
-            "SELECT b.schema, m.build_generation FROM _ek_builds AS b JOIN _ek_models AS m ON m.model = b.model \
-             WHERE b.model = ?1"
-        }
-    })?;
-    let mut rows = select.query([model.as_str()])?;
+/// A table of a model.
+pub(super) fn table(conn: &Connection, layouts: &Layouts, model: &ModelName, table: Table) -> Fallible<Home> {
+    let mut select =
+        conn.prepare_cached("SELECT id, schema, generation FROM _ek_tables WHERE model = ?1 AND role = ?2")?;
+    let mut rows = select.query((model.as_str(), role(table)))?;
     let fields = Fields(rows.next()?.ok_or_else(|| no_model(model))?);
-    Ok((layouts.of(fields.text(0)?, table)?, fields.number(1)?))
+    Ok(Home { table_id: fields.int(0)?, layout: layouts.of(fields.text(1)?, table)?, generation: fields.number(2)? })
 }
 
 /// Keeps the checkpoint of a table and moves its generation on.
-pub(super) fn set_checkpoint(
-    conn: &Connection,
-    model: &ModelName,
-    table: Table,
-    checkpoint: &Checkpoint,
-) -> Fallible<()> {
+pub(super) fn set_checkpoint(conn: &Connection, table_id: i64, checkpoint: &Checkpoint) -> Fallible<()> {
     let Checkpoint { position, epoch, last_event, last_write, counts: Counts { applied, ignored, parked } } =
         checkpoint;
-    let (name, generation) = match table {
-        Table::Live => ("_ek_models", "generation"),
-        Table::Build => ("_ek_builds", "build_generation"),
-    };
-    let mut update = conn.prepare_cached(&format!(
-        "UPDATE {name} SET position = ?2, epoch = ?3, last_event = ?4, last_write = ?5, applied = ?6, ignored = ?7, \
-         parked = ?8 WHERE model = ?1"
-    ))?;
+    let mut update = conn.prepare_cached(
+        "UPDATE _ek_tables SET position = ?2, epoch = ?3, last_event = ?4, last_write = ?5, applied = ?6, \
+         ignored = ?7, parked = ?8, generation = generation + 1 WHERE id = ?1",
+    )?;
     update.execute(params![
-        model.as_str(),
+        table_id,
         int(position.0),
         words(*epoch),
         words(*last_event),
@@ -123,17 +151,24 @@ pub(super) fn set_checkpoint(
         int(*ignored),
         int(*parked),
     ])?;
-    let sql = format!("UPDATE _ek_models SET {generation} = {generation} + 1 WHERE model = ?1");
-    conn.prepare_cached(&sql)?.execute([model.as_str()])?;
     Ok(())
 }
 
-/// Keeps what is known of the rows.
+/// Keeps what is known of the live rows.
 pub(super) fn set_content(conn: &Connection, model: &ModelName, content: &Content) -> Fallible<()> {
-    let mut update =
-        conn.prepare_cached("UPDATE _ek_models SET content_verdict = ?2, verified_as_of = ?3 WHERE model = ?1")?;
-    let changed = update.execute(params![model.as_str(), content.verdict.as_str(), words(content.verified_as_of)])?;
+    let mut update = conn.prepare_cached(
+        "UPDATE _ek_tables SET content_verdict = ?2, verified_as_of = ?3, bad_buckets = ?4 \
+         WHERE model = ?1 AND role = 'live'",
+    )?;
+    let Content { verdict, verified_as_of, bad_buckets } = content;
+    let changed = update.execute(params![model.as_str(), verdict.as_str(), words(*verified_as_of), bad_buckets])?;
     if changed == 0 { Err(no_model(model)) } else { Ok(()) }
+}
+
+/// Notes that the rows cannot be brought right by applying events, or that they can.
+pub(super) fn condemn(conn: &Connection, model: &ModelName, reason: Option<&str>) -> Fallible<()> {
+    let mut update = conn.prepare_cached("UPDATE _ek_models SET condemned = ?2 WHERE model = ?1")?;
+    if update.execute((model.as_str(), reason))? == 0 { Err(no_model(model)) } else { Ok(()) }
 }
 
 /// Keeps a measured distance. An unknown `as_of` leaves the one there is: it stays true.

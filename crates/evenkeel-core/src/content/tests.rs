@@ -1,0 +1,146 @@
+//! What follows from sums: windows compared, causes named, and a pass that agrees whatever the projector writes meanwhile.
+use super::*;
+use crate::digest::DigestKey;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+fn id(n: u8) -> EventId {
+    EventId([n; 32])
+}
+
+fn sum(ids: &[u8]) -> Sum {
+    let mut sum = Sum::default();
+    ids.iter().for_each(|n| sum.add(identity(id(*n))));
+    sum
+}
+
+#[test]
+fn windows_span_what_they_say() {
+    assert_eq!(Window::of(Position(1)), Window(0));
+    assert_eq!(Window::of(Position(4096)), Window(0));
+    assert_eq!(Window::of(Position(4097)), Window(1));
+    assert_eq!((Window(1).before(), Window(1).last()), (Position(4096), Position(8192)));
+    assert_eq!(Window::of(Position(u64::MAX)).last(), Position(u64::MAX));
+}
+
+#[test]
+fn a_missed_event_and_one_applied_twice_are_told_by_their_sum() {
+    let appended = [(Window(0), sum(&[1, 2, 3])), (Window(2), sum(&[4]))];
+    assert_eq!(compare_windows(&appended, &appended), []);
+    let missed = compare_windows(&appended, &[(Window(0), sum(&[1, 3])), (Window(2), sum(&[4]))]);
+    assert_eq!(missed.len(), 1);
+    assert_eq!(missed[0].window, Window(0));
+    assert_eq!(missed[0].explains(id(2)), Some(Cause::MissedEvent));
+    assert_eq!((missed[0].explains(id(1)), missed[0].tendency()), (None, Cause::MissedEvent));
+    let twice = compare_windows(&appended, &[(Window(0), sum(&[1, 2, 2, 3])), (Window(2), sum(&[4]))]);
+    assert_eq!((twice[0].explains(id(2)), twice[0].tendency()), (Some(Cause::DoubleApply), Cause::DoubleApply));
+    // One for another: no count tells of it.
+    let exchanged = compare_windows(&appended, &[(Window(0), sum(&[1, 2, 9])), (Window(2), sum(&[4]))]);
+    assert_eq!((exchanged.len(), exchanged[0].explains(id(3))), (1, None));
+    let all: Vec<_> = compare_windows(&appended, &[(Window(1), sum(&[5]))]).into_iter().map(|d| d.window.0).collect();
+    assert_eq!(all, [0, 1, 2]);
+}
+
+#[test]
+fn causes_follow_the_table() {
+    let agrees = Clues { intact: true, touched: false, bucket_agrees: Some(true), identities: None };
+    let differs = Clues { bucket_agrees: Some(false), ..agrees };
+    let unseen = Clues { bucket_agrees: None, ..agrees };
+    let touched = Clues { touched: true, identities: Some(Cause::MissedEvent), ..agrees };
+    let broken = Clues { intact: false, ..agrees };
+    let missed = Clues { identities: Some(Cause::MissedEvent), ..differs };
+    let cases = [
+        (true, true, agrees, Cause::ProjectorDefect),
+        (true, false, agrees, Cause::ProjectorDefect),
+        (false, true, agrees, Cause::ProjectorDefect),
+        (true, true, differs, Cause::ForeignEdit),
+        (true, true, unseen, Cause::ForeignEdit),
+        (true, false, differs, Cause::LostRow),
+        (false, true, differs, Cause::ExtraRow),
+        (true, true, touched, Cause::ForeignEdit),
+        (true, false, touched, Cause::LostRow),
+        (false, true, touched, Cause::ExtraRow),
+        (true, true, broken, Cause::ForeignEdit),
+        (false, true, broken, Cause::ExtraRow),
+        (true, true, missed, Cause::MissedEvent),
+        (true, false, missed, Cause::MissedEvent),
+    ];
+    for (expected, actual, known, wanted) in cases {
+        assert_eq!(cause(expected, actual, known), wanted, "{expected} {actual} {known:?}");
+    }
+}
+
+/// What happens while a pass goes on: a row is written with a digest, or deleted; or the pass reads on.
+#[derive(Debug, Clone)]
+enum Act {
+    Write(u8, u8),
+    Delete(u8),
+    Read,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        (0..12u8, any::<u8>()).prop_map(|(key, digest)| Act::Write(key, digest)),
+        (0..12u8).prop_map(Act::Delete),
+        Just(Act::Read),
+    ]
+}
+
+fn hash(key: &Key) -> KeyHash {
+    let schema = crate::schema::Schema {
+        model: "m".into(),
+        version: 1,
+        key: vec![],
+        columns: vec![],
+        subscribes: Default::default(),
+        fingerprint: crate::Digest::of(b""),
+    };
+    crate::digest::RowHasher::new(&DigestKey([0; 32]), &schema).key(key)
+}
+
+proptest! {
+    #[test]
+    fn a_pass_agrees_whatever_is_written_meanwhile_and_sees_what_is_not_meant(
+        before in prop::collection::btree_map(0..12u8, any::<u8>(), 0..10),
+        acts in prop::collection::vec(act(), 0..40),
+        foreign in prop::option::of((0..12u8, any::<u8>())),
+    ) {
+        let key = |n: u8| Key::text(format!("{n:02}"));
+        let digest = |n: u8| RowDigest([n; 16]);
+        let mut rows: BTreeMap<Key, RowDigest> = before.iter().map(|(k, d)| (key(*k), digest(*d))).collect();
+        let mut meant = Buckets::default();
+        rows.iter().for_each(|(key, digest)| meant.get_mut(hash(key).bucket()).add(digest.0));
+        // Somebody else changes a row before the pass begins, and nobody writes to that row again.
+        let edited = foreign.map(|(n, d)| (key(n), digest(d))).filter(|(k, d)| rows.get(k) != Some(d));
+        if let Some((key, digest)) = &edited {
+            rows.insert(key.clone(), *digest);
+        }
+        let mut pass = Pass::new(Timestamp::from_micros(0));
+        let read = |pass: &mut Pass, rows: &BTreeMap<Key, RowDigest>| {
+            let next = rows.iter().find(|(key, _)| pass.cursor().is_none_or(|cursor| *key > cursor));
+            let found = next.map(|(key, digest)| (key.clone(), *digest));
+            found.map(|(key, digest)| pass.read(key.clone(), hash(&key), digest)).is_some()
+        };
+        for act in acts {
+            let (key, to) = match act {
+                Act::Read => { read(&mut pass, &rows); continue }
+                Act::Write(n, d) => (key(n), Some(digest(d))),
+                Act::Delete(n) => (key(n), None),
+            };
+            if edited.as_ref().is_some_and(|(touched, _)| *touched == key) {
+                continue;
+            }
+            let from = match to {
+                Some(to) => rows.insert(key.clone(), to),
+                None => rows.remove(&key),
+            };
+            let bucket = meant.get_mut(hash(&key).bucket());
+            from.iter().for_each(|from| bucket.sub(from.0));
+            to.iter().for_each(|to| bucket.add(to.0));
+            pass.wrote(&key, hash(&key), from, to);
+        }
+        while read(&mut pass, &rows) {}
+        let expected: Vec<u16> = edited.iter().map(|(key, _)| hash(key).bucket()).collect();
+        prop_assert_eq!(pass.differing(&meant), expected);
+    }
+}

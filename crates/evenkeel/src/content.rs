@@ -1,0 +1,489 @@
+//! Content: which rows of a model are not what the log says, and why. Suspicions first (others' writes, windows of
+//! identities, sums of digests), then the rows concerned folded afresh and compared.
+//!
+//! The table must not move meanwhile: the caller holds the model's turn. What sums say is decided in
+//! [`evenkeel_core::content`]; writing rows is [`crate::repair`]'s; comparing every row is [`crate::verify`]'s.
+use crate::{
+    EngineError,
+    refold::{Refolded, mistaken, refold},
+    verify::{self, GoOn},
+};
+use evenkeel_core::{
+    Event, Timestamp,
+    content::{Cause, Clues, Pass, Touched, Window, WindowDifference, WrongRow, cause, compare_windows},
+    digest::{RowDigest, RowHasher, Sum},
+    drift::{Content, Verdict},
+    fold::{Fold, Park, ParkState, TouchId},
+    row::Key,
+};
+use evenkeel_store::{Log, ModelState, Models, Result, Step, StoredRow, Table};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// How many notes of others' writes are looked at in one check.
+const NOTES: usize = 100_000;
+
+/// How many rows are read, and how many compared, at a time.
+const PAGE: usize = 4096;
+
+/// How thoroughly a check looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Depth {
+    /// What is suspected already: notes of others' writes, windows whose identities differ, rows given.
+    #[default]
+    Suspected,
+    /// Besides, every row digested and summed up.
+    Sums,
+    /// Besides, every row folded afresh.
+    Full,
+}
+
+/// A row that is wrong, with what is needed to put it right.
+#[derive(Debug, Clone)]
+pub(crate) struct Wrong {
+    pub(crate) row: WrongRow,
+    /// The digest that the sums hold of it.
+    pub(crate) replaces: Option<RowDigest>,
+    /// The digest of what is there.
+    pub(crate) found: Option<RowDigest>,
+    /// What the fold cannot apply to it.
+    pub(crate) parks: Vec<Park>,
+}
+
+/// What a check found.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    /// How thoroughly it looked in the end.
+    pub(crate) depth: Depth,
+    /// Rows there should be; `None` where not all were folded.
+    pub(crate) rows: Option<u64>,
+    /// The wrong rows, in order of their keys.
+    pub(crate) wrong: Vec<Wrong>,
+    /// Rows that were compared with the log or with the sums.
+    pub(crate) rows_checked: u64,
+    /// Events that were folded for it.
+    pub(crate) events: u64,
+    /// Windows whose identities differ, with what the log has.
+    pub(crate) windows: Vec<WindowDifference>,
+    /// Buckets whose rows do not add up, with what is there; `None` where rows were not summed up.
+    pub(crate) buckets: Option<Vec<(u16, Sum)>>,
+    /// Rows that were suspected and are right.
+    pub(crate) cleared: Vec<Key>,
+    /// What it is as of.
+    pub(crate) as_of: Option<Timestamp>,
+}
+
+/// What a check works with.
+pub(crate) struct Checker<'c> {
+    pub(crate) log: &'c dyn Log,
+    pub(crate) models: &'c dyn Models,
+    pub(crate) fold: &'c dyn Fold,
+    pub(crate) now: Timestamp,
+}
+
+/// Rows that may be wrong, each with what identities say about it.
+type Suspects = BTreeMap<Key, Option<Cause>>;
+
+impl Checker<'_> {
+    /// Looks for wrong rows of the live table; `also` are suspected from elsewhere. `None` where it was called off.
+    ///
+    /// The table must be of this version of the fold, and of this log.
+    pub(crate) fn check(&self, depth: Depth, also: &[Key], go_on: GoOn<'_>) -> Result<Option<Checked>> {
+        let model = &self.fold.schema().model;
+        let state = self.state()?;
+        // Without the watch there may be writes that nobody noted.
+        let depth = if self.models.watch(model)? { depth } else { depth.max(self.doubt(&state)?) };
+        let mut checked = Checked { as_of: Some(self.now), ..Checked::default() };
+        let mut suspects: Suspects = also.iter().map(|key| (key.clone(), None)).collect();
+        let notes = self.models.touched(model, NOTES)?;
+        suspects.extend(notes.iter().map(|note| (note.key.clone(), None)));
+        checked.windows = self.windows(&state)?;
+        // Where one event is the whole difference its rows are; otherwise other rows may be concerned that no event of
+        // this log names.
+        let are_explained = self.suspect_windows(&state, &checked.windows, &mut suspects)?;
+        let depth = if are_explained { depth } else { Depth::Full };
+        checked.depth = depth;
+        let mut differing = None;
+        if depth >= Depth::Sums {
+            let Some(sums) = self.sum_up(&mut suspects, &mut checked, go_on)? else { return Ok(None) };
+            let bad: BTreeSet<u16> = sums.iter().map(|(bucket, _)| *bucket).collect();
+            let scope = match depth {
+                Depth::Full => verify::Scope::All,
+                _ => verify::Scope::Buckets(&bad),
+            };
+            if depth == Depth::Full || !bad.is_empty() {
+                let found = verify::verify(self.log, self.models, self.fold, Table::Live, scope, go_on)?;
+                let Some(found) = found else { return Ok(None) };
+                if depth == Depth::Full {
+                    checked.rows = Some(found.rows);
+                }
+                for key in found.keys {
+                    suspects.entry(key).or_insert(None);
+                }
+            }
+            differing = Some(bad);
+            checked.buckets = Some(sums);
+        }
+        self.examine(&state, &suspects, &notes, differing.as_ref(), &mut checked)?;
+        if !are_explained {
+            self.tell_apart(&state, &mut checked)?;
+        }
+        Ok(Some(checked))
+    }
+
+    /// Notes that rows may be wrong of which nothing is noted, in case this look is called off. How thorough it must be.
+    fn doubt(&self, state: &ModelState) -> Result<Depth> {
+        let bad_buckets = state.content.bad_buckets.max(1);
+        let verdict = if state.content.verdict == Verdict::Drifted { Verdict::Drifted } else { Verdict::Suspect };
+        let content = Content { verdict, bad_buckets, ..state.content };
+        self.models.set_content(&state.schema.model, content)?;
+        Ok(Depth::Sums)
+    }
+
+    fn state(&self) -> Result<ModelState> {
+        let model = &self.fold.schema().model;
+        self.models.state(model)?.ok_or_else(|| evenkeel_store::StoreError::NoModel(model.clone()))
+    }
+
+    /// The windows in which the identities of the events reached are not those of the events there are.
+    pub(crate) fn windows(&self, state: &ModelState) -> Result<Vec<WindowDifference>> {
+        let (types, upto) = (&state.schema.subscribes, state.checkpoint.position);
+        let appended = self.log.identities(types, Window::default(), upto)?;
+        let applied = self.models.identities(&state.schema.model, Table::Live, Window::default())?;
+        Ok(compare_windows(&appended, &applied))
+    }
+
+    /// The rows that the events of differing windows touch. Whether single events explain all the differences.
+    fn suspect_windows(
+        &self,
+        state: &ModelState,
+        windows: &[WindowDifference],
+        suspects: &mut Suspects,
+    ) -> Result<bool> {
+        let mut are_explained = true;
+        for difference in windows {
+            let last = difference.window.last().min(state.checkpoint.position);
+            let mut after = difference.window.before();
+            let mut touched: Vec<(Key, Option<Cause>)> = Vec::new();
+            let mut found = false;
+            while after < last {
+                let slice = self.log.read(after, Some(&state.schema.subscribes), PAGE)?;
+                let mut touches = Vec::new();
+                for event in slice.events.iter().take_while(|event| event.position <= last) {
+                    let explained = difference.explains(event.id);
+                    if explained.is_some() && !found {
+                        // One event is the whole difference: no other row is concerned.
+                        (found, touched) = (true, Vec::new());
+                    }
+                    if explained.is_some() || !found {
+                        self.fold.touches(event, &mut touches);
+                        let keys = touches.drain(..).filter_map(|touch| touch.key.ok());
+                        touched.extend(keys.map(|key| (key, explained.or(Some(difference.tendency())))));
+                    }
+                }
+                if slice.through <= after {
+                    break;
+                }
+                after = slice.through;
+            }
+            suspects.extend(touched);
+            are_explained &= found;
+        }
+        Ok(are_explained)
+    }
+
+    /// Digests every row: those that are not as written are suspected, and the buckets that do not add up come back with
+    /// what is there. `None` where it was called off.
+    fn sum_up(
+        &self,
+        suspects: &mut Suspects,
+        checked: &mut Checked,
+        go_on: GoOn<'_>,
+    ) -> Result<Option<Vec<(u16, Sum)>>> {
+        let model = &self.fold.schema().model;
+        let mut pass = Pass::new(self.now);
+        loop {
+            if go_on().is_break() {
+                return Ok(None);
+            }
+            let rows = self.models.scrub(model, Table::Live, pass.cursor(), PAGE)?;
+            let is_last = rows.len() < PAGE;
+            for row in rows {
+                if !row.intact {
+                    suspects.entry(row.key.clone()).or_insert(None);
+                }
+                pass.read(row.key, row.hash, row.digest);
+            }
+            if is_last {
+                break;
+            }
+        }
+        checked.rows_checked += pass.rows();
+        let meant = self.models.buckets(model, Table::Live)?;
+        Ok(Some(pass.differing(&meant).into_iter().map(|bucket| (bucket, pass.sum(bucket))).collect()))
+    }
+
+    /// Folds suspected rows afresh and compares them.
+    fn examine(
+        &self,
+        state: &ModelState,
+        suspects: &Suspects,
+        notes: &[Touched],
+        bad: Option<&BTreeSet<u16>>,
+        checked: &mut Checked,
+    ) -> Result<()> {
+        let model = &self.fold.schema().model;
+        let notes: HashMap<&Key, &Touched> = notes.iter().map(|note| (&note.key, note)).collect();
+        let mut hasher = RowHasher::new(&self.models.digest_key(), self.fold.schema());
+        let keys: Vec<Key> = suspects.keys().cloned().collect();
+        let mut parked = self.parked()?;
+        for keys in keys.chunks(PAGE) {
+            self.index(state, keys, &checked.windows)?;
+            let mut folded = refold((self.log, self.models), self.fold, Table::Live, keys, state.checkpoint.position)?;
+            let loaded = self.models.load(model, Table::Live, keys)?;
+            let mut stored: HashMap<Key, StoredRow> =
+                loaded.rows.into_iter().map(|row| (row.key.clone(), row)).collect();
+            checked.rows_checked += keys.len() as u64;
+            checked.events += folded.events;
+            for key in keys {
+                let found = stored.remove(key);
+                let identities = suspects.get(key).copied().flatten();
+                let bucket = hasher.key(key).bucket();
+                let known = Known {
+                    note: notes.get(key).copied(),
+                    identities,
+                    bucket_agrees: bad.map(|bad| !bad.contains(&bucket)),
+                    parks: parked.remove(key).unwrap_or_default(),
+                };
+                match judge(key, found, &mut folded, &known, |row| hasher.row(self.fold.schema(), row)) {
+                    Some(wrong) => checked.wrong.push(wrong),
+                    None => checked.cleared.push(key.clone()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where several events went wrong in one window, its sums say only what most of them did: what happened to a row is
+    /// tried out.
+    fn tell_apart(&self, state: &ModelState, checked: &mut Checked) -> Result<()> {
+        let (stores, upto) = ((self.log, self.models), state.checkpoint.position);
+        for Wrong { row, .. } in &mut checked.wrong {
+            if !matches!(row.cause, Cause::MissedEvent | Cause::DoubleApply) {
+                continue;
+            }
+            let suspected = |position| checked.windows.iter().any(|known| known.window == Window::of(position));
+            let found = mistaken(stores, self.fold, (&row.key, row.actual.as_ref()), upto, suspected)?;
+            row.cause = found.unwrap_or(row.cause);
+        }
+        Ok(())
+    }
+
+    /// The events of a window that the table should have reached.
+    fn events(&self, state: &ModelState, window: Window) -> Result<Vec<Event>> {
+        let last = window.last().min(state.checkpoint.position);
+        let limit = usize::try_from(evenkeel_core::content::WINDOW_POSITIONS).unwrap_or(PAGE);
+        let mut events = self.log.read(window.before(), Some(&state.schema.subscribes), limit)?.events;
+        events.retain(|event| event.position <= last);
+        Ok(events)
+    }
+
+    /// What is parked, by row.
+    fn parked(&self) -> Result<HashMap<Key, Waiting>> {
+        let mut parked: HashMap<Key, Waiting> = HashMap::new();
+        for park in self.models.parks(&self.fold.schema().model, None)? {
+            if let (Some(key), true) = (park.key, park.state != ParkState::Discarded) {
+                parked.entry(key).or_default().insert(park.touch, park.state);
+            }
+        }
+        Ok(parked)
+    }
+
+    /// Events that were never folded are not in the index of touched keys either: those of differing windows are put
+    /// into it before it is asked.
+    fn index(&self, state: &ModelState, keys: &[Key], windows: &[WindowDifference]) -> Result<()> {
+        if windows.is_empty() || keys.is_empty() || self.fold.keyed_by_subject() {
+            return Ok(());
+        }
+        let mut hasher = RowHasher::new(&self.models.digest_key(), self.fold.schema());
+        let mut touches = Vec::new();
+        for difference in windows {
+            let mut found = Vec::new();
+            for event in self.events(state, difference.window)? {
+                self.fold.touches(&event, &mut found);
+                let keys = found.drain(..).filter_map(|touch| touch.key.ok());
+                touches.extend(keys.map(|key| (hasher.key(&key), event.position)));
+            }
+        }
+        self.models.index(&state.schema.model, Table::Live, &touches)
+    }
+}
+
+/// Looks for wrong rows of a live table.
+///
+/// # Errors
+/// [`EngineError::Outdated`] and [`EngineError::Method`] where the rows are of another version or another history, so that
+/// comparing them says nothing. Also where it was called off or a store cannot be read or written.
+pub(crate) fn check_live(
+    checker: &Checker<'_>,
+    depth: Depth,
+    also: &[Key],
+    go_on: GoOn<'_>,
+) -> std::result::Result<Checked, EngineError> {
+    let model = &checker.fold.schema().model;
+    let state = checker.state()?;
+    if !state.schema.same_as(checker.fold.schema()) {
+        return Err(EngineError::Outdated(model.clone()));
+    }
+    if let Some(reason) = &state.condemned {
+        return Err(EngineError::Method(format!("{model} must be rebuilt: {reason}")));
+    }
+    if !checker.log.safe_head()?.holds(&state.checkpoint) {
+        return Err(EngineError::Method(format!("{model} has applied events that the log does not have; rebuild it")));
+    }
+    checker
+        .check(depth, also, go_on)?
+        .ok_or_else(|| EngineError::Method("the verification was called off: the engine is stopping".into()))
+}
+
+/// What is known of a suspected row besides the row.
+struct Known<'k> {
+    note: Option<&'k Touched>,
+    identities: Option<Cause>,
+    bucket_agrees: Option<bool>,
+    /// What is parked of it.
+    parks: Waiting,
+}
+
+/// Parked events and whether each is the one that cannot be applied.
+type Waiting = BTreeMap<TouchId, ParkState>;
+
+/// Compares one row; `None` where it is as the log says.
+fn judge(
+    key: &Key,
+    found: Option<StoredRow>,
+    folded: &mut Refolded,
+    known: &Known<'_>,
+    mut digest: impl FnMut(&evenkeel_core::row::Row) -> RowDigest,
+) -> Option<Wrong> {
+    let expected = folded.rows.remove(key);
+    let parks = folded.parks.remove(key).unwrap_or_default();
+    let should = expected.as_ref().map(&mut digest);
+    let is = found.as_ref().map(|row| row.digest);
+    let is_intact = found.as_ref().is_none_or(StoredRow::is_intact);
+    let same_parks = parks.iter().map(|park| (park.touch, park.state)).collect::<Waiting>() == known.parks;
+    if should == is && is_intact && same_parks {
+        return None;
+    }
+    let clues = Clues {
+        intact: is_intact,
+        touched: known.note.is_some(),
+        bucket_agrees: known.bucket_agrees,
+        identities: known.identities,
+    };
+    let cause = cause(expected.is_some(), found.is_some(), clues);
+    let meant = found.as_ref().and_then(|row| row.meant);
+    let replaces = match known.note {
+        // The sums hold the rows as they are, whatever their digests say.
+        _ if known.bucket_agrees == Some(true) => is,
+        Some(note) => note.meant,
+        None if !is_intact => meant,
+        // Somebody put another row there, digest and all: the sums hold the one that should be.
+        None if known.bucket_agrees == Some(false) && known.identities.is_none() => should,
+        None => meant,
+    };
+    let row = WrongRow { key: key.clone(), cause, expected, actual: found.map(|row| row.row) };
+    Some(Wrong { row, replaces, found: is, parks })
+}
+
+impl Checked {
+    /// Whether a fold may be at fault, which only a person may decide about.
+    pub(crate) fn has_defect(&self) -> bool {
+        self.wrong.iter().any(|wrong| wrong.row.cause == Cause::ProjectorDefect)
+    }
+}
+
+/// Puts right what says that rows are wrong, where they are not, and keeps the verdict. A smaller look than the one
+/// that found rows wrong does not take that back.
+///
+/// # Errors
+/// Where the models' store cannot be written.
+pub(crate) fn conclude(checker: &Checker<'_>, checked: &Checked, mended: bool) -> Result<Content> {
+    let model = &checker.fold.schema().model;
+    checker.models.settle(model, &checked.cleared)?;
+    let state = checker.state()?;
+    let was = state.content;
+    let bad_buckets = checked.buckets.as_ref().map_or(was.bad_buckets, |bad| bad.len() as u32);
+    let content = if !checked.wrong.is_empty() {
+        Content { verdict: Verdict::Drifted, bad_buckets, ..was }
+    } else {
+        if let Some(bad) = checked.buckets.as_ref().filter(|bad| !bad.is_empty()) {
+            // Every row of these buckets is as the log says: it is the sums that are wrong.
+            checker.models.set_buckets(model, Table::Live, bad)?;
+        }
+        if !checked.windows.is_empty() {
+            restore_windows(checker, &state, &checked.windows)?;
+        }
+        match checked.depth {
+            Depth::Full => verified(checked),
+            Depth::Sums if was.verdict != Verdict::Drifted || mended => verified(checked),
+            Depth::Suspected if was.verdict != Verdict::Drifted || mended => {
+                let is_known = was.verified_as_of.is_some();
+                let verdict = if is_known { Verdict::Verified } else { Verdict::Unverified };
+                Content { verdict, bad_buckets: 0, ..was }
+            }
+            Depth::Suspected | Depth::Sums => was,
+        }
+    };
+    if content != was {
+        checker.models.set_content(model, content)?;
+    }
+    Ok(content)
+}
+
+fn verified(checked: &Checked) -> Content {
+    Content { verdict: Verdict::Verified, verified_as_of: checked.as_of, bad_buckets: 0 }
+}
+
+/// Puts the windows, and the counts that go with them, to what the log has: the rows are right. Events that name no row
+/// are parked as they would have been when they were reached.
+pub(crate) fn restore_windows(checker: &Checker<'_>, state: &ModelState, windows: &[WindowDifference]) -> Result<()> {
+    if windows.is_empty() {
+        return Ok(());
+    }
+    let generation = park_unnamed(checker, state, windows)?;
+    // By what the log has and not by the differences: the sums may be wrong and the counts not.
+    let mut checkpoint = state.checkpoint;
+    let reached = checker.log.identities(&state.schema.subscribes, Window::default(), checkpoint.position)?;
+    let reached = reached.iter().fold(0u64, |reached, (_, sum)| reached.saturating_add_signed(sum.count));
+    let counts = &mut checkpoint.counts;
+    counts.applied = reached.saturating_sub(counts.ignored.saturating_add(counts.parked));
+    let sums: Vec<(Window, Sum)> = windows.iter().map(|difference| (difference.window, difference.appended)).collect();
+    checker.models.set_identities(&state.schema.model, generation, &sums, &checkpoint)
+}
+
+/// Parks the events of these windows whose rows cannot be named, where they are not parked: no row shows that they were
+/// missed. The generation of the table afterwards.
+fn park_unnamed(checker: &Checker<'_>, state: &ModelState, windows: &[WindowDifference]) -> Result<u64> {
+    let schema = checker.fold.schema();
+    let known: HashSet<TouchId> =
+        checker.models.parks(&schema.model, None)?.into_iter().map(|park| park.touch).collect();
+    let mut step = Step { generation: state.generation, checkpoint: state.checkpoint, ..Step::default() };
+    for difference in windows {
+        for event in checker.events(state, difference.window)? {
+            let mut touches = Vec::new();
+            checker.fold.touches(&event, &mut touches);
+            for touch in touches {
+                let id = TouchId { position: event.position, clause: touch.clause, element: touch.element };
+                if let (Err(error), false) = (&touch.key, known.contains(&id)) {
+                    let (state, error) = (ParkState::Poison, error.to_string());
+                    step.parks.push(Park { touch: id, key: None, event_id: event.id, state, error, at: checker.now });
+                }
+            }
+        }
+    }
+    if step.parks.is_empty() {
+        return Ok(state.generation);
+    }
+    checker.models.commit(&schema.model, Table::Live, &step)?;
+    Ok(state.generation + 1)
+}

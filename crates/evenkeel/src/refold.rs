@@ -1,0 +1,132 @@
+//! Some rows folded afresh from the log, by their own events: found by the subject where it is the key, and by the index
+//! of touched keys where not. What that costs grows with the events of those rows, not with the log.
+//!
+//! Comparing with what is there is [`crate::content`]'s.
+use crate::projector::discarded;
+use evenkeel_core::{
+    Event, Position,
+    content::Cause,
+    digest::RowHasher,
+    fold::{Fold, FreshFold, Park},
+    row::{Key, Row},
+};
+use evenkeel_store::{Log, Models, Result, Table};
+use std::collections::{HashMap, HashSet};
+
+/// From how many keys on one reading of the whole log is cheaper than looking each of them up.
+const SCAN: usize = 20_000;
+
+/// Events read at a time.
+const PAGE: usize = 4096;
+
+/// How many events of one row are tried for having been left out of it, or folded into it twice.
+const TRIED: usize = 64;
+
+/// Rows as the log says they are.
+#[derive(Debug, Default)]
+pub(crate) struct Refolded {
+    /// The rows there should be.
+    pub(crate) rows: HashMap<Key, Row>,
+    /// What could not be applied to them.
+    pub(crate) parks: HashMap<Key, Vec<Park>>,
+    /// How many events were folded.
+    pub(crate) events: u64,
+}
+
+/// Folds the rows of `keys` from the events up to and including `upto`; which events those are is known to `table`.
+pub(crate) fn refold(
+    (log, models): (&dyn Log, &dyn Models),
+    fold: &dyn Fold,
+    table: Table,
+    keys: &[Key],
+    upto: Position,
+) -> Result<Refolded> {
+    let discarded = discarded(models, &fold.schema().model)?;
+    let mut done = Refolded::default();
+    if keys.len() > SCAN {
+        let wanted: HashSet<&Key> = keys.iter().collect();
+        let mut fresh = FreshFold::new(fold, &discarded, |key| wanted.contains(key));
+        let mut after = Position::ZERO;
+        while after < upto {
+            let mut slice = log.read(after, Some(&fold.schema().subscribes), PAGE)?;
+            slice.events.truncate(slice.events.partition_point(|event| event.position <= upto));
+            fresh.feed(&slice.events);
+            done.events += slice.events.len() as u64;
+            if slice.through <= after {
+                break;
+            }
+            after = slice.through;
+        }
+        done.take(fresh, keys);
+        return Ok(done);
+    }
+    let mut hasher = RowHasher::new(&models.digest_key(), fold.schema());
+    for key in keys {
+        let events = events_of((log, models), fold, table, &mut hasher, key, upto)?;
+        done.events += events.len() as u64;
+        let mut fresh = FreshFold::new(fold, &discarded, |touched| touched == key);
+        fresh.feed(&events);
+        done.take(fresh, std::slice::from_ref(key));
+    }
+    Ok(done)
+}
+
+/// The events that touch a row, up to `upto`.
+pub(crate) fn events_of(
+    (log, models): (&dyn Log, &dyn Models),
+    fold: &dyn Fold,
+    table: Table,
+    hasher: &mut RowHasher,
+    key: &Key,
+    upto: Position,
+) -> Result<Vec<Event>> {
+    let schema = fold.schema();
+    if let ([subject], true) = (key.0.as_slice(), fold.keyed_by_subject()) {
+        return log.stream(&subject.to_string(), &schema.subscribes, upto);
+    }
+    let mut positions = models.touching(&schema.model, table, hasher.key(key))?;
+    positions.retain(|position| *position <= upto);
+    log.pick(&positions)
+}
+
+/// Whether one of the `suspected` events of a row was left out of it, or folded into it twice: whether that makes the row
+/// that is there. The latest are tried.
+pub(crate) fn mistaken(
+    (log, models): (&dyn Log, &dyn Models),
+    fold: &dyn Fold,
+    (key, actual): (&Key, Option<&Row>),
+    upto: Position,
+    suspected: impl Fn(Position) -> bool,
+) -> Result<Option<Cause>> {
+    let mut hasher = RowHasher::new(&models.digest_key(), fold.schema());
+    let events = events_of((log, models), fold, Table::Live, &mut hasher, key, upto)?;
+    let discarded = discarded(models, &fold.schema().model)?;
+    let tried = (0..events.len()).rev().filter(|&at| suspected(events[at].position)).take(TRIED);
+    for at in tried {
+        for (cause, rest) in [(Cause::MissedEvent, at + 1), (Cause::DoubleApply, at)] {
+            let mut fresh = FreshFold::new(fold, &discarded, |touched| touched == key);
+            let upto = if cause == Cause::DoubleApply { at + 1 } else { at };
+            fresh.feed(&events[..upto]);
+            fresh.feed(&events[rest..]);
+            if fresh.row(key) == actual {
+                return Ok(Some(cause));
+            }
+        }
+    }
+    Ok(None)
+}
+
+impl Refolded {
+    fn take(&mut self, mut fresh: FreshFold<'_>, keys: &[Key]) {
+        for park in fresh.parks().values() {
+            if let Some(key) = &park.key {
+                self.parks.entry(key.clone()).or_default().push(park.clone());
+            }
+        }
+        for key in keys {
+            if let Some(row) = fresh.take(key) {
+                self.rows.insert(key.clone(), row);
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Repair: exactly the rows that are wrong are written as the log says they are, and looked at again.
+//!
+//! Which rows those are, and what they should be, is [`crate::content`]'s. The caller holds the model's turn.
+use crate::content::{Checked, Checker, Depth, Wrong, conclude, restore_windows};
+use evenkeel_core::{
+    digest::{RowHasher, Sum},
+    fold::{Park, ParkState, TouchId},
+    reconciliation::Evidence,
+    row::Key,
+};
+use evenkeel_store::{Models, Removal, Result, Step, StoreError, Table, Upsert};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    ops::ControlFlow,
+};
+
+/// What a repair came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Repaired {
+    /// Rows that were written or deleted.
+    pub(crate) rows: u64,
+    /// Whether they were looked at again, and everything about the model's content agrees.
+    pub(crate) verified: bool,
+}
+
+/// Writes the wrong rows as they should be, in one transaction, and checks them again. Where these are all that are known
+/// to be wrong that `settles` a verdict of `drifted`.
+pub(crate) fn repair(checker: &Checker<'_>, checked: &Checked, settles: bool) -> Result<Repaired> {
+    let model = &checker.fold.schema().model;
+    let state = checker.models.state(model)?.ok_or_else(|| StoreError::NoModel(model.clone()))?;
+    let mut step = Step {
+        generation: state.generation,
+        checkpoint: state.checkpoint,
+        settled: checked.cleared.clone(),
+        ..Step::default()
+    };
+    step.checkpoint.last_write = Some(checker.now);
+    for wrong in &checked.wrong {
+        let (key, replaces) = (wrong.row.key.clone(), wrong.replaces);
+        step.settled.push(key.clone());
+        match &wrong.row.expected {
+            Some(row) => step.upserts.push(Upsert { key, row: row.clone(), replaces }),
+            None => step.deletes.push(Removal { key, replaces }),
+        }
+    }
+    parks(checker.models, checker, &checked.wrong, &mut step)?;
+    checker.models.commit(model, Table::Live, &step)?;
+    restore_sums(checker, checked)?;
+    let state = checker.models.state(model)?.ok_or_else(|| StoreError::NoModel(model.clone()))?;
+    restore_windows(checker, &state, &checked.windows)?;
+    let keys: Vec<Key> = checked.wrong.iter().map(|wrong| wrong.row.key.clone()).collect();
+    let again = checker.check(Depth::Suspected, &keys, &mut || ControlFlow::Continue(()))?.unwrap_or_default();
+    let verified = again.wrong.is_empty() && again.windows.is_empty();
+    if verified {
+        conclude(checker, &again, settles)?;
+    }
+    Ok(Repaired { rows: keys.len() as u64, verified })
+}
+
+/// Puts the sums of buckets that did not add up to the rows as they are now. What the sums held of a row that somebody
+/// replaced, digest and all, is not known of each row, but all that is there was read.
+fn restore_sums(checker: &Checker<'_>, checked: &Checked) -> Result<()> {
+    let Some(buckets) = checked.buckets.as_ref().filter(|buckets| !buckets.is_empty()) else { return Ok(()) };
+    let schema = checker.fold.schema();
+    let mut hasher = RowHasher::new(&checker.models.digest_key(), schema);
+    let mut sums: BTreeMap<u16, Sum> = buckets.iter().copied().collect();
+    for wrong in &checked.wrong {
+        let bucket = hasher.key(&wrong.row.key).bucket();
+        let Some(sum) = sums.get_mut(&bucket) else { continue };
+        wrong.found.iter().for_each(|digest| sum.sub(digest.0));
+        wrong.row.expected.iter().for_each(|row| sum.add(hasher.row(schema, row).0));
+    }
+    let sums: Vec<(u16, Sum)> = sums.into_iter().collect();
+    checker.models.set_buckets(&schema.model, Table::Live, &sums)
+}
+
+/// What is parked of the wrong rows becomes what the fold cannot apply to them.
+fn parks(models: &dyn Models, checker: &Checker<'_>, wrong: &[Wrong], step: &mut Step) -> Result<()> {
+    let keys: HashSet<&Key> = wrong.iter().map(|wrong| &wrong.row.key).collect();
+    let stored = models.parks(&checker.fold.schema().model, None)?;
+    let mut stored: HashMap<TouchId, Park> = stored
+        .into_iter()
+        .filter(|park| park.state != ParkState::Discarded && park.key.as_ref().is_some_and(|key| keys.contains(key)))
+        .map(|park| (park.touch, park))
+        .collect();
+    for park in wrong.iter().flat_map(|wrong| &wrong.parks) {
+        match stored.remove(&park.touch) {
+            Some(known) if known.state == park.state => {}
+            _ => step.parks.push(Park { at: checker.now, ..park.clone() }),
+        }
+    }
+    step.unparks.extend(stored.into_keys());
+    Ok(())
+}
+
+/// The wrong rows, as they are kept with the record of what was done about them.
+pub(crate) fn evidence(checker: &Checker<'_>, wrong: &[Wrong]) -> Vec<Evidence> {
+    let schema = checker.fold.schema();
+    let of = |wrong: &Wrong| Evidence {
+        key: wrong.row.key.to_string(),
+        cause: wrong.row.cause,
+        expected: wrong.row.expected.as_ref().map(|row| row.to_json(schema).to_string()),
+        actual: wrong.row.actual.as_ref().map(|row| row.to_json(schema).to_string()),
+    };
+    wrong.iter().map(of).collect()
+}

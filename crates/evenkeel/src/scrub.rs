@@ -1,0 +1,185 @@
+//! The scrub: rows read again in the background, at a set rate, and compared with what was written.
+//!
+//! A row whose columns are not those of its digest is found when it is read; a row that is gone, or was put there with a
+//! digest of its own, at the end of the pass, when the sums of the buckets are compared. So whatever is done to a table
+//! without a trigger noting it is found within two passes: twice the rows divided by the rate.
+//!
+//! Some of the rows that are read are also folded afresh, by their own events, and compared: others in every pass, all of
+//! them in time. That finds what the projector itself got wrong. What is found makes the model `suspect`; naming and
+//! mending it is the reconciler's.
+use crate::{engine::Inner, refold::refold, slot::Slot};
+use evenkeel_core::{
+    content::Pass,
+    drift::{Content, Verdict},
+    row::Key,
+};
+use evenkeel_store::{ModelState, Result, StoreError, Table};
+use std::{sync::atomic::Ordering, time::Duration};
+
+/// How often rows are read. Between two slices the projector has its turn.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The most rows read in one turn: a few milliseconds of the projector's time.
+const SLICE: usize = 2000;
+
+/// The scrub's thread: a slice of each model at every tick.
+pub(crate) fn scrub(inner: &Inner) {
+    let per_second = inner.options.scrub_rows_per_second as f64;
+    let mut credit = 0.0f64;
+    let mut last = inner.clock.monotonic();
+    while !inner.stopping.load(Ordering::SeqCst) {
+        let seen = inner.scrubbing.seen();
+        inner.scrubbing.wait(seen, TICK);
+        // By the time that has passed and not by ticks, which come later the longer the reading takes.
+        let now = inner.clock.monotonic();
+        credit = (credit + per_second * now.saturating_sub(last).as_secs_f64()).min(per_second);
+        last = now;
+        let rows = credit.floor();
+        credit -= rows;
+        for slot in inner.slots.values() {
+            let mut left = rows as usize;
+            while left > 0 && !inner.stopping.load(Ordering::SeqCst) {
+                let slice = left.min(SLICE);
+                left -= slice;
+                match scrub_slice(inner, slot, slice) {
+                    Ok(Scrubbed::More) => {}
+                    Ok(Scrubbed::Ended) => break,
+                    Ok(Scrubbed::Disagrees) => {
+                        inner.reconcile_needed(slot);
+                        break;
+                    }
+                    Err(StoreError::Corrupt(why)) => {
+                        // Not the table that was made: dropped, or its columns changed. Only a new one mends that.
+                        condemn(inner, slot, &why);
+                        break;
+                    }
+                    Err(error) => {
+                        tracing::debug!(model = %slot.name(), %error, "the scrub could not read");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One of so many rows is folded afresh in a pass, in the next pass another one.
+const REFOLDED: u64 = 50;
+
+/// The most events folded afresh in one turn.
+const REFOLD_EVENTS: u64 = 500;
+
+/// What a slice of the scrub came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scrubbed {
+    /// There are more rows.
+    More,
+    /// Every row was read, and all is as it was written; or there is nothing to scrub now.
+    Ended,
+    /// Something is not as it was written.
+    Disagrees,
+}
+
+/// Reads the next rows of a model.
+pub(crate) fn scrub_slice(inner: &Inner, slot: &Slot, rows: usize) -> Result<Scrubbed> {
+    let models = inner.models.as_ref();
+    let Some(state) = models.state(slot.name())? else { return Ok(Scrubbed::Ended) };
+    if !state.schema.same_as(slot.schema()) || state.condemned.is_some() {
+        return Ok(Scrubbed::Ended);
+    }
+    if matches!(state.content.verdict, Verdict::Suspect | Verdict::Drifted) {
+        // Known already, and somebody's to look at.
+        return Ok(Scrubbed::Ended);
+    }
+    // Whoever has it may take long, and other models wait for this thread.
+    let Some(mut turn) = slot.try_turn() else { return Ok(Scrubbed::Ended) };
+    if !models.watch(slot.name())? {
+        // Whoever took the triggers away may have written anything since.
+        return doubt(inner, slot, &state, None);
+    }
+    let now = inner.clock.now();
+    let mut pass = turn.pass().take().unwrap_or_else(|| Pass::new(now));
+    let read = models.scrub(slot.name(), Table::Live, pass.cursor(), rows)?;
+    let is_last = read.len() < rows;
+    let mut intact = true;
+    let mut sample = Vec::new();
+    // Another share of the rows in every pass; passes follow each other in time.
+    let share = pass.started_at().as_micros().unsigned_abs() / 1000 % REFOLDED;
+    for row in read {
+        intact &= row.intact;
+        if row.hash.0 % REFOLDED == share {
+            sample.push(row.key.clone());
+        }
+        pass.read(row.key, row.hash, row.digest);
+    }
+    if !intact {
+        return doubt(inner, slot, &state, None);
+    }
+    let wrong = differing(inner, slot, &sample)?;
+    if !wrong.is_empty() {
+        *slot.suspects.lock() = wrong;
+        return doubt(inner, slot, &state, Some(0));
+    }
+    if !is_last {
+        *turn.pass() = Some(pass);
+        return Ok(Scrubbed::More);
+    }
+    // Still under the turn: the sums are of the moment of the last row.
+    let differing = pass.differing(&models.buckets(slot.name(), Table::Live)?);
+    if !differing.is_empty() {
+        return doubt(inner, slot, &state, Some(differing.len() as u32));
+    }
+    let checker = inner.checker(slot);
+    // Of this moment: the projector may have gone on since the state was read.
+    let state = models.state(slot.name())?.unwrap_or(state);
+    if !checker.windows(&state)?.is_empty() {
+        return doubt(inner, slot, &state, None);
+    }
+    let content = Content { verdict: Verdict::Verified, verified_as_of: Some(pass.started_at()), bad_buckets: 0 };
+    models.set_content(slot.name(), content)?;
+    metrics::counter!("evenkeel_scrub_passes_total", "model" => slot.name().to_string()).increment(1);
+    Ok(Scrubbed::Ended)
+}
+
+/// Which of these rows are not what their events make of them. The caller holds the turn.
+fn differing(inner: &Inner, slot: &Slot, keys: &[Key]) -> Result<Vec<Key>> {
+    let (log, models, fold) = (inner.log.as_ref(), inner.models.as_ref(), slot.fold.as_ref());
+    // Of this moment: the projector may have gone on since the state was read.
+    let Some(state) = models.state(slot.name())? else { return Ok(Vec::new()) };
+    let mut wrong = Vec::new();
+    let mut events = 0;
+    for key in keys {
+        if events > REFOLD_EVENTS {
+            break;
+        }
+        let one = std::slice::from_ref(key);
+        let mut folded = refold((log, models), fold, Table::Live, one, state.checkpoint.position)?;
+        events += folded.events;
+        let loaded = models.load(slot.name(), Table::Live, one)?;
+        if loaded.rows.first().map(|row| &row.row) != folded.rows.remove(key).as_ref() {
+            wrong.push(key.clone());
+        }
+    }
+    Ok(wrong)
+}
+
+fn condemn(inner: &Inner, slot: &Slot, why: &str) {
+    let reason = format!("its table cannot be read: {why}");
+    tracing::warn!(model = %slot.name(), reason, "a model must be rebuilt");
+    if inner.models.condemn(slot.name(), &reason).is_ok() {
+        inner.reconcile_needed(slot);
+    }
+}
+
+fn doubt(inner: &Inner, slot: &Slot, state: &ModelState, bad_buckets: Option<u32>) -> Result<Scrubbed> {
+    // One bucket at least, so that whoever looks next sums them up: no note says which row it is.
+    let bad_buckets = bad_buckets.unwrap_or(1);
+    let content = Content { verdict: Verdict::Suspect, bad_buckets, ..state.content };
+    inner.models.set_content(slot.name(), content)?;
+    Ok(Scrubbed::Disagrees)
+}
+
+/// The longest it takes until something that no trigger notes is found, in seconds; `None` without a scrub.
+pub(crate) fn worst_case_seconds(rows: u64, rows_per_second: u64) -> Option<f64> {
+    (rows_per_second > 0).then(|| 2.0 * rows as f64 / rows_per_second as f64 + 2.0 * TICK.as_secs_f64())
+}
