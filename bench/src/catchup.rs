@@ -15,7 +15,7 @@ use evenkeel::{
     store::{Models, Table as Kind},
 };
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use serde::Deserialize;
 use std::{path::Path, sync::Arc, time::Instant};
 
@@ -67,11 +67,12 @@ fn project(dir: &Path, fold: &Declared, batch: usize) -> Result<f64> {
     let (log, models, clock) = (store.log.as_ref(), store.models.as_ref(), folder::clock());
     let mut projector = Projector::open(Arc::new(fold.clone()), models, Kind::Live, batch)?;
     let start = Instant::now();
-    while projector.advance(log, models, clock.now())? != Progress::Idle {}
+    while projector.advance(log, models, clock.now(), None)? != Progress::Idle {}
     Ok(projector.checkpoint().counts.applied as f64 / start.elapsed().as_secs_f64())
 }
 
-fn by_hand(filled: &Filled, fold: &Declared, batch: usize) -> Result<f64> {
+/// The loop by hand over a copy of the log: its events a second.
+pub(crate) fn by_hand(filled: &Filled, fold: &Declared, batch: usize) -> Result<f64> {
     let dir = filled.copy()?;
     loop_by_hand(dir.path(), fold, batch)
 }
@@ -116,6 +117,8 @@ fn loop_by_hand(dir: &Path, fold: &Declared, batch: usize) -> Result<f64> {
     log.pragma_update(None, "query_only", true)?;
     log.pragma_update(None, "cache_size", -16_384)?;
     let mut models = raw::connect(&dir.join("models.db"), "NORMAL")?;
+    // What notes others' writes is not the loop's.
+    models.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
     let (mut position, mut events) = (0i64, 0usize);
     let start = Instant::now();
     loop {
@@ -144,8 +147,8 @@ fn loop_by_hand(dir: &Path, fold: &Declared, batch: usize) -> Result<f64> {
                 ))?;
                 events += 1;
             }
-            let mut checkpoint =
-                transaction.prepare_cached("UPDATE _ek_models SET position = ?1 WHERE model = 'orders'")?;
+            let mut checkpoint = transaction
+                .prepare_cached("UPDATE _ek_tables SET position = ?1 WHERE model = 'orders' AND role = 'live'")?;
             checkpoint.execute([position])?;
         }
         transaction.commit()?;
@@ -165,7 +168,11 @@ fn same_rows(filled: &Filled, fold: &Declared) -> Result<()> {
     conn.execute("ATTACH ?1 AS other", [other.to_str().ok_or("a path that is no text")?])?;
     let count = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
     let rows = count("SELECT count(*) FROM main.orders")?;
-    let alike = count("SELECT count(*) FROM (SELECT * FROM main.orders INTERSECT SELECT * FROM other.orders)")?;
+    // All but the digest, which the loop does not write.
+    let columns = "order_id, customer_id, status, units, total, total_minor, currency, first_at, last_at";
+    let alike = count(&format!(
+        "SELECT count(*) FROM (SELECT {columns} FROM main.orders INTERSECT SELECT {columns} FROM other.orders)"
+    ))?;
     let others = count("SELECT count(*) FROM other.orders")?;
     if rows == 0 || rows != alike || rows != others {
         return Err(format!("the rows differ: {rows} of ours, {others} by hand, {alike} alike").into());

@@ -73,14 +73,22 @@ pub(crate) fn open_warm(dir: &Path) -> Result<SqliteStore> {
 impl Filled {
     /// A log with one event of every key, in the order of the keys, and `more` events of random keys.
     pub(crate) fn new(project: &Project, more: usize) -> Result<Self> {
+        Self::of_keys(project, KEYS, more)
+    }
+
+    /// The same with another number of keys.
+    pub(crate) fn of_keys(project: &Project, keys: u64, more: usize) -> Result<Self> {
         let folder = fresh()?;
         let store = open(folder.path())?;
-        let mut first = Source::new("first");
-        let mut events: Vec<_> = (0..KEYS).map(|key| first.of(key)).collect();
-        events.extend(Source::new("more").take(more));
-        for events in events.chunks(1000) {
+        let commit = |events: &[Vec<u8>]| {
             ingest::commit(store.log.as_ref(), clock().as_ref(), events::arrivals(project, events)?)?;
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+        };
+        let mut first = Source::new("first");
+        for from in (0..keys).step_by(1000) {
+            commit(&(from..keys.min(from + 1000)).map(|key| first.of(key)).collect::<Vec<_>>())?;
         }
+        Source::new("more").take(more).chunks(1000).try_for_each(commit)?;
         Ok(Self { folder })
     }
 

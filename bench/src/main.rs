@@ -5,6 +5,7 @@
 mod append;
 mod catchup;
 mod clients;
+mod content;
 mod events;
 mod figure;
 mod folder;
@@ -24,9 +25,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Whatever went wrong, in words.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-const SECTIONS: [&str; 5] = ["append", "peer", "catchup", "latency", "http"];
+const SECTIONS: [&str; 6] = ["append", "peer", "catchup", "content", "latency", "http"];
 
-const USAGE: &str = "usage: [append] [peer] [catchup] [latency] [http] [--rounds N] [--scale F] [--ours]
+const USAGE: &str = "usage: [append] [peer] [catchup] [content] [latency] [http] [--rounds N] [--scale F] [--ours]
   without a section all of them are run
   --rounds N   how often each side is measured (default 5)
   --scale F    takes F times as many events (default 1)
@@ -51,6 +52,7 @@ fn run() -> Result<()> {
             "append" => append::measure(&plan, &mut table)?,
             "peer" => peer::measure(&plan, &mut table)?,
             "catchup" => catchup::measure(&plan, &mut table)?,
+            "content" => content::measure(&plan, &mut table)?,
             "latency" => latency::measure(&plan, &mut table)?,
             _ => http::measure(&plan, &mut table)?,
         }

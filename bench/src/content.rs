@@ -1,0 +1,150 @@
+//! Content: a rebuild beside the loop written by hand, the scrub beside a plain reading of the rows, and finding and
+//! repairing ten edited rows among all of them beside rebuilding the table.
+use crate::{
+    Result, catchup,
+    events::{self, subject},
+    figure::{Pair, Plan, Table, Unit},
+    folder::{self, Filled},
+};
+use evenkeel::{
+    Engine, Options,
+    core::{fold::Fold, reconciliation::Method},
+    project, rebuild,
+    store::{Models, Table as Kind, sqlite::execute_as_stranger},
+};
+use rusqlite::{Connection, types::ValueRef};
+use std::{
+    hint::black_box,
+    ops::ControlFlow,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Rows of the table, and a second event for some of them.
+const ROWS: usize = 1_000_000;
+/// Rows that somebody else edits.
+const EDITED: u64 = 10;
+/// Rows digested at a time.
+const PAGE: usize = 4096;
+/// Events to a transaction of the loop by hand: what suits it best.
+const BY_HAND: usize = 50_000;
+
+/// Measures it.
+pub(crate) fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
+    let project = events::project()?;
+    let fold = project.models.first().ok_or("the project has no model")?.fold.clone();
+    let keys = plan.events(ROWS, 1000) as u64;
+    let filled = Filled::of_keys(&project, keys, 0)?;
+    let shared: Arc<dyn Fold> = Arc::new(fold.clone());
+    let pair = plan.beside(|| rebuilt(&filled, &shared), || catchup::by_hand(&filled, &fold, BY_HAND))?;
+    table.add(&format!("rebuild of {keys} rows, verified and swapped"), "by hand", pair, Unit::PerSecond, Some(0.7));
+
+    let dir = filled.copy()?;
+    let (scrub, plain) = {
+        let store = folder::open(dir.path())?;
+        store.models.register(shared.schema())?;
+        rebuild_in(&store, &shared)?;
+        let mut pair = Pair::default();
+        for _ in 0..plan.rounds {
+            pair.ours.push(scrubbed(store.models.as_ref(), &shared)?);
+            pair.rival.push(read(dir.path())?);
+        }
+        (pair.ours, pair.rival)
+    };
+    table.add("scrub, rows", "SELECT of all columns", Pair { ours: scrub, rival: plain }, Unit::PerSecond, None);
+
+    let store = folder::open(dir.path())?;
+    let options = Options { auto_reconcile: false, scrub_rows_per_second: 0, ..Options::default() };
+    let engine = project::start(&project, store.log, store.models, folder::clock(), options)?;
+    engine.wait_until_current(Duration::from_secs(600))?;
+    let (mut find, mut mend) = (Pair::default(), Pair::default());
+    for round in 0..plan.rounds as u64 {
+        let (found, repaired) = edited_and_repaired(&engine, dir.path(), keys, round)?;
+        let start = Instant::now();
+        engine.reconcile("orders", Some(Method::Rebuild))?;
+        let whole = start.elapsed().as_secs_f64() * 1e3;
+        find.ours.push(found);
+        mend.ours.push(repaired);
+        find.rival.push(whole);
+        mend.rival.push(whole);
+    }
+    engine.stop();
+    table.add(&format!("finding {EDITED} edited rows of {keys}"), "a rebuild", find, Unit::Millis, None);
+    table.add(&format!("repairing {EDITED} edited rows of {keys}"), "a rebuild", mend, Unit::Millis, None);
+    Ok(())
+}
+
+fn rebuilt(filled: &Filled, fold: &Arc<dyn Fold>) -> Result<f64> {
+    let dir = filled.copy()?;
+    let store = folder::open(dir.path())?;
+    store.models.register(fold.schema())?;
+    rebuild_in(&store, fold)
+}
+
+fn rebuild_in(store: &evenkeel::store::sqlite::SqliteStore, fold: &Arc<dyn Fold>) -> Result<f64> {
+    let clock = folder::clock();
+    let start = Instant::now();
+    let go_on = &mut |_| ControlFlow::Continue(());
+    let done = rebuild::rebuild(store.log.as_ref(), store.models.as_ref(), fold, clock.as_ref(), go_on)?;
+    let rebuild::Rebuilt::Swapped { events, .. } = done else { return Err("the rebuild was called off".into()) };
+    Ok(events as f64 / start.elapsed().as_secs_f64())
+}
+
+/// Rows digested a second.
+fn scrubbed(models: &dyn Models, fold: &Arc<dyn Fold>) -> Result<f64> {
+    let model = &fold.schema().model;
+    let start = Instant::now();
+    let (mut rows, mut after) = (0u64, None);
+    loop {
+        let page = models.scrub(model, Kind::Live, after.as_ref(), PAGE)?;
+        rows += page.len() as u64;
+        if page.iter().any(|row| !row.intact) {
+            return Err("a row is not intact".into());
+        }
+        match page.into_iter().last() {
+            Some(last) => after = Some(last.key),
+            None => return Ok(rows as f64 / start.elapsed().as_secs_f64()),
+        }
+    }
+}
+
+/// Rows read a second, every column of them.
+fn read(dir: &Path) -> Result<f64> {
+    let conn = Connection::open(dir.join("models.db"))?;
+    let start = Instant::now();
+    let mut select = conn.prepare("SELECT * FROM orders ORDER BY order_id")?;
+    let columns = select.column_count();
+    let (mut rows, mut count) = (select.query([])?, 0u64);
+    while let Some(row) = rows.next()? {
+        for column in 0..columns {
+            if let ValueRef::Text(text) = row.get_ref(column)? {
+                black_box(text);
+            }
+        }
+        count += 1;
+    }
+    Ok(count as f64 / start.elapsed().as_secs_f64())
+}
+
+/// Milliseconds until ten edited rows are named, and until they are repaired and checked again.
+fn edited_and_repaired(engine: &Engine, dir: &Path, keys: u64, round: u64) -> Result<(f64, f64)> {
+    let edits: Vec<String> = (0..EDITED)
+        .map(|n| (n * (keys / EDITED) + round * 7) % keys)
+        .map(|key| format!("UPDATE orders SET units = units + 1 WHERE order_id = '{}';", subject(key)))
+        .collect();
+    execute_as_stranger(dir, &edits.concat())?;
+    let start = Instant::now();
+    let found = engine.verify("orders", false)?;
+    let found_ms = start.elapsed().as_secs_f64() * 1e3;
+    if found.wrong_rows != EDITED || found.wrong.iter().any(|row| row.cause != "foreign_edit") {
+        return Err(format!("{} wrong rows were found", found.wrong_rows).into());
+    }
+    let start = Instant::now();
+    let record = engine.reconcile("orders", Some(Method::Repair))?;
+    let repaired_ms = start.elapsed().as_secs_f64() * 1e3;
+    if record.rows_repaired != EDITED || !record.verified {
+        return Err(format!("{record:?}").into());
+    }
+    Ok((found_ms, repaired_ms))
+}
