@@ -17,10 +17,16 @@ use evenkeel_core::{
     row::Key,
 };
 use evenkeel_store::{Log, ModelState, Models, Result, Step, StoredRow, Table};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    ops::ControlFlow,
+};
 
 /// How many notes of others' writes are looked at in one check.
 const NOTES: usize = 100_000;
+
+/// Up to how many rows that unexplained windows touch are looked at one by one; beyond, a full look tells which.
+const SUSPECTS: usize = 20_000;
 
 /// How many rows are read, and how many compared, at a time.
 const PAGE: usize = 4096;
@@ -58,6 +64,8 @@ pub(crate) struct Checked {
     pub(crate) rows: Option<u64>,
     /// The wrong rows, in order of their keys.
     pub(crate) wrong: Vec<Wrong>,
+    /// Whether more rows are wrong than are named: the others must not be taken for right.
+    pub(crate) truncated: bool,
     /// Rows that were compared with the log or with the sums.
     pub(crate) rows_checked: u64,
     /// Events that were folded for it.
@@ -90,6 +98,8 @@ impl Checker<'_> {
     pub(crate) fn check(&self, depth: Depth, also: &[Key], go_on: GoOn<'_>) -> Result<Option<Checked>> {
         let model = &self.fold.schema().model;
         let state = self.state()?;
+        // Where sums disagreed, no note says which rows it is.
+        let depth = if state.content.bad_buckets > 0 { depth.max(Depth::Sums) } else { depth };
         // Without the watch there may be writes that nobody noted.
         let depth = if self.models.watch(model)? { depth } else { depth.max(self.doubt(&state)?) };
         let mut checked = Checked { as_of: Some(self.now), ..Checked::default() };
@@ -99,7 +109,11 @@ impl Checker<'_> {
         checked.windows = self.windows(&state)?;
         // Where one event is the whole difference its rows are; otherwise other rows may be concerned that no event of
         // this log names.
-        let are_explained = self.suspect_windows(&state, &checked.windows, &mut suspects)?;
+        let mut touched = Suspects::new();
+        let are_explained = self.suspect_windows(&state, &checked.windows, &mut touched)?;
+        if are_explained || touched.len() <= SUSPECTS {
+            suspects.extend(touched.iter().map(|(key, cause)| (key.clone(), *cause)));
+        }
         let depth = if are_explained { depth } else { Depth::Full };
         checked.depth = depth;
         let mut differing = None;
@@ -116,14 +130,18 @@ impl Checker<'_> {
                 if depth == Depth::Full {
                     checked.rows = Some(found.rows);
                 }
+                checked.truncated = found.wrong_rows > found.keys.len() as u64;
                 for key in found.keys {
-                    suspects.entry(key).or_insert(None);
+                    let clue = touched.get(&key).copied().flatten();
+                    suspects.entry(key).or_insert(clue);
                 }
             }
             differing = Some(bad);
             checked.buckets = Some(sums);
         }
-        self.examine(&state, &suspects, &notes, differing.as_ref(), &mut checked)?;
+        if self.examine(&state, &suspects, (&notes, differing.as_ref()), &mut checked, go_on)?.is_break() {
+            return Ok(None);
+        }
         if !are_explained {
             self.tell_apart(&state, &mut checked)?;
         }
@@ -227,22 +245,27 @@ impl Checker<'_> {
         &self,
         state: &ModelState,
         suspects: &Suspects,
-        notes: &[Touched],
-        bad: Option<&BTreeSet<u16>>,
+        (notes, bad): (&[Touched], Option<&BTreeSet<u16>>),
         checked: &mut Checked,
-    ) -> Result<()> {
+        go_on: GoOn<'_>,
+    ) -> Result<ControlFlow<()>> {
         let model = &self.fold.schema().model;
         let notes: HashMap<&Key, &Touched> = notes.iter().map(|note| (&note.key, note)).collect();
         let mut hasher = RowHasher::new(&self.models.digest_key(), self.fold.schema());
         let keys: Vec<Key> = suspects.keys().cloned().collect();
         let mut parked = self.parked()?;
+        self.index(state, &keys, &checked.windows)?;
         for keys in keys.chunks(PAGE) {
-            self.index(state, keys, &checked.windows)?;
+            if go_on().is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
             let mut folded = refold((self.log, self.models), self.fold, Table::Live, keys, state.checkpoint.position)?;
             let loaded = self.models.load(model, Table::Live, keys)?;
             let mut stored: HashMap<Key, StoredRow> =
                 loaded.rows.into_iter().map(|row| (row.key.clone(), row)).collect();
-            checked.rows_checked += keys.len() as u64;
+            if checked.depth == Depth::Suspected {
+                checked.rows_checked += keys.len() as u64;
+            }
             checked.events += folded.events;
             for key in keys {
                 let found = stored.remove(key);
@@ -260,7 +283,7 @@ impl Checker<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Where several events went wrong in one window, its sums say only what most of them did: what happened to a row is
@@ -426,7 +449,8 @@ pub(crate) fn conclude(checker: &Checker<'_>, checked: &Checked, mended: bool) -
         match checked.depth {
             Depth::Full => verified(checked),
             Depth::Sums if was.verdict != Verdict::Drifted || mended => verified(checked),
-            Depth::Suspected if was.verdict != Verdict::Drifted || mended => {
+            // Rows of which nothing is noted were not looked at.
+            Depth::Suspected if mended || (was.verdict != Verdict::Drifted && was.bad_buckets == 0) => {
                 let is_known = was.verified_as_of.is_some();
                 let verdict = if is_known { Verdict::Verified } else { Verdict::Unverified };
                 Content { verdict, bad_buckets: 0, ..was }

@@ -19,6 +19,8 @@ pub(crate) struct Compared(Mutex<Option<Agreed>>);
 #[derive(Debug, Clone, Copy)]
 struct Agreed {
     generation: u64,
+    /// How many events of the model's types the log had.
+    appended: u64,
     /// Windows before this one agree and are full.
     from: Window,
     agrees: bool,
@@ -29,20 +31,26 @@ impl Compared {
     pub(crate) fn agree(&self, log: &dyn Log, models: &dyn Models, model: &ModelName) -> Result<Option<bool>> {
         for _ in 0..ATTEMPTS {
             let Some(state) = models.state(model)? else { return Ok(None) };
+            let (types, upto) = (&state.schema.subscribes, state.checkpoint.position);
+            let head = log.safe_head()?;
+            let count = head.count(types);
             let known = *self.0.lock();
-            if let Some(known) = known.filter(|known| known.generation == state.generation) {
+            let is_same = |known: &Agreed| known.generation == state.generation && known.appended == count;
+            if let Some(known) = known.filter(is_same) {
                 return Ok(Some(known.agrees));
             }
-            let from = known.filter(|known| known.agrees).map_or(Window::default(), |known| known.from);
-            let upto = state.checkpoint.position;
+            // At the head with another count than the log's: something is below the checkpoint that was not there before.
+            let is_late = upto >= head.position && state.checkpoint.counts.total() != count;
+            let known = known.filter(|known| known.agrees && !is_late);
+            let from = known.map_or(Window::default(), |known| known.from);
             let applied = models.identities(model, Table::Live, from)?;
             if models.state(model)?.is_none_or(|now| now.generation != state.generation) {
                 continue;
             }
-            let appended = log.identities(&state.schema.subscribes, from, upto)?;
+            let appended = log.identities(types, from, upto)?;
             let agrees = compare_windows(&appended, &applied).is_empty();
             let from = if agrees { Window::of(upto) } else { Window::default() };
-            *self.0.lock() = Some(Agreed { generation: state.generation, from, agrees });
+            *self.0.lock() = Some(Agreed { generation: state.generation, appended: count, from, agrees });
             return Ok(Some(agrees));
         }
         Ok(None)

@@ -278,7 +278,7 @@ impl Projector {
         watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Option<Gathered>, ProjectorError> {
         let mut gathered = Gathered { through: self.checkpoint.position, ..Gathered::default() };
-        while gathered.events < self.batch_events && gathered.rows.len() < self.bulk_rows {
+        while gathered.events < self.batch_events && gathered.size() < self.bulk_rows {
             if watch(gathered.events).is_break() {
                 return Ok(None);
             }
@@ -426,6 +426,11 @@ struct Gathered {
 }
 
 impl Gathered {
+    /// What is held in memory, in rows: an entry of the index takes a tenth of one.
+    fn size(&self) -> usize {
+        self.rows.len() + self.parks.len() + self.touches.len() / 10
+    }
+
     fn add(&mut self, folded: Folded) {
         let Folded { upserts, deletes, parks, counts, last_event, identities } = folded;
         for (window, sum) in identities {

@@ -18,7 +18,7 @@ use evenkeel_core::{
     EventType, Position,
     checkpoint::SafeHead,
     digest::{BUCKETS, RowHasher},
-    drift::{Report, Verdict},
+    drift::{Content, Report, Verdict},
     fold::{Fold, FreshFold, TouchId},
     freshness::{FreshnessLimits, Level, assess},
     row::{Key, Row},
@@ -217,8 +217,20 @@ impl Reader<'_> {
         folded.ok_or_else(|| Tail::NotMet("the log has ended before its head".into()))
     }
 
-    /// Whether the model has reached exactly the events of the log up to its checkpoint.
+    /// Whether the model has reached exactly the events of the log up to its checkpoint, and nobody can have written to its
+    /// rows unnoted.
     fn has_all(&self) -> Result<bool, StoreError> {
+        let model = &self.slot.schema().model;
+        if !self.models.watch(model)? {
+            // The triggers are back, and what happened without them is to be looked for.
+            if let Some(state) = self.models.state(model)? {
+                let bad_buckets = state.content.bad_buckets.max(1);
+                let verdict = state.content.verdict.max(Verdict::Suspect);
+                let content = Content { verdict, bad_buckets, ..state.content };
+                self.models.set_content(model, content)?;
+            }
+            return Ok(false);
+        }
         let agree = self.slot.identities.agree(self.log, self.models, &self.slot.schema().model)?;
         Ok(agree.unwrap_or(false))
     }

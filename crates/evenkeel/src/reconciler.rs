@@ -16,11 +16,11 @@ use crate::{
     slot::{Progressing, Slot, Turn},
 };
 use evenkeel_core::{
-    drift::{Status, Verdict, Worker},
+    drift::{Content, Status, Verdict, Worker},
     reconciliation::{Evidence, Method, Reconciliation, ReconciliationResult},
     row::Key,
 };
-use evenkeel_store::{ModelState, StoreError};
+use evenkeel_store::StoreError;
 use std::{
     collections::BTreeMap,
     ops::ControlFlow,
@@ -89,6 +89,7 @@ impl Inner {
         let checked = crate::content::check_live(&checker, depth, &suspects, &mut || self.go_on())?;
         conclude(&checker, &checked, false)?;
         slot.suspects.lock().clear();
+        slot.identities.forget();
         *slot.named.lock() = match checked.depth {
             Depth::Suspected => checked.wrong.iter().map(|wrong| wrong.row.key.clone()).collect(),
             Depth::Sums | Depth::Full => Vec::new(),
@@ -109,11 +110,10 @@ impl Inner {
         method: Option<Method>,
         asked: Asked,
     ) -> Result<Reconciliation, EngineError> {
-        let now = self.clock.now();
-        if !self.models.lease(slot.name(), &self.options.holder, now, LEASE)? {
+        let _one = slot.reconciling.lock();
+        if !self.models.lease(slot.name(), &self.options.holder, self.clock.now(), LEASE)? {
             return Err(EngineError::Method(format!("another reconciliation of {} is at work", slot.name())));
         }
-        let _one = slot.reconciling.lock();
         let done = self.reconcile_leased(slot, method, asked);
         // A lease that cannot be given up runs out.
         let _ = self.models.release(slot.name(), &self.options.holder);
@@ -192,9 +192,11 @@ impl Inner {
         }
         record.reconciliation_method = Method::Repair;
         let mut turn = slot.turn();
-        let named = slot.named.lock().clone();
+        let content = self.observe(slot)?.state.content;
+        let is_named = content.verdict == Verdict::Drifted && content.bad_buckets == 0;
+        let named = if is_named { slot.named.lock().clone() } else { Vec::new() };
         let depth = match named.is_empty() {
-            true => depth_for(&observation.state, method.is_some()),
+            true => depth_for(content, method.is_some()),
             false => Depth::Suspected,
         };
         let checked = self.verify_held(slot, &turn, depth, &named)?;
@@ -220,7 +222,10 @@ impl Inner {
         }
         let rows = self.models.count(slot.name())?;
         let wrong = checked.wrong.len() as u64;
-        if method.is_none() && wrong > budget(rows, slot.repair_budget) {
+        if method.is_some() && checked.truncated {
+            return Err(EngineError::Method(format!("more than {wrong} rows are wrong; method rebuild mends that")));
+        }
+        if method.is_none() && (checked.truncated || wrong > budget(rows, slot.repair_budget)) {
             turn.changed();
             drop(turn);
             return self.rebuild(slot, record);
@@ -254,13 +259,13 @@ impl Inner {
 
     /// Folds rows anew that the projector came upon and that are not as they were written.
     pub(crate) fn heal(&self, slot: &Slot, keys: &[Key]) -> Result<(), EngineError> {
+        let started = self.clock.monotonic();
+        let mut turn = slot.turn();
         let observation = self.observe(slot)?;
         let worker = slot.health.get();
         let status = slot.watch.lock().peek(&observation, &worker).status;
         let mut record = self.record(&observation, &worker, status);
         record.reconciliation_method = Method::Repair;
-        let started = self.clock.monotonic();
-        let mut turn = slot.turn();
         let checker = self.checker(slot);
         let checked = crate::content::check_live(&checker, Depth::Suspected, keys, &mut || self.go_on())?;
         if checked.wrong.is_empty() {
@@ -270,7 +275,9 @@ impl Inner {
         }
         let evidence = evidence(&checker, &checked.wrong[..checked.wrong.len().min(EVIDENCE)]);
         // Other rows may be known to be wrong.
-        let settles = observation.state.content.verdict != Verdict::Drifted;
+        let content = observation.state.content;
+        let settles =
+            content.verdict != Verdict::Drifted && content.bad_buckets == 0 && slot.suspects.lock().is_empty();
         self.repair_held(slot, &mut turn, (&checked, settles), &mut record)?;
         drop(turn);
         record.unreplayed = unreplayed(self.models.as_ref(), slot.name())?;
@@ -361,7 +368,7 @@ impl Inner {
         }
         let mut turn = slot.turn();
         let state = self.observe(slot)?.state;
-        let checked = self.verify_held(slot, &turn, depth_for(&state, true).max(Depth::Sums), &[])?;
+        let checked = self.verify_held(slot, &turn, depth_for(state.content, true).max(Depth::Sums), &[])?;
         if !checked.windows.is_empty() {
             turn.changed();
             slot.identities.forget();
@@ -380,10 +387,10 @@ impl Inner {
 
 /// How thoroughly to look, given what is known: rows once named wrong take a full look to be cleared, sums that
 /// disagreed a look at all of them.
-fn depth_for(state: &ModelState, by_person: bool) -> Depth {
-    match state.content.verdict {
+fn depth_for(content: Content, by_person: bool) -> Depth {
+    match content.verdict {
         Verdict::Drifted => Depth::Full,
-        Verdict::Suspect if state.content.bad_buckets > 0 => Depth::Sums,
+        Verdict::Suspect if content.bad_buckets > 0 => Depth::Sums,
         Verdict::Suspect => Depth::Suspected,
         Verdict::Verified | Verdict::Unverified if by_person => Depth::Sums,
         Verdict::Verified | Verdict::Unverified => Depth::Suspected,
@@ -445,7 +452,7 @@ fn reconcile_if_needed(inner: &Inner, slot: &Slot) -> bool {
     }
     let state = &observation.state;
     let rolled_back = observation.outdated && state.rolled_back_from == Some(slot.schema().fingerprint);
-    if rolled_back || slot.waits_for_person.load(Ordering::SeqCst) {
+    if rolled_back {
         return true;
     }
     let report = slot.watch.lock().peek(&observation, &Worker::Running);
@@ -453,7 +460,7 @@ fn reconcile_if_needed(inner: &Inner, slot: &Slot) -> bool {
     let rebuild = state.condemned.is_some()
         || (report.status == Status::RebuildNeeded && (observation.outdated || report.lag.lag_count.is_none()));
     let wrong = matches!(state.content.verdict, Verdict::Suspect | Verdict::Drifted);
-    if !rebuild && !wrong {
+    if !rebuild && (!wrong || slot.waits_for_person.load(Ordering::SeqCst)) {
         return true;
     }
     let method = rebuild.then_some(Method::Rebuild);

@@ -48,11 +48,6 @@ pub(crate) fn scrub(inner: &Inner) {
                         inner.reconcile_needed(slot);
                         break;
                     }
-                    Err(StoreError::Corrupt(why)) => {
-                        // Not the table that was made: dropped, or its columns changed. Only a new one mends that.
-                        condemn(inner, slot, &why);
-                        break;
-                    }
                     Err(error) => {
                         tracing::debug!(model = %slot.name(), %error, "the scrub could not read");
                         break;
@@ -93,13 +88,19 @@ pub(crate) fn scrub_slice(inner: &Inner, slot: &Slot, rows: usize) -> Result<Scr
     }
     // Whoever has it may take long, and other models wait for this thread.
     let Some(mut turn) = slot.try_turn() else { return Ok(Scrubbed::Ended) };
-    if !models.watch(slot.name())? {
-        // Whoever took the triggers away may have written anything since.
-        return doubt(inner, slot, &state, None);
-    }
     let now = inner.clock.now();
     let mut pass = turn.pass().take().unwrap_or_else(|| Pass::new(now));
-    let read = models.scrub(slot.name(), Table::Live, pass.cursor(), rows)?;
+    let read = models.scrub(slot.name(), Table::Live, pass.cursor(), rows);
+    let read = match (read, models.watch(slot.name())) {
+        // Not the table that was made: dropped, or its columns changed. Only a new one mends that.
+        (Err(StoreError::Corrupt(why)), _) | (_, Err(StoreError::Corrupt(why))) => {
+            condemn(inner, slot, &why);
+            return Ok(Scrubbed::Ended);
+        }
+        // Whoever took the triggers away may have written anything since.
+        (_, Ok(false)) => return doubt(inner, slot, &state, None),
+        (read, watched) => watched.and(read)?,
+    };
     let is_last = read.len() < rows;
     let mut intact = true;
     let mut sample = Vec::new();
@@ -115,10 +116,15 @@ pub(crate) fn scrub_slice(inner: &Inner, slot: &Slot, rows: usize) -> Result<Scr
     if !intact {
         return doubt(inner, slot, &state, None);
     }
+    // Not always the same ones first: what takes long is cut off.
+    let first = usize::try_from(share).unwrap_or_default().checked_rem(sample.len()).unwrap_or_default();
+    sample.rotate_left(first);
     let wrong = differing(inner, slot, &sample)?;
     if !wrong.is_empty() {
+        // Kept as drifted, so that also after a restart a full look follows: the sums would not tell.
         *slot.suspects.lock() = wrong;
-        return doubt(inner, slot, &state, Some(0));
+        models.set_content(slot.name(), Content { verdict: Verdict::Drifted, ..state.content })?;
+        return Ok(Scrubbed::Disagrees);
     }
     if !is_last {
         *turn.pass() = Some(pass);

@@ -179,6 +179,8 @@ impl Slot {
     /// Says that somebody else than its projector has changed the model's table.
     pub(crate) fn table_changed(&self) {
         self.identities.forget();
+        self.named.lock().clear();
+        self.suspects.lock().clear();
         self.wake.notify();
         self.retry.notify();
         self.moved.notify();

@@ -92,7 +92,9 @@ fn projected(history: &[(u8, Does)], batch_events: usize, slice_events: usize) -
     while projector.advance(store.log.as_ref(), models, now(), None).unwrap() != Progress::Idle {}
     let rows = models.rows(&fold.schema().model, Table::Live, None, 1000).unwrap();
     let rows = rows.rows.into_iter().map(|(row, _)| row).collect();
-    (rows, models.parks(&fold.schema().model, None).unwrap(), *projector.checkpoint())
+    // A row that comes and goes within one transaction is never written.
+    let checkpoint = Checkpoint { last_write: None, ..*projector.checkpoint() };
+    (rows, models.parks(&fold.schema().model, None).unwrap(), checkpoint)
 }
 
 proptest! {

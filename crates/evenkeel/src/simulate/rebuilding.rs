@@ -96,6 +96,8 @@ impl World {
         }
         self.stats.rebuilds += 1;
         self.tables[model].trust = Trust::Sound;
+        // A new table is watched from its first moment on.
+        self.tables[model].damage.watch = super::damage::Watch::default();
         self.tables[model].damage.is_mended();
         self.tables[model].forget();
         // What comes in while a table is verified is folded before the swap and not summed up again.
