@@ -58,6 +58,15 @@ impl Source {
         z ^ (z >> 31)
     }
 
+    /// All keys below `keys`, every order as likely as any other.
+    pub(crate) fn shuffled(&mut self, keys: u64) -> Vec<u64> {
+        let mut shuffled: Vec<u64> = (0..keys).collect();
+        for last in (1..shuffled.len()).rev() {
+            shuffled.swap(last, (self.draw() % (last as u64 + 1)) as usize);
+        }
+        shuffled
+    }
+
     /// The next event, of a key drawn at random.
     pub(crate) fn next_event(&mut self) -> Vec<u8> {
         let key = self.draw() % KEYS;

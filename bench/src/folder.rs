@@ -78,6 +78,11 @@ impl Filled {
 
     /// The same with another number of keys.
     pub(crate) fn of_keys(project: &Project, keys: u64, more: usize) -> Result<Self> {
+        Self::of(project, &(0..keys).collect::<Vec<_>>(), more)
+    }
+
+    /// A log with one event of each of these keys, in this order, and `more` events of random keys.
+    pub(crate) fn of(project: &Project, keys: &[u64], more: usize) -> Result<Self> {
         let folder = fresh()?;
         let store = open(folder.path())?;
         let commit = |events: &[Vec<u8>]| {
@@ -85,8 +90,8 @@ impl Filled {
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
         };
         let mut first = Source::new("first");
-        for from in (0..keys).step_by(1000) {
-            commit(&(from..keys.min(from + 1000)).map(|key| first.of(key)).collect::<Vec<_>>())?;
+        for keys in keys.chunks(1000) {
+            commit(&keys.iter().map(|key| first.of(*key)).collect::<Vec<_>>())?;
         }
         Source::new("more").take(more).chunks(1000).try_for_each(commit)?;
         Ok(Self { folder })

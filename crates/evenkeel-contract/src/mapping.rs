@@ -87,7 +87,7 @@ pub fn data(contract: &Contract, event: &RawEvent) -> Result<Object, Misfit> {
             (None, None) if field.optional => continue,
             (None, None) => return Err(Misfit::new(&field.from, "the value is missing").of(field)),
         };
-        members.push((field.to.clone(), convert(field, value, event).map_err(|misfit| misfit.of(field))?));
+        members.push((field.to.as_str().into(), convert(field, value, event).map_err(|misfit| misfit.of(field))?));
     }
     Object::from_members(members)
         .map_err(|name| Misfit { detail: format!("two fields are mapped to {name:?}"), pointer: None })

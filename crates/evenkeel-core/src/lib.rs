@@ -29,4 +29,5 @@ pub mod words;
 
 pub use event::{Draft, Event};
 pub use ids::{Digest, Epoch, EventId, EventType, ModelName, Position, SourceName, StreamVersion, Subject};
+pub use smol_str::SmolStr;
 pub use time::Timestamp;

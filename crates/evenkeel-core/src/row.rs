@@ -10,6 +10,7 @@ use crate::{
 };
 use serde::{Serialize, Serializer};
 use smallvec::SmallVec;
+use smol_str::SmolStr;
 use std::fmt;
 
 /// The value of one column in one row.
@@ -19,7 +20,7 @@ pub enum Cell {
     #[default]
     Null,
     /// Text, or the code of a currency
-    Text(String),
+    Text(SmolStr),
     /// An integer
     I64(i64),
     /// An exact decimal, or the amount of money
@@ -79,7 +80,7 @@ impl Cell {
             (ColumnType::Decimal | ColumnType::Money { .. }, _) => return Err(misfit("an exact decimal")),
             (ColumnType::Iso4217, Value::String(text)) => {
                 let currency: Currency = text.parse().map_err(|_| misfit("a currency code of ISO 4217"))?;
-                Self::Text(currency.code().to_owned())
+                Self::Text(currency.code().into())
             }
             (ColumnType::Iso4217, _) => return Err(misfit("a currency code of ISO 4217")),
             (ColumnType::Timestamp, Value::String(text)) => {
@@ -98,7 +99,7 @@ impl Cell {
     pub fn from_found(ty: ColumnType, found: &Found<'_>) -> Result<Self, Misfit> {
         match found {
             Found::Value(value) => Self::from_json(ty, value),
-            Found::Text(text) if ty == ColumnType::Text => Ok(Self::Text(text.as_ref().to_owned())),
+            Found::Text(text) if ty == ColumnType::Text => Ok(Self::Text(text.as_ref().into())),
             Found::Int(int) if ty == ColumnType::I64 => Ok(Self::I64(*int)),
             Found::Text(_) | Found::Int(_) => Self::from_json(ty, &found.to_value()),
         }
@@ -113,7 +114,7 @@ impl Cell {
     pub fn to_json(&self) -> Value {
         match self {
             Self::Null => Value::Null,
-            Self::Text(text) => text.as_str().into(),
+            Self::Text(text) => text.clone().into(),
             Self::I64(int) => (*int).into(),
             Self::Decimal(decimal) => decimal.to_string().into(),
             Self::Bool(b) => (*b).into(),
@@ -139,7 +140,7 @@ pub enum KeyPart {
     /// An integer
     I64(i64),
     /// Text, a date or a currency code
-    Text(String),
+    Text(SmolStr),
 }
 
 impl fmt::Display for KeyPart {
@@ -157,7 +158,7 @@ pub struct Key(pub SmallVec<[KeyPart; 1]>);
 
 impl Key {
     /// The key of one text column.
-    pub fn text(text: impl Into<String>) -> Self {
+    pub fn text(text: impl Into<SmolStr>) -> Self {
         Self(smallvec::smallvec![KeyPart::Text(text.into())])
     }
 
@@ -195,8 +196,8 @@ impl Key {
                 expected: format!("an integer for {}", schema.columns[column].name),
                 found: format!("{text:?}"),
             }),
-            ColumnType::Text => Ok(KeyPart::Text(text.to_owned())),
-            ty => Cell::from_json(ty, &text.into()).map(|_| KeyPart::Text(text.to_owned())),
+            ColumnType::Text => Ok(KeyPart::Text(text.into())),
+            ty => Cell::from_json(ty, &text.into()).map(|_| KeyPart::Text(text.into())),
         };
         schema.key.iter().zip(parts.iter().map(AsRef::as_ref)).map(part).collect::<Result<_, _>>().map(Self)
     }
@@ -218,7 +219,7 @@ impl Key {
         let part = |&column: &usize| match &row.cells[column] {
             Cell::I64(int) => KeyPart::I64(*int),
             Cell::Text(text) => KeyPart::Text(text.clone()),
-            other => KeyPart::Text(other.to_json().as_str().unwrap_or_default().to_owned()),
+            other => KeyPart::Text(other.to_json().as_str().unwrap_or_default().into()),
         };
         Self(schema.key.iter().map(part).collect())
     }

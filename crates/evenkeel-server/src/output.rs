@@ -282,7 +282,7 @@ pub(crate) fn number(value: &Value, path: &[&str]) -> Option<f64> {
 pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".into(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => text.to_string(),
         other => other.to_string(),
     }
 }

@@ -281,7 +281,7 @@ mod content {
     fn a_fold_that_was_changed_in_silence_is_named_and_waits_for_a_person() {
         let changed = [AT, AT + 1];
         let bend: bent::Bend = Arc::new(move |row| {
-            let is_changed = changed.iter().any(|i| row.cells[0] == Cell::Text(events::account(*i)));
+            let is_changed = changed.iter().any(|i| row.cells[0] == Cell::Text(events::account(*i).into()));
             if is_changed {
                 *bent::note(row) = Cell::Text("as the new code has it".into());
             }

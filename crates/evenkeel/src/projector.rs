@@ -4,16 +4,16 @@
 //! transaction, so it may be killed anywhere and goes on where it was. Whoever calls it holds the model's turn.
 //! Deciding what a row becomes is `evenkeel-core`'s; threads are the engine's.
 use evenkeel_core::{
-    EventId, EventType, ModelName, Position, Timestamp,
-    checkpoint::{Checkpoint, Counts, SafeHead},
-    content::{Pass, Window},
-    digest::{KeyHash, RowDigest, RowHasher, Sum},
-    fold::{Fold, Folded, Loaded, Park, ParkState, Plan, Poison, TouchId},
-    row::{Key, Row},
+    EventType, ModelName, Position, Timestamp,
+    checkpoint::{Checkpoint, SafeHead},
+    content::Pass,
+    digest::{KeyHash, RowDigest, RowHasher},
+    fold::{Batch, Changed, Fold, Folded, ParkState, Plan, TouchId},
+    row::Key,
 };
-use evenkeel_store::{Log, Measured, Models, Removal, Slice, Step, StoreError, Table, Upsert};
+use evenkeel_store::{Loaded, Log, Measured, Models, Removal, Slice, Step, StoreError, Table, Upsert};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashSet},
     ops::ControlFlow,
     sync::{Arc, mpsc},
     thread,
@@ -219,12 +219,13 @@ impl Projector {
         let events = gathered.events;
         let mut step = self.step(&head, gathered, now);
         let before = self.checkpoint;
-        while step.upserts.len() > BUILD_ROWS {
-            let rest = step.upserts.split_off(BUILD_ROWS);
-            let upserts = std::mem::replace(&mut step.upserts, rest);
+        let mut upserts = std::mem::take(&mut step.upserts).into_iter();
+        while upserts.len() > BUILD_ROWS {
+            let upserts = upserts.by_ref().take(BUILD_ROWS).collect();
             let part = Step { generation: self.generation, upserts, checkpoint: before, ..Step::default() };
             self.commit(models, &part, None)?;
         }
+        step.upserts = upserts.collect();
         step.generation = self.generation;
         self.commit(models, &step, None)?;
         Ok(Bulk::Moved(events))
@@ -232,8 +233,15 @@ impl Projector {
 
     /// What is to be written of what was gathered.
     fn step(&self, head: &SafeHead, gathered: Gathered, now: Timestamp) -> Step {
-        let Gathered { rows, meant, parks, counts, last_event, through, identities, touches, .. } = gathered;
-        let (upserts, deletes) = sorted(rows, meant);
+        let Gathered { batch, touches, through, .. } = gathered;
+        let Folded { rows, parks, counts, last_event, identities } = batch.finish();
+        let (mut upserts, mut deletes) = (Vec::with_capacity(rows.len()), Vec::new());
+        for Changed { key, row, replaces } in rows {
+            match row {
+                Some(row) => upserts.push(Upsert { key, row, replaces }),
+                None => deletes.push(Removal { key, replaces }),
+            }
+        }
         let wrote = !upserts.is_empty() || !deletes.is_empty();
         let checkpoint = Checkpoint {
             position: through,
@@ -310,44 +318,27 @@ impl Projector {
             let hasher = &mut self.hasher;
             gathered.touches.extend(plan.touched().map(|(position, key)| (hasher.key(key), position)));
         }
-        let (gathered_keys, stored_keys): (Vec<_>, Vec<_>) =
-            plan.keys().into_iter().partition(|key| gathered.rows.contains_key(key));
-        let mut poison = Poison::new();
-        let folded = loop {
-            let mut loaded = self.load(models, &stored_keys, gathered)?;
-            for key in &gathered_keys {
-                // A copy: an attempt that fails spoils the rows it was given.
-                loaded.rows.extend(gathered.rows.get(key).cloned().flatten().map(|row| (key.clone(), row)));
-            }
-            loaded.parked.extend(gathered.parked.iter().cloned());
-            if let Some(folded) = plan.fold(now, fold.as_ref(), loaded, &mut poison) {
-                break folded;
-            }
-        };
-        gathered.add(folded);
+        if !self.is_empty {
+            self.take_up(models, gathered.batch.missing(&plan), &mut gathered.batch)?;
+        }
+        gathered.batch.fold(now, fold.as_ref(), &plan);
         Ok(())
     }
 
-    /// What the table holds for these keys, all of it as it was written.
-    fn load(&self, models: &dyn Models, keys: &[Key], gathered: &mut Gathered) -> Result<Loaded, ProjectorError> {
-        if self.is_empty {
-            return Ok(Loaded::default());
-        }
+    /// Takes up what the table holds for these keys, all of it as it was written.
+    fn take_up(&self, models: &dyn Models, keys: Vec<Key>, batch: &mut Batch) -> Result<(), ProjectorError> {
         let model = &self.fold.schema().model;
-        let evenkeel_store::Loaded { rows, parked, touched } = models.load(model, self.table, keys)?;
+        let Loaded { rows, parked, touched } = models.load(model, self.table, &keys)?;
         let mut damaged: Vec<Key> = touched.into_iter().collect();
-        let mut loaded = Loaded { rows: HashMap::with_capacity(rows.len()), parked };
+        batch.take_up_parked(parked);
         for stored in rows {
             match stored.meant {
-                Some(meant) if stored.is_intact() => {
-                    gathered.meant.insert(stored.key.clone(), meant);
-                    loaded.rows.insert(stored.key, stored.row);
-                }
+                Some(meant) if stored.is_intact() => batch.take_up(stored.key, stored.row, meant),
                 _ => damaged.push(stored.key),
             }
         }
         if damaged.is_empty() {
-            return Ok(loaded);
+            return Ok(());
         }
         damaged.sort_unstable();
         damaged.dedup();
@@ -410,17 +401,8 @@ fn unread() -> StoreError {
 /// What the slices of one transaction came to so far.
 #[derive(Default)]
 struct Gathered {
-    /// The rows as they will be; `None` where one is gone.
-    rows: HashMap<Key, Option<Row>>,
-    /// The digests of the rows that were there.
-    meant: HashMap<Key, RowDigest>,
-    identities: BTreeMap<Window, Sum>,
+    batch: Batch,
     touches: Vec<(KeyHash, Position)>,
-    /// The keys of `parks`: later events of theirs are held.
-    parked: HashSet<Key>,
-    parks: Vec<Park>,
-    counts: Counts,
-    last_event: Option<EventId>,
     through: Position,
     events: usize,
 }
@@ -428,39 +410,8 @@ struct Gathered {
 impl Gathered {
     /// What is held in memory, in rows: an entry of the index takes a tenth of one.
     fn size(&self) -> usize {
-        self.rows.len() + self.parks.len() + self.touches.len() / 10
+        self.batch.len() + self.touches.len() / 10
     }
-
-    fn add(&mut self, folded: Folded) {
-        let Folded { upserts, deletes, parks, counts, last_event, identities } = folded;
-        for (window, sum) in identities {
-            let known = self.identities.entry(window).or_default();
-            *known = known.plus(sum);
-        }
-        self.rows.extend(upserts.into_iter().map(|(key, row)| (key, Some(row))));
-        self.rows.extend(deletes.into_iter().map(|key| (key, None)));
-        self.parked.extend(parks.iter().filter_map(|park| park.key.clone()));
-        self.parks.extend(parks);
-        self.counts = self.counts.plus(counts);
-        self.last_event = last_event.or(self.last_event);
-    }
-}
-
-/// What is to be written and what deleted, in order of the keys: neighbours stand on one page of the store.
-fn sorted(rows: HashMap<Key, Option<Row>>, mut meant: HashMap<Key, RowDigest>) -> (Vec<Upsert>, Vec<Removal>) {
-    let (mut upserts, mut deletes) = (Vec::with_capacity(rows.len()), Vec::new());
-    for (key, row) in rows {
-        let replaces = meant.remove(&key);
-        match row {
-            Some(row) => upserts.push(Upsert { key, row, replaces }),
-            // Made and deleted within the batch: there is nothing to delete.
-            None if replaces.is_none() => {}
-            None => deletes.push(Removal { key, replaces }),
-        }
-    }
-    upserts.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-    deletes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-    (upserts, deletes)
 }
 
 /// Tells a pass of the scrub what a step wrote.

@@ -44,7 +44,7 @@ fn as_texts<S: Serializer>(extensions: &Object, serializer: S) -> Result<S::Ok, 
     let mut map = serializer.serialize_map(Some(extensions.len()))?;
     for (name, value) in extensions.iter() {
         match value {
-            Value::String(text) => map.serialize_entry(name, text)?,
+            Value::String(text) => map.serialize_entry(name, text.as_str())?,
             other => map.serialize_entry(name, &other.to_string())?,
         }
     }

@@ -194,7 +194,7 @@ fn text(members: &mut Object, name: &str) -> Result<Option<String>, Fault> {
         Some(Value::String(text)) if text.is_empty() => Err(Fault::at(name, format!("the attribute {name} is empty"))),
         Some(Value::String(text)) => {
             check_characters(name, &text)?;
-            Ok(Some(text))
+            Ok(Some(text.into()))
         }
         Some(other) => Err(Fault::at(name, format!("the attribute {name} must be text, found {}", other.kind()))),
     }

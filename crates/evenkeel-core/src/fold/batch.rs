@@ -1,12 +1,15 @@
-//! A batch of events folded per key: many events of a row, one read and one write.
+//! Events folded over the rows of one transaction: many events of a row, one read and one write.
 //!
-//! The result does not depend on where one batch ends and the next begins. Invariants: events of a key apply in log
-//! order; once one of them is parked every later one of that key is held behind it, and no other key waits.
-use super::{Fold, FoldError, HELD, Park, ParkState, Touch, TouchId};
+//! A [`Plan`] says which rows some events touch, a [`Batch`] holds the rows and folds plan after plan over them. The result
+//! does not depend on where one plan or one batch ends and the next begins. Invariants: events of a key apply in log order;
+//! once one of them is parked every later one of that key is held behind it, and no other key waits.
+//!
+//! Not here: reading events and rows, and writing them (the projector of `evenkeel`).
+use super::{Fold, HELD, Park, ParkState, Touch, TouchId};
 use crate::{
     checkpoint::Counts,
     content::{Window, identity},
-    digest::Sum,
+    digest::{RowDigest, Sum},
     event::Event,
     ids::{EventId, Position},
     row::{Key, Row},
@@ -14,36 +17,7 @@ use crate::{
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// What was found not to apply while a batch was folded. Kept between the attempts at one batch.
-pub type Poison = HashMap<TouchId, FoldError>;
-
-/// What the store holds for the keys of a batch.
-#[derive(Debug, Clone, Default)]
-pub struct Loaded {
-    /// The rows there are.
-    pub rows: HashMap<Key, Row>,
-    /// Keys with a parked event.
-    pub parked: HashSet<Key>,
-}
-
-/// A batch, folded: what to write in one transaction.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Folded {
-    /// Rows that are new or changed, in order of their keys.
-    pub upserts: Vec<(Key, Row)>,
-    /// Rows that are gone, in order of their keys.
-    pub deletes: Vec<Key>,
-    /// Events that are parked.
-    pub parks: Vec<Park>,
-    /// What became of the batch's events.
-    pub counts: Counts,
-    /// The last event of the batch.
-    pub last_event: Option<EventId>,
-    /// The identities of the batch's events, by window of positions.
-    pub identities: BTreeMap<Window, Sum>,
-}
-
-/// The touches of a batch.
+/// The touches of some events.
 pub struct Plan<'e> {
     events: &'e [Event],
     touches: Vec<(usize, Touch)>,
@@ -63,104 +37,61 @@ impl<'e> Plan<'e> {
         Self { events, touches }
     }
 
-    /// The rows touched, each once, in order.
-    pub fn keys(&self) -> Vec<Key> {
-        let mut keys: Vec<_> = self.touches.iter().filter_map(|(_, touch)| touch.key.as_ref().ok()).cloned().collect();
-        keys.sort_unstable();
-        keys.dedup();
-        keys
-    }
-
     /// Which events touch which rows, in log order.
     pub fn touched(&self) -> impl Iterator<Item = (Position, &Key)> {
         let named = self.touches.iter().filter_map(|(index, touch)| Some((index, touch.key.as_ref().ok()?)));
         named.map(|(index, key)| (self.events[*index].position, key))
     }
-
-    /// Folds the batch over what is stored for its keys.
-    ///
-    /// `None` where an event newly turned out not to apply: it is in `poison` now, the rows given are spoilt, and the
-    /// caller loads them again and calls again. Each attempt finds at least one, at most one for a key.
-    pub fn fold(&self, now: Timestamp, fold: &dyn Fold, loaded: Loaded, poison: &mut Poison) -> Option<Folded> {
-        let Loaded { rows, mut parked } = loaded;
-        let mut slots: HashMap<&Key, Slot> = HashMap::with_capacity(self.touches.len());
-        let mut rows: HashMap<Key, Row> = rows;
-        let mut fates = vec![Fate::Ignored; self.events.len()];
-        let mut parks = Vec::new();
-        let known = poison.len();
-        for (index, touch) in &self.touches {
-            let event = &self.events[*index];
-            let id = TouchId::of(event, touch);
-            let mut park = |key: Option<&Key>, state, error: String| {
-                fates[*index] = Fate::Parked;
-                parks.push(Park { touch: id, key: key.cloned(), event_id: event.id, state, error, at: now });
-            };
-            let key = match &touch.key {
-                Ok(key) => key,
-                Err(error) => {
-                    park(None, ParkState::Poison, error.to_string());
-                    continue;
-                }
-            };
-            if parked.contains(key) {
-                park(Some(key), ParkState::Held, HELD.into());
-                continue;
-            }
-            if let Some(error) = poison.get(&id) {
-                parked.insert(key.clone());
-                park(Some(key), ParkState::Poison, error.to_string());
-                continue;
-            }
-            let slot = slots.entry(key).or_insert_with(|| {
-                let row = rows.remove(key);
-                Slot { existed: row.is_some(), row }
-            });
-            match fold.apply(&mut slot.row, event, touch, key) {
-                Ok(()) if fates[*index] == Fate::Ignored => fates[*index] = Fate::Applied,
-                Ok(()) => {}
-                Err(error) => {
-                    poison.insert(id, error);
-                    parked.insert(key.clone());
-                }
-            }
-        }
-        if poison.len() > known {
-            return None;
-        }
-        Some(self.finish(slots, parks, &fates))
-    }
-
-    fn finish(&self, slots: HashMap<&Key, Slot>, parks: Vec<Park>, fates: &[Fate]) -> Folded {
-        let count = |fate| fates.iter().filter(|f| **f == fate).count() as u64;
-        let mut folded = Folded {
-            parks,
-            counts: Counts {
-                applied: count(Fate::Applied),
-                ignored: count(Fate::Ignored),
-                parked: count(Fate::Parked),
-            },
-            last_event: self.events.last().map(|event| event.id),
-            ..Folded::default()
-        };
-        for event in self.events {
-            folded.identities.entry(Window::of(event.position)).or_default().add(identity(event.id));
-        }
-        for (key, slot) in slots {
-            match slot.row {
-                Some(row) => folded.upserts.push((key.clone(), row)),
-                None if slot.existed => folded.deletes.push(key.clone()),
-                None => {}
-            }
-        }
-        folded.upserts.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        folded.deletes.sort_unstable();
-        folded
-    }
 }
 
+/// The rows of one transaction while events are folded over them.
+#[derive(Debug, Default)]
+pub struct Batch {
+    slots: HashMap<Key, Slot>,
+    /// Keys with a parked event: later events of theirs are held.
+    parked: HashSet<Key>,
+    parks: Vec<Park>,
+    counts: Counts,
+    last_event: Option<EventId>,
+    identities: BTreeMap<Window, Sum>,
+    /// Counts the plans.
+    plans: u64,
+}
+
+/// A batch, folded: what to write in one transaction.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Folded {
+    /// Rows that are new, changed or gone, in order of their keys: neighbours stand on one page of a store.
+    pub rows: Vec<Changed>,
+    /// Events that are parked.
+    pub parks: Vec<Park>,
+    /// What became of the events.
+    pub counts: Counts,
+    /// The last event.
+    pub last_event: Option<EventId>,
+    /// The identities of the events, by window of positions.
+    pub identities: BTreeMap<Window, Sum>,
+}
+
+/// A row that a batch changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changed {
+    /// Its key.
+    pub key: Key,
+    /// The row afterwards; `None` where it is gone.
+    pub row: Option<Row>,
+    /// The digest of the row that was there; `None` where there was none, and then there is a row now.
+    pub replaces: Option<RowDigest>,
+}
+
+#[derive(Debug, Default)]
 struct Slot {
     row: Option<Row>,
-    existed: bool,
+    /// The digest of the row that was there.
+    replaces: Option<RowDigest>,
+    is_changed: bool,
+    /// The last plan that touched it.
+    plan: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -168,6 +99,135 @@ enum Fate {
     Ignored,
     Applied,
     Parked,
+}
+
+impl Batch {
+    /// The rows that `plan` touches and that are not here yet, each once, in order. Where there is something stored about
+    /// them, it is taken up ([`Batch::take_up`], [`Batch::take_up_parked`]) before the plan is folded.
+    pub fn missing(&self, plan: &Plan<'_>) -> Vec<Key> {
+        let named = plan.touches.iter().filter_map(|(_, touch)| touch.key.as_ref().ok());
+        let mut keys: Vec<_> = named.filter(|key| !self.slots.contains_key(key)).cloned().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// Takes up a stored row and its digest.
+    pub fn take_up(&mut self, key: Key, row: Row, digest: RowDigest) {
+        self.slots.insert(key, Slot { row: Some(row), replaces: Some(digest), ..Slot::default() });
+    }
+
+    /// Takes up keys with parked events.
+    pub fn take_up_parked(&mut self, keys: impl IntoIterator<Item = Key>) {
+        self.parked.extend(keys);
+    }
+
+    /// How many rows and parked events are held in memory.
+    pub fn len(&self) -> usize {
+        self.slots.len() + self.parks.len()
+    }
+
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Folds the events of `plan`. What does not apply is parked and dated `now`.
+    pub fn fold(&mut self, now: Timestamp, fold: &dyn Fold, plan: &Plan<'_>) {
+        self.plans += 1;
+        let mut fates = vec![Fate::Ignored; plan.events.len()];
+        // The rows as this plan found them, by the number of its first touch of them.
+        let mut before: Vec<(usize, Option<Row>)> = Vec::with_capacity(plan.touches.len());
+        for (number, (index, touch)) in plan.touches.iter().enumerate() {
+            let event = &plan.events[*index];
+            let applied = match &touch.key {
+                Ok(key) => {
+                    self.apply(fold, plan, &mut before, (number, key)).map_err(|(state, why)| (Some(key), state, why))
+                }
+                Err(error) => Err((None, ParkState::Poison, error.to_string())),
+            };
+            match applied {
+                Ok(()) if fates[*index] == Fate::Ignored => fates[*index] = Fate::Applied,
+                Ok(()) => {}
+                Err((key, state, error)) => {
+                    fates[*index] = Fate::Parked;
+                    let touch = TouchId::of(event, touch);
+                    self.parks.push(Park { touch, key: key.cloned(), event_id: event.id, state, error, at: now });
+                }
+            }
+        }
+        self.count(plan.events, &fates);
+    }
+
+    /// Applies one touch of `plan`, given by its number, to the row of `key`.
+    fn apply(
+        &mut self,
+        fold: &dyn Fold,
+        plan: &Plan<'_>,
+        before: &mut Vec<(usize, Option<Row>)>,
+        (number, key): (usize, &Key),
+    ) -> Result<(), (ParkState, String)> {
+        if !self.parked.is_empty() && self.parked.contains(key) {
+            return Err((ParkState::Held, HELD.into()));
+        }
+        let slot = self.slots.entry(key.clone()).or_default();
+        if slot.plan != self.plans {
+            slot.plan = self.plans;
+            before.push((number, slot.row.clone()));
+        }
+        let (index, touch) = &plan.touches[number];
+        if let Err(error) = fold.apply(&mut slot.row, &plan.events[*index], touch, key) {
+            slot.row = as_before(fold, plan, before, (number, key));
+            self.parked.insert(key.clone());
+            return Err((ParkState::Poison, error.to_string()));
+        }
+        slot.is_changed = true;
+        Ok(())
+    }
+
+    fn count(&mut self, events: &[Event], fates: &[Fate]) {
+        let count = |fate| fates.iter().filter(|f| **f == fate).count() as u64;
+        self.counts = self.counts.plus(Counts {
+            applied: count(Fate::Applied),
+            ignored: count(Fate::Ignored),
+            parked: count(Fate::Parked),
+        });
+        for events in events.chunk_by(|a, b| Window::of(a.position) == Window::of(b.position)) {
+            let sum = self.identities.entry(Window::of(events[0].position)).or_default();
+            events.iter().for_each(|event| sum.add(identity(event.id)));
+        }
+        self.last_event = events.last().map(|event| event.id).or(self.last_event);
+    }
+
+    /// What is to be written.
+    pub fn finish(self) -> Folded {
+        // Made and gone within the batch: there is nothing to write.
+        let is_written = |slot: &Slot| slot.is_changed && (slot.row.is_some() || slot.replaces.is_some());
+        let slots = self.slots.into_iter().filter(|(_, slot)| is_written(slot));
+        let mut rows: Vec<_> = slots.map(|(key, Slot { row, replaces, .. })| Changed { key, row, replaces }).collect();
+        rows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        let Self { parks, counts, last_event, identities, .. } = self;
+        Folded { rows, parks, counts, last_event, identities }
+    }
+}
+
+/// The row of `key` before the touch of this number, which failed and may have left anything: as the plan found it, with the
+/// touches before this one, which applied and do so again.
+fn as_before(
+    fold: &dyn Fold,
+    plan: &Plan<'_>,
+    before: &[(usize, Option<Row>)],
+    (number, key): (usize, &Key),
+) -> Option<Row> {
+    let of_key = |number: &usize| plan.touches[*number].1.key.as_ref() == Ok(key);
+    let (first, row) = before.iter().find(|(first, _)| of_key(first))?;
+    let mut row = row.clone();
+    for number in (*first..number).filter(of_key) {
+        let (index, touch) = &plan.touches[number];
+        // Folds are pure: it applied when its turn was.
+        let _ = fold.apply(&mut row, &plan.events[*index], touch, key);
+    }
+    row
 }
 
 #[cfg(test)]

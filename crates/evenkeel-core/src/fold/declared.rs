@@ -128,13 +128,10 @@ impl Declared {
             let misfit = |misfit| FoldError::Key { column: column.name.clone(), misfit };
             let nothing = || misfit(Misfit { expected: "a value".into(), found: "nothing".into() });
             let found = operand.find(event, element).map_err(misfit)?.ok_or_else(nothing)?;
-            if let (ColumnType::Text, Some(text)) = (column.ty, found.as_str()) {
-                return Ok(KeyPart::Text(text.to_owned()));
-            }
             match Cell::from_found(column.ty, &found).map_err(misfit)? {
                 Cell::I64(int) => Ok(KeyPart::I64(int)),
                 Cell::Text(text) => Ok(KeyPart::Text(text)),
-                Cell::Date(date) => Ok(KeyPart::Text(date.to_string())),
+                Cell::Date(date) => Ok(KeyPart::Text(date.to_string().into())),
                 _ => Err(nothing()),
             }
         };
@@ -307,7 +304,7 @@ impl Op {
         let write = |amount: Decimal| -> Written {
             smallvec::smallvec![
                 (self.column, Cell::Decimal(amount)),
-                (currency, Cell::Text(new.currency().code().to_owned()))
+                (currency, Cell::Text(new.currency().code().into()))
             ]
         };
         let Cell::Decimal(old) = row.cells[self.column] else { return Ok(write(new.amount())) };
@@ -318,7 +315,7 @@ impl Op {
         }
         match &row.cells[currency] {
             Cell::Text(code) if code != new.currency().code() => {
-                let (row, event) = (code.clone(), new.currency().code().to_owned());
+                let (row, event) = (code.to_string(), new.currency().code().to_owned());
                 return Err(FoldError::Currency { column: name.to_owned(), row, event });
             }
             _ => {}

@@ -1,13 +1,13 @@
 //! The fold: row × event → row, keyed and pure.
 //!
-//! [`Fold`] is what a model is; [`Declared`] makes one from a declaration; [`Plan`] folds a batch, many events of a
+//! [`Fold`] is what a model is; [`Declared`] makes one from a declaration; [`Batch`] folds many events of a
 //! key into one write; [`FreshFold`] folds the log anew to compare. Not here: where rows are kept, and who calls.
 mod batch;
 mod declared;
 mod fresh;
 mod release;
 
-pub use batch::{Folded, Loaded, Plan, Poison};
+pub use batch::{Batch, Changed, Folded, Plan};
 pub use declared::{Attribute, Clause, Declared, Each, Op, OpKind, Operand};
 pub use fresh::{Difference, FreshFold};
 pub use release::{Released, release};

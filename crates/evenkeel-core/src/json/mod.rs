@@ -13,6 +13,7 @@ pub use pointer::{BadPointer, Pointer};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
+use smol_str::SmolStr;
 use std::fmt;
 
 /// A JSON value whose numbers are exact and whose objects are canonical.
@@ -35,8 +36,8 @@ pub enum Value {
     Bool(bool),
     /// A number, exactly as written
     Number(Number),
-    /// Text
-    String(String),
+    /// Text; short text stands in the value itself, long text is shared by its copies
+    String(SmolStr),
     /// An array
     Array(Vec<Value>),
     /// An object
@@ -54,14 +55,18 @@ pub enum Number {
 
 /// The members of a JSON object, sorted by key, each key once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Object(Vec<(String, Value)>);
+pub struct Object(Vec<(SmolStr, Value)>);
 
 impl Object {
     /// From members in any order; gives back the key that stands twice.
     ///
     /// # Errors
     /// The first duplicate key in sorted order.
-    pub fn from_members(mut members: Vec<(String, Value)>) -> Result<Self, String> {
+    pub fn from_members(mut members: Vec<(SmolStr, Value)>) -> Result<Self, SmolStr> {
+        // As the canonical text has them, which is what is read most.
+        if members.is_sorted_by(|a, b| a.0 < b.0) {
+            return Ok(Self(members));
+        }
         members.sort_by(|a, b| a.0.cmp(&b.0));
         match members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             Some(pair) => Err(pair[0].0.clone()),
@@ -75,7 +80,7 @@ impl Object {
     }
 
     /// Sets the member named `key`, in its sorted place.
-    pub fn insert(&mut self, key: impl Into<String>, value: Value) {
+    pub fn insert(&mut self, key: impl Into<SmolStr>, value: Value) {
         let key = key.into();
         match self.0.binary_search_by(|(k, _)| k.cmp(&key)) {
             Ok(i) => self.0[i].1 = value,
@@ -173,12 +178,18 @@ impl Value {
 
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
-        Self::String(text.to_owned())
+        Self::String(text.into())
     }
 }
 
 impl From<String> for Value {
     fn from(text: String) -> Self {
+        Self::String(text.into())
+    }
+}
+
+impl From<SmolStr> for Value {
+    fn from(text: SmolStr) -> Self {
         Self::String(text)
     }
 }
@@ -233,7 +244,7 @@ impl Serialize for Object {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (key, value) in &self.0 {
-            map.serialize_entry(key, value)?;
+            map.serialize_entry(key.as_str(), value)?;
         }
         map.end()
     }

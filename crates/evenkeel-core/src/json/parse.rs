@@ -5,6 +5,7 @@
 use super::{Number, Object, Value};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use smol_str::SmolStr;
 use std::fmt;
 
 /// How deep arrays and objects may nest.
@@ -113,7 +114,7 @@ impl<'de> Visitor<'de> for Quick<'_> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<Value, A::Error> {
         self.deeper::<A::Error>()?;
         let mut members = Vec::with_capacity(8);
-        while let Some(key) = access.next_key::<String>()? {
+        while let Some(Name(key)) = access.next_key()? {
             members.push((key, access.next_value_seed(self.deeper()?)?));
         }
         Object::from_members(members)
@@ -163,7 +164,7 @@ fn exact(raw: &RawValue, depth: usize, way: &Way<'_>) -> Result<Value, JsonError
             let items = raw_items.into_iter().enumerate();
             Value::Array(items.map(|(i, raw)| exact(raw, depth + 1, &Way::Item(way, i))).collect::<Result<_, _>>()?)
         }
-        b'"' => Value::String(serde_json::from_str(text).map_err(syntax)?),
+        b'"' => Value::String(serde_json::from_str::<Name>(text).map_err(syntax)?.0),
         b't' => Value::Bool(true),
         b'f' => Value::Bool(false),
         b'n' => Value::Null,
@@ -172,8 +173,27 @@ fn exact(raw: &RawValue, depth: usize, way: &Way<'_>) -> Result<Value, JsonError
     })
 }
 
+/// Text, read without a detour by a string of its own.
+struct Name(SmolStr);
+
+impl<'de> de::Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Name;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Name, E> {
+                Ok(Name(text.into()))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
 /// The members of an object, unread, duplicates and all.
-struct RawMembers<'a>(Vec<(String, &'a RawValue)>);
+struct RawMembers<'a>(Vec<(SmolStr, &'a RawValue)>);
 
 impl<'de> de::Deserialize<'de> for RawMembers<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -185,8 +205,8 @@ impl<'de> de::Deserialize<'de> for RawMembers<'de> {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
-                while let Some(member) = access.next_entry()? {
-                    members.push(member);
+                while let Some((Name(key), value)) = access.next_entry()? {
+                    members.push((key, value));
                 }
                 Ok(RawMembers(members))
             }
@@ -274,7 +294,7 @@ mod tests {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
                 prop::collection::btree_map(any::<String>(), inner, 0..4).prop_map(|m| Object::from_members(
-                    m.into_iter().collect()
+                    m.into_iter().map(|(key, value)| (key.into(), value)).collect()
                 )
                 .unwrap()
                 .into()),

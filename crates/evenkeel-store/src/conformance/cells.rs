@@ -6,13 +6,13 @@ use super::{
 };
 use crate::{Models, Step, Table};
 use evenkeel_core::{
-    json,
+    SmolStr, json,
     row::{Cell, Key, Row},
     schema::{ColumnType, Schema},
 };
 use std::fmt::Display;
 
-fn text(text: impl Into<String>) -> Cell {
+fn text(text: impl Into<SmolStr>) -> Cell {
     Cell::Text(text.into())
 }
 

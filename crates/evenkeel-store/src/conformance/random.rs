@@ -370,7 +370,7 @@ impl ModelOperation {
 fn key(chance: &mut XorShift, schema: &Schema) -> Key {
     let part = |column: &usize| match schema.columns[*column].ty {
         ColumnType::I64 => KeyPart::I64(chance.pick(&[-1, 0, 1, i64::MIN, i64::MAX, 10, 9])),
-        _ => KeyPart::Text(chance.pick(&["", "a", "b", "a/b", "é", "'", "10", "9"]).to_owned()),
+        _ => KeyPart::Text(chance.pick(&["", "a", "b", "a/b", "é", "'", "10", "9"]).into()),
     };
     Key(schema.key.iter().map(part).collect())
 }
@@ -380,7 +380,7 @@ fn cell(chance: &mut XorShift, ty: ColumnType) -> Cell {
         return Cell::Null;
     }
     match ty {
-        ColumnType::Text => Cell::Text(chance.pick(&["", "x", "NULL", "'\"", "日\u{1F980}", "1.0"]).to_owned()),
+        ColumnType::Text => Cell::Text(chance.pick(&["", "x", "NULL", "'\"", "日\u{1F980}", "1.0"]).into()),
         ColumnType::I64 => Cell::I64(chance.draw() as i64),
         ColumnType::Bool => Cell::Bool(chance.once_in(2)),
         ColumnType::Timestamp => Cell::Timestamp(at(chance.draw() as i64 >> 8)),

@@ -1,10 +1,11 @@
 //! Where one slice or one transaction ends and the next begins must not be seen in rows, parks or counts.
 use super::*;
 use evenkeel_core::{
-    Digest, Draft, Epoch,
-    fold::{Clause, Declared, Op, OpKind, Operand},
+    Digest, Draft, Epoch, EventId,
+    fold::{Clause, Declared, Op, OpKind, Operand, Park},
     intake::{Arrival, Sent, Verdict},
     json::{self, Object, Pointer},
+    row::Row,
     schema::{Column, ColumnType, Merge, Schema},
 };
 use evenkeel_store::memory::MemoryStore;

@@ -145,53 +145,61 @@ struct Store {
     last_event: Option<EventId>,
 }
 
+/// No store checks these digests; they only say that there was a row.
+const DIGEST: RowDigest = RowDigest([7; 16]);
+
 impl Store {
-    fn load(&self, keys: &[Key]) -> Loaded {
+    fn load(&self, keys: Vec<Key>, batch: &mut Batch) {
         let parked = self.parks.iter().filter_map(|park| park.key.as_ref()).filter(|key| keys.contains(key));
-        Loaded {
-            rows: keys.iter().filter_map(|key| Some((key.clone(), self.rows.get(key)?.clone()))).collect(),
-            parked: parked.cloned().collect(),
+        batch.take_up_parked(parked.cloned());
+        for key in keys {
+            if let Some(row) = self.rows.get(&key) {
+                batch.take_up(key, row.clone(), DIGEST);
+            }
         }
     }
 
-    fn apply(&mut self, fold: &dyn Fold, batch: &[Event], discarded: &HashSet<TouchId>) {
-        let plan = Plan::new(fold, batch, discarded);
-        let keys = plan.keys();
-        let mut poison = Poison::default();
-        let folded = loop {
-            let known = poison.len();
-            match plan.fold(Timestamp::from_micros(0), fold, self.load(&keys), &mut poison) {
-                Some(folded) => break folded,
-                None => assert!(poison.len() > known, "every attempt finds something"),
-            }
-        };
-        assert_eq!(folded.counts.total(), batch.len() as u64, "every event is counted once");
+    /// Folds `events` in one batch, plan by plan of so many events.
+    fn apply(&mut self, fold: &dyn Fold, events: &[Event], slice: usize, discarded: &HashSet<TouchId>) {
+        let mut batch = Batch::default();
+        for events in events.chunks(slice) {
+            let plan = Plan::new(fold, events, discarded);
+            self.load(batch.missing(&plan), &mut batch);
+            batch.fold(Timestamp::from_micros(0), fold, &plan);
+        }
+        let folded = batch.finish();
+        assert_eq!(folded.counts.total(), events.len() as u64, "every event is counted once");
         let parked: HashSet<_> = folded.parks.iter().map(|park| park.touch.position).collect();
         assert_eq!(folded.counts.parked, parked.len() as u64, "parked for one row is parked");
-        let poisoned = folded.parks.iter().filter(|park| park.key.is_some() && park.state == ParkState::Poison);
-        assert_eq!(poisoned.count(), poison.len(), "at most one for a key");
-        assert!(folded.upserts.is_sorted_by(|a, b| a.0 < b.0) && folded.deletes.is_sorted());
-        for (key, row) in folded.upserts {
-            assert!(keys.contains(&key));
-            self.rows.insert(key, row);
-        }
-        for key in folded.deletes {
-            assert!(self.rows.remove(&key).is_some(), "{key} is deleted and was not there");
+        let poisoned =
+            folded.parks.iter().filter(|park| park.state == ParkState::Poison).filter_map(|park| park.key.as_ref());
+        let poisoned: Vec<_> = poisoned.collect();
+        assert_eq!(poisoned.len(), poisoned.iter().collect::<HashSet<_>>().len(), "at most one for a key");
+        assert!(folded.rows.is_sorted_by(|a, b| a.key < b.key));
+        let touched: HashSet<_> = Plan::new(fold, events, discarded).touched().map(|(_, key)| key.clone()).collect();
+        for Changed { key, row, replaces } in folded.rows {
+            assert!(touched.contains(&key));
+            let before = match row {
+                Some(row) => self.rows.insert(key, row),
+                None => self.rows.remove(&key).or_else(|| panic!("{key} is deleted and was not there")),
+            };
+            assert_eq!(replaces, before.map(|_| DIGEST));
         }
         self.parks.extend(folded.parks);
         self.counts = self.counts.plus(folded.counts);
         self.last_event = folded.last_event.or(self.last_event);
     }
 
+    /// In batches that end at `cuts`, each in plans of a length of its own.
     fn fold(fold: &dyn Fold, events: &[Event], cuts: &[usize], discarded: &HashSet<TouchId>) -> Self {
         let mut store = Self::default();
         let mut rest = events;
         for cut in cuts {
             let (batch, later) = rest.split_at(*cut.min(&rest.len()));
-            store.apply(fold, batch, discarded);
+            store.apply(fold, batch, 1 + cut % 7, discarded);
             rest = later;
         }
-        store.apply(fold, rest, discarded);
+        store.apply(fold, rest, rest.len().max(1), discarded);
         store
     }
 }
@@ -420,13 +428,42 @@ fn poison_parks_its_key_and_nothing_else() {
     assert_eq!(store.counts, Counts { applied: 3, ignored: 0, parked: 2 });
 }
 
+fn folded(model: &Declared, events: &[Event], mut batch: Batch) -> Folded {
+    batch.fold(Timestamp::from_micros(9), model, &Plan::new(model, events, &HashSet::new()));
+    batch.finish()
+}
+
+#[test]
+fn a_row_is_as_before_the_event_that_spoilt_it() {
+    /// Leaves nothing whole where it fails.
+    struct Spoils(Declared);
+    impl Fold for Spoils {
+        fn schema(&self) -> &Schema {
+            self.0.schema()
+        }
+        fn touches(&self, event: &Event, out: &mut Vec<Touch>) {
+            self.0.touches(event, out);
+        }
+        fn apply(&self, slot: &mut Option<Row>, event: &Event, touch: &Touch, key: &Key) -> Result<(), FoldError> {
+            self.0.apply(slot, event, touch, key).inspect_err(|_| *slot = None)
+        }
+    }
+    let (model, spoils) = (model(), Spoils(model()));
+    let events = [add(1, "k0", "1"), add(2, "k1", "1"), add(3, "k0", "2"), add(4, "k0", r#""x""#), add(5, "k1", "3")];
+    for slice in 1..=events.len() {
+        let (mut sound, mut spoilt) = (Store::default(), Store::default());
+        sound.apply(&model, &events, slice, &HashSet::new());
+        spoilt.apply(&spoils, &events, slice, &HashSet::new());
+        assert_eq!(sound, spoilt);
+        assert_eq!(spoilt.rows[&Key::text("k0")].cells[3], crate::row::Cell::I64(3));
+    }
+}
+
 #[test]
 fn an_event_that_concerns_no_row_is_ignored_and_counted() {
     let model = model();
     let events = [event(1, "gone", "k0", r#"{"n":0}"#), event(2, "lines", "k0", r#"{"lines":[]}"#)];
-    let plan = Plan::new(&model, &events, &HashSet::new());
-    assert_eq!(plan.keys(), []);
-    let folded = plan.fold(Timestamp::from_micros(0), &model, Loaded::default(), &mut Poison::default()).unwrap();
+    let folded = folded(&model, &events, Batch::default());
     let counts = Counts { ignored: 2, ..Counts::default() };
     let mut reached = Sum::default();
     events.iter().for_each(|event| reached.add(identity(event.id)));
@@ -438,19 +475,17 @@ fn an_event_that_concerns_no_row_is_ignored_and_counted() {
 fn a_row_that_comes_and_goes_within_a_batch_is_neither_written_nor_deleted() {
     let model = model();
     let events = [add(1, "k0", "1"), event(2, "gone", "k0", r#"{"n":1}"#)];
-    let plan = Plan::new(&model, &events, &HashSet::new());
-    let folded = plan.fold(Timestamp::from_micros(0), &model, Loaded::default(), &mut Poison::default()).unwrap();
-    assert_eq!((folded.upserts, folded.deletes), (vec![], vec![]));
+    assert_eq!(folded(&model, &events, Batch::default()).rows, []);
 }
 
 #[test]
 fn what_is_parked_already_holds_what_comes_later() {
     let model = model();
     let events = [add(1, "k0", "1"), add(2, "k1", "1")];
-    let plan = Plan::new(&model, &events, &HashSet::new());
-    let loaded = Loaded { rows: HashMap::new(), parked: [Key::text("k0")].into() };
-    let folded = plan.fold(Timestamp::from_micros(9), &model, loaded, &mut Poison::default()).unwrap();
-    assert_eq!(folded.upserts.iter().map(|(key, _)| key.to_string()).collect::<Vec<_>>(), ["k1"]);
+    let mut batch = Batch::default();
+    batch.take_up_parked([Key::text("k0")]);
+    let folded = folded(&model, &events, batch);
+    assert_eq!(folded.rows.iter().map(|row| row.key.to_string()).collect::<Vec<_>>(), ["k1"]);
     assert!(folded.parks.iter().all(|park| park.state == ParkState::Held && park.at == Timestamp::from_micros(9)));
     assert_eq!(folded.counts, Counts { applied: 1, ignored: 0, parked: 1 });
 }

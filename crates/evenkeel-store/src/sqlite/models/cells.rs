@@ -33,7 +33,7 @@ fn check_key(layout: &Layout, key: &Key) -> Fallible<()> {
 fn bind_part(statement: &mut Statement<'_>, parameter: usize, part: &KeyPart) -> Fallible<()> {
     match part {
         KeyPart::I64(int) => statement.raw_bind_parameter(parameter, int)?,
-        KeyPart::Text(text) => statement.raw_bind_parameter(parameter, text)?,
+        KeyPart::Text(text) => statement.raw_bind_parameter(parameter, text.as_str())?,
     }
     Ok(())
 }
@@ -97,7 +97,7 @@ fn bind_cell(statement: &mut Statement<'_>, parameter: usize, cell: &Cell, hashe
         }
         Cell::Text(text) => {
             hasher.text(text.as_bytes());
-            return Ok(statement.raw_bind_parameter(parameter, text)?);
+            return Ok(statement.raw_bind_parameter(parameter, text.as_str())?);
         }
         Cell::Decimal(decimal) => decimal.to_string(),
         Cell::Timestamp(at) => at.to_string(),
@@ -170,9 +170,9 @@ pub(super) fn cell(ty: ColumnType, value: ValueRef<'_>) -> Cell {
                 ColumnType::Json => json::parse(bytes).ok().map(Cell::Json),
                 ColumnType::Text | ColumnType::Iso4217 | ColumnType::I64 | ColumnType::Bool => None,
             };
-            typed.unwrap_or_else(|| Cell::Text(text.into_owned()))
+            typed.unwrap_or_else(|| Cell::Text(text.into()))
         }
-        ValueRef::Real(real) => Cell::Text(real.to_string()),
+        ValueRef::Real(real) => Cell::Text(real.to_string().into()),
         ValueRef::Blob(bytes) => Cell::Text(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
     }
 }

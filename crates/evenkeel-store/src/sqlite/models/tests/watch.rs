@@ -307,7 +307,9 @@ fn pairs() -> Schema {
 fn pair_keys() -> Vec<Key> {
     let ints = [i64::MIN, -1, 0, i64::MAX];
     let key = |(n, text): (usize, String)| {
-        Key([KeyPart::Text(text), KeyPart::I64(ints[n % 4]), KeyPart::Text("2026-01-31".into())].into_iter().collect())
+        Key([KeyPart::Text(text.into()), KeyPart::I64(ints[n % 4]), KeyPart::Text("2026-01-31".into())]
+            .into_iter()
+            .collect())
     };
     odd_texts().into_iter().enumerate().map(key).collect()
 }
@@ -346,8 +348,11 @@ fn rows_that_others_insert_are_noted_by_their_keys_too() {
     let conn = foreign(&folder, "models.db");
     for key in &keys {
         let [KeyPart::Text(text), KeyPart::I64(int), KeyPart::Text(day)] = &key.0[..] else { panic!("{key:?}") };
-        conn.execute("INSERT INTO pairs(\"na\"\"me'\", place, day) VALUES(?1, ?2, ?3)", params![text, int, day])
-            .unwrap();
+        conn.execute(
+            "INSERT INTO pairs(\"na\"\"me'\", place, day) VALUES(?1, ?2, ?3)",
+            params![text.as_str(), int, day.as_str()],
+        )
+        .unwrap();
     }
     let touched: BTreeSet<_> = models.touched(model, 99).unwrap().into_iter().map(|it| it.key).collect();
     let there: BTreeSet<_> =
