@@ -171,7 +171,7 @@ mod content {
     fn mislead(world: &World, events: &[u64], faults: &Faults) -> Vec<(&'static str, Vec<Wrong>)> {
         for (model, n, fault) in faults {
             let at = events.iter().position(|event| event == n).unwrap() as u64;
-            world.log.tell(model, TODAY + 1 + at, *fault);
+            world.log.misread.tell(model, TODAY + 1 + at, *fault);
         }
         let positions = world.send(events.iter().map(|n| events::event(*n, None)).collect());
         assert_eq!(positions[0], TODAY + 1);

@@ -7,7 +7,7 @@ use evenkeel_contract::gate::Gate;
 use evenkeel_core::{
     ModelName, Position,
     fold::{Fold, Park, ParkState, TouchId, release},
-    intake::{self, Arrival, Ask, Redrive, Redriven, Sent, Verdict},
+    intake::{self, Arrival, Ask, Facts, Redrive, Redriven, Sent, Verdict, Writes},
     quarantine::{Decision, Entry, ParkKey, QuarantineId, Reason, Refusal, State},
     reconciliation::Unreplayed,
     row::Key,
@@ -37,23 +37,11 @@ pub fn redrive(
     id: QuarantineId,
     decision: Decision,
 ) -> Result<Decided, StoreError> {
-    let Some(entry) = log.entry(id)? else { return Ok(Decided { redriven: Redriven::Unknown, released: 0 }) };
+    let Some(entry) = log.entry(id)? else { return Ok(UNKNOWN) };
     let again = again(gate, &entry);
-    let mut redriven = Redriven::Unknown;
-    log.transact(
-        &Ask::for_redrive(&again),
-        Box::new(|facts| {
-            let (writes, outcome) = intake::redrive(clock.now(), again, decision, facts);
-            redriven = outcome;
-            writes
-        }),
-    )?;
+    let ask = Ask::for_redrive(&again);
     // Whatever it parked before, its line may move now; one that is refused again still heads it.
-    let released = match entry.refusal.parks {
-        Some(key) => drain(log, gate, clock, &key)?,
-        None => 0,
-    };
-    Ok(Decided { redriven, released })
+    decide((log, gate, clock), entry, &ask, |facts| intake::redrive(clock.now(), again, decision, facts))
 }
 
 /// Gives an entry of the gate up and releases what waits behind it.
@@ -67,17 +55,30 @@ pub fn discard(
     id: QuarantineId,
     decision: Decision,
 ) -> Result<Decided, StoreError> {
-    let Some(entry) = log.entry(id)? else { return Ok(Decided { redriven: Redriven::Unknown, released: 0 }) };
+    let Some(entry) = log.entry(id)? else { return Ok(UNKNOWN) };
+    // What waits behind it is released also where it was discarded before: that release may have been interrupted.
+    decide((log, gate, clock), entry, &Ask::for_entry(id), |facts| intake::discard(clock.now(), id, decision, &facts))
+}
+
+/// What is said of an entry that is not there.
+const UNKNOWN: Decided = Decided { redriven: Redriven::Unknown, released: 0 };
+
+/// Decides about an entry in one transaction and then releases what waits behind it.
+fn decide(
+    (log, gate, clock): (&dyn Log, &Gate, &dyn Clock),
+    entry: Entry,
+    ask: &Ask,
+    decide: impl FnOnce(Facts) -> (Writes, Redriven) + Send,
+) -> Result<Decided, StoreError> {
     let mut redriven = Redriven::Unknown;
     log.transact(
-        &Ask::for_entry(id),
+        ask,
         Box::new(|facts| {
-            let (writes, outcome) = intake::discard(clock.now(), id, decision, &facts);
+            let (writes, outcome) = decide(facts);
             redriven = outcome;
             writes
         }),
     )?;
-    // Also where it was discarded before: that release may have been interrupted.
     let released = match entry.refusal.parks {
         Some(key) => drain(log, gate, clock, &key)?,
         None => 0,

@@ -12,7 +12,7 @@ use axum::{
     response::Response,
 };
 use evenkeel::{
-    EngineError,
+    Engine, EngineError,
     core::quarantine::{Decision, Reason, State as EntryState},
     report::{DecisionReport, QuarantineReport},
     store::EntryFilter,
@@ -120,11 +120,7 @@ pub(crate) async fn redrive(
     uri: Uri,
     JsonBody(word): JsonBody<Word>,
 ) -> Result<Response, Problem> {
-    Params::of(&uri)?.finish()?;
-    let decision = word.decision()?;
-    let engine = app.engine.clone();
-    let report = blocking(move || engine.redrive(&id, decision)).await?;
-    Ok(json(StatusCode::OK, &report))
+    decide(&app, id, &uri, word, Engine::redrive).await
 }
 
 /// Gives an entry up, and releases what waits behind it.
@@ -140,10 +136,20 @@ pub(crate) async fn discard(
     uri: Uri,
     JsonBody(word): JsonBody<Word>,
 ) -> Result<Response, Problem> {
-    Params::of(&uri)?.finish()?;
+    decide(&app, id, &uri, word, Engine::discard).await
+}
+
+async fn decide(
+    app: &App,
+    id: String,
+    uri: &Uri,
+    word: Word,
+    decide: fn(&Engine, &str, Decision) -> Result<DecisionReport, EngineError>,
+) -> Result<Response, Problem> {
+    Params::of(uri)?.finish()?;
     let decision = word.decision()?;
     let engine = app.engine.clone();
-    let report = blocking(move || engine.discard(&id, decision)).await?;
+    let report = blocking(move || decide(&engine, &id, decision)).await?;
     Ok(json(StatusCode::OK, &report))
 }
 

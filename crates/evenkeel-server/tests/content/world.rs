@@ -2,7 +2,7 @@
 use super::{
     bent::{Bend, Bent},
     events::{ACCOUNTS, Truth, event},
-    leaky::Leaky,
+    leaky::{Leaky, LeakyLog},
     project::compiled,
 };
 use evenkeel::{
@@ -99,7 +99,7 @@ impl Default for Setup {
 /// A running engine and its folder.
 pub(crate) struct World {
     pub(crate) engine: Engine,
-    pub(crate) log: Arc<Leaky>,
+    pub(crate) log: Arc<LeakyLog>,
     folder: PathBuf,
     own: Option<TempDir>,
     /// The latest reconciliation before this engine was started.
@@ -127,7 +127,7 @@ impl World {
         let now = Arc::clone(&clock);
         let store = SqliteStore::open(&folder, SqliteOptions::new(Arc::new(move || now.now()))).unwrap();
         let project = compiled();
-        let log = Arc::new(Leaky::new(store.log));
+        let log = Arc::new(LeakyLog { log: store.log, misread: Leaky::default() });
         let models = project.models.iter().map(|model| {
             let fold: Arc<dyn Fold> = Arc::new(model.fold.clone());
             let fold = match &setup.bend {

@@ -15,11 +15,13 @@
 //! assert!(matches!(log.safe_head(), Err(StoreError::Unavailable(_))));
 //! ```
 mod log;
+mod misread;
 mod models;
 #[cfg(test)]
 mod tests;
 
 pub use log::FaultyLog;
+pub use misread::{Misread, MisreadLog};
 pub use models::FaultyModels;
 
 use crate::{Result, StoreError, Table, memory::Volatile};

@@ -1,7 +1,7 @@
 //! Rebuilding models, asked for or needed, interrupted or not, while everything else goes on.
 use super::{
     Checked, broken,
-    misread::MisreadLog,
+    misread::misread_log,
     table::{Stored, Trust},
     world::World,
 };
@@ -32,7 +32,7 @@ impl World {
         let batch_events = 1 + self.random.index(40);
         let torn = self.faults.lock().torn_build;
         let misread = self.some_misread(4);
-        let log = MisreadLog::new(log.as_ref(), misread);
+        let log = misread_log(log.as_ref(), misread);
         self.say(format!("{}: a rebuild begins", slot.name()));
         self.busy = Some(model);
         let mut beside = Ok(());
@@ -56,7 +56,7 @@ impl World {
         beside?;
         slot.moved.notify();
         let torn = self.faults.lock().torn_build != torn;
-        let misread = log.done().is_some();
+        let misread = log.misread.done().is_some();
         if misread {
             self.say("the log was misread for it");
         }

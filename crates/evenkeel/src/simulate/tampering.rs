@@ -4,7 +4,7 @@ use super::{
     Checked, broken,
     damage::Watch,
     events::some_key,
-    misread::{Misread, MisreadLog, Plan},
+    misread::{Misread, Plan, misread_log},
     sound,
     table::{Shadow, Stored, Trust},
     world::World,
@@ -137,9 +137,9 @@ impl World {
     pub(super) fn advance_once(&mut self, model: usize, slot: &Slot) -> Checked<Result<Progress, ProjectorError>> {
         let before = self.stored(model)?;
         let misread = self.some_misread(1);
-        let log = MisreadLog::new(self.log.as_ref(), misread);
+        let log = misread_log(self.log.as_ref(), misread);
         let result = slot.turn().advance(slot, &log, self.models.as_ref(), self.clock.now());
-        let misread = log.done();
+        let misread = log.misread.done();
         let (Some(before), Some(after)) = (before, self.stored(model)?) else { return Ok(result) };
         let (from, upto) = (before.state.checkpoint.position, after.state.checkpoint.position);
         // Also where the answer of the commit was lost.

@@ -88,34 +88,42 @@ fn bind_event(insert: &mut CachedStatement<'_>, event: &Event, stream_id: i64, j
     Ok(())
 }
 
+/// The columns of a refusal, in the order in which [`bind_refusal`] gives their values.
+const REFUSAL: &str = "reason, detail, pointer, contract, contract_version, subject, park_key";
+
+/// Binds the values of [`REFUSAL`] to the parameters from `?2` to `?8`.
+fn bind_refusal(statement: &mut CachedStatement<'_>, refusal: &Refusal) -> Fallible<()> {
+    let Refusal { reason, detail, pointer, contract, subject, parks } = refusal;
+    statement.raw_bind_parameter(2, reason.as_str())?;
+    statement.raw_bind_parameter(3, detail)?;
+    statement.raw_bind_parameter(4, pointer.as_ref())?;
+    statement.raw_bind_parameter(5, contract.as_ref().map(|contract| contract.name.as_str()))?;
+    statement.raw_bind_parameter(6, contract.as_ref().map(|contract| contract.version))?;
+    statement.raw_bind_parameter(7, subject.as_ref().map(|subject| subject.as_str()))?;
+    statement.raw_bind_parameter(8, parks.as_ref().map(key_text).transpose()?)?;
+    Ok(())
+}
+
 fn insert_entry(conn: &Connection, entry: &Entry) -> Fallible<()> {
-    let mut insert = conn.prepare_cached(
-        "INSERT INTO quarantine(id, event_id, digest, source, raw_id, raw, state, reason, detail, pointer, contract, \
-         contract_version, subject, park_key, received_at, changed_at, position, decided_by, decision_note) \
-         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
-    )?;
-    let Refusal { reason, detail, pointer, contract, subject, parks } = &entry.refusal;
-    insert.execute(params![
-        int(entry.id.0),
-        entry.event_id.0,
-        entry.digest.0,
-        entry.source.as_str(),
-        entry.raw_id,
-        entry.raw,
-        entry.state.as_str(),
-        reason.as_str(),
-        detail,
-        pointer,
-        contract.as_ref().map(|contract| contract.name.as_str()),
-        contract.as_ref().map(|contract| contract.version),
-        subject.as_ref().map(|subject| subject.as_str()),
-        parks.as_ref().map(key_text).transpose()?,
-        entry.received_at.as_micros(),
-        entry.changed_at.as_micros(),
-        entry.position.map(|position| int(position.0)),
-        entry.decision.as_ref().map(|decision| &decision.author),
-        entry.decision.as_ref().map(|decision| &decision.note),
-    ])?;
+    let mut insert = conn.prepare_cached(&format!(
+        "INSERT INTO quarantine(id, {REFUSAL}, event_id, digest, source, raw_id, raw, state, received_at, changed_at, \
+         position, decided_by, decision_note) \
+         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
+    ))?;
+    insert.raw_bind_parameter(1, int(entry.id.0))?;
+    bind_refusal(&mut insert, &entry.refusal)?;
+    insert.raw_bind_parameter(9, entry.event_id.0)?;
+    insert.raw_bind_parameter(10, entry.digest.0)?;
+    insert.raw_bind_parameter(11, entry.source.as_str())?;
+    insert.raw_bind_parameter(12, entry.raw_id.as_str())?;
+    insert.raw_bind_parameter(13, entry.raw.as_slice())?;
+    insert.raw_bind_parameter(14, entry.state.as_str())?;
+    insert.raw_bind_parameter(15, entry.received_at.as_micros())?;
+    insert.raw_bind_parameter(16, entry.changed_at.as_micros())?;
+    insert.raw_bind_parameter(17, entry.position.map(|position| int(position.0)))?;
+    insert.raw_bind_parameter(18, entry.decision.as_ref().map(|decision| decision.author.as_str()))?;
+    insert.raw_bind_parameter(19, entry.decision.as_ref().map(|decision| decision.note.as_str()))?;
+    insert.raw_execute()?;
     Ok(())
 }
 
@@ -136,20 +144,11 @@ fn update_entry(conn: &Connection, change: &Change) -> Fallible<()> {
     if changed == 0 {
         return Err(Fault::refused(format!("a change of {}, which is not there", change.id)));
     }
-    let Some(Refusal { reason, detail, pointer, contract, subject, parks }) = &change.refusal else { return Ok(()) };
-    let mut refuse = conn.prepare_cached(
-        "UPDATE quarantine SET reason = ?2, detail = ?3, pointer = ?4, contract = ?5, contract_version = ?6, \
-         subject = ?7, park_key = ?8 WHERE id = ?1",
-    )?;
-    refuse.execute(params![
-        int(change.id.0),
-        reason.as_str(),
-        detail,
-        pointer,
-        contract.as_ref().map(|contract| contract.name.as_str()),
-        contract.as_ref().map(|contract| contract.version),
-        subject.as_ref().map(|subject| subject.as_str()),
-        parks.as_ref().map(key_text).transpose()?,
-    ])?;
+    let Some(refusal) = &change.refusal else { return Ok(()) };
+    let mut refuse = conn
+        .prepare_cached(&format!("UPDATE quarantine SET ({REFUSAL}) = (?2, ?3, ?4, ?5, ?6, ?7, ?8) WHERE id = ?1"))?;
+    refuse.raw_bind_parameter(1, int(change.id.0))?;
+    bind_refusal(&mut refuse, refusal)?;
+    refuse.raw_execute()?;
     Ok(())
 }
