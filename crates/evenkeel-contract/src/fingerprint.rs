@@ -1,7 +1,7 @@
 //! The digest of everything in a declared model that decides its rows: columns, key and clauses.
 //!
 //! Taken over a canonical text, so that comments, formatting and the order of operations do not matter. The text's
-//! form is fixed: a change of it makes every model look outdated.
+//! form is fixed: a change of it makes every model look outdated. Not the digest of a row ([`evenkeel_core::digest`]).
 use evenkeel_core::{
     Digest,
     condition::{self, Condition},

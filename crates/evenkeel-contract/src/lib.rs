@@ -1,4 +1,6 @@
 //! Contract and model declarations of Evenkeel, compiled, and the gate's decision about an event.
+//!
+//! Not here: reading the disk (the runtime's `project`), and what the log says to an event ([`evenkeel_core::intake`]).
 mod check;
 pub mod contract;
 mod declare;

@@ -1,4 +1,6 @@
 //! Where in the text of a JSON document the value of a pointer stands, for messages that underline it.
+//!
+//! Following one to a value is [`evenkeel_core::json::Pointer`]'s.
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 

@@ -1,4 +1,6 @@
 //! JSON pointers as text into a raw event, for refusals.
+//!
+//! Places in the files of a project are [`crate::diagnostic::Place`]s.
 
 /// A member's name as a reference token.
 pub(crate) fn escape(name: &str) -> String {

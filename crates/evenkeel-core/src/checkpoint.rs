@@ -1,4 +1,6 @@
 //! How far a model has been projected: the position, in which life of the log, and what was counted on the way.
+//!
+//! Not here: how far that is from the log ([`crate::drift`]).
 use crate::{
     ids::{Epoch, EventId, EventType, Position},
     time::Timestamp,

@@ -1,4 +1,6 @@
 //! What can go wrong in a store, by what its caller can do about it.
+//!
+//! Which error of a backend is which is the backend's to say.
 use evenkeel_core::ModelName;
 use std::path::PathBuf;
 

@@ -1,4 +1,7 @@
 //! The log: the ordered record of admitted events, and the quarantine that lives with it.
+//!
+//! Not here: what may enter it ([`evenkeel_core::intake`], called inside [`Log::transact`]), and what a model has
+//! parked ([`crate::Models`]).
 use crate::Result;
 use evenkeel_core::{
     Event, EventId, EventType, Position, SourceName, Timestamp,

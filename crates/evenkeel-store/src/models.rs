@@ -1,4 +1,6 @@
 //! The home of read models: tables of rows, and beside each, in the same transaction, how far it has come.
+//!
+//! Not here: what events make of a row ([`evenkeel_core::fold`]), and whose turn it is to change a table (the runtime).
 use crate::Result;
 use evenkeel_core::{
     Digest, ModelName, Position, Timestamp,

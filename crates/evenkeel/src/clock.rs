@@ -1,4 +1,6 @@
 //! The runtime's clocks, handed to everything that needs the time.
+//!
+//! Virtual time is the simulation's.
 use evenkeel_core::Timestamp;
 use std::time::{Duration, Instant, SystemTime};
 

@@ -1,4 +1,6 @@
 //! What the runtime says when it cannot do what was asked, by what its caller can do about it.
+//!
+//! What a store says of itself is [`evenkeel_store::StoreError`].
 use evenkeel_core::{ModelName, freshness::Level, quarantine::State, row::Misfit};
 use evenkeel_store::StoreError;
 use std::time::Duration;

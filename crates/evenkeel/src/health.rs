@@ -1,4 +1,6 @@
 //! What is known of the thread that projects a model.
+//!
+//! Not how far the model is from the log ([`crate::monitor`]).
 use evenkeel_core::drift::Worker;
 use parking_lot::Mutex;
 

@@ -1,4 +1,6 @@
 //! What an operator asks of a running engine about single events: the quarantine and the log.
+//!
+//! The models' side is in [`crate::operate`]; what a decision does is in [`crate::quarantine`].
 use crate::{
     Engine, EngineError,
     quarantine::{self, Decided, ParkDecision, park_id, parse_park_id},

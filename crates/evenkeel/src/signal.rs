@@ -1,4 +1,6 @@
 //! Waking threads that wait for something to happen, without polling and without losing a wake-up.
+//!
+//! Nothing is handed over: whoever wakes looks for itself what there is.
 use parking_lot::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 

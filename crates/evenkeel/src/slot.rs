@@ -1,4 +1,6 @@
 //! One model in a running engine: its fold, whose turn it is to change its table, and what is known of it.
+//!
+//! What is done in a turn is for whoever takes it: [`crate::worker`], [`crate::reconciler`], [`crate::scrub`].
 use crate::{
     guarded::Guarded,
     health::Health,

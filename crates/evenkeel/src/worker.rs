@@ -1,7 +1,8 @@
 //! The threads: one projector a model, and the monitor that watches them all.
 //!
 //! A projector that fails or panics says why, waits longer each time, and takes its table up anew. It never gives up:
-//! an outage of the store or a lost event is over when it is over.
+//! an outage of the store or a lost event is over when it is over. What one batch does is in [`crate::projector`], what
+//! a look finds in [`crate::monitor`].
 use crate::{
     engine::Inner,
     guarded,

@@ -1,4 +1,6 @@
 //! A model's name, columns and key.
+//!
+//! Not here: what its clauses do with them ([`super::models`]).
 use super::types;
 use crate::{
     declare::{ColumnDecl, ModelDecl, model::ColumnKind},

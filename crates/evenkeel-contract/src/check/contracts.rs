@@ -1,4 +1,6 @@
 //! Contracts against themselves, each other, their sources and their schema files.
+//!
+//! Not here: whether an example passes ([`super::examples`]).
 use super::{Catalogue, pointer, types};
 use crate::{
     contract::{Contract, Schema, UpstreamTypes, ValueSource},

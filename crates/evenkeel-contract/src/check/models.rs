@@ -1,4 +1,6 @@
 //! The clauses of a model against its columns and the events that contracts produce.
+//!
+//! Not here: the columns by themselves ([`super::columns`]).
 use super::{
     Catalogue,
     columns::{self, Columns},

@@ -1,4 +1,6 @@
 //! Follows pointers into translated events by what contracts map, without an event.
+//!
+//! Following one in an event that is there is [`evenkeel_core::json::Pointer`]'s.
 use crate::{
     contract::FieldKind,
     declare::ContractDecl,

@@ -1,4 +1,6 @@
 //! Which values fit which columns and fields.
+//!
+//! Converting is not here: values become fields in [`crate::mapping`], and cells in [`evenkeel_core::row`].
 use crate::{
     contract::{FieldKind, RawAttribute},
     declare::model::ColumnKind,

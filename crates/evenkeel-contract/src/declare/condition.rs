@@ -1,7 +1,7 @@
 //! Native conditions as files write them: `gt = ["/data/total", 0]`, `not_empty = "/data/items"`.
 //!
 //! Text that starts with `/` is a pointer into the translated event, `{ value = … }` a constant that is not taken for
-//! one, everything else a constant.
+//! one, everything else a constant. Judging an event by one is [`evenkeel_core::condition`]'s.
 use crate::{
     diagnostic::{Diagnostic, Place},
     reader::{At, Data, Node, Reader, Sink},

@@ -1,4 +1,6 @@
 //! One contract file: its keys, compiled as far as that goes without looking at other files' contents.
+//!
+//! Not here: whether it fits other files ([`crate::check`]), and applying it ([`crate::gate`]).
 use super::{ConditionDecl, condition, version};
 use crate::{
     contract::{Contract, Field, FieldKind, FieldType, Invariant, RawAttribute, Unmapped, UpstreamTypes, ValueSource},

@@ -1,4 +1,6 @@
 //! One model file: its key, its columns and its clauses, as written.
+//!
+//! Not here: whether they fit each other ([`crate::check`]), and what they do to rows ([`evenkeel_core::fold`]).
 use super::{ConditionDecl, condition, operand, version};
 use crate::{
     diagnostic::{Diagnostic, Place},

@@ -1,4 +1,6 @@
 //! Where the values of a clause come from: pointers, constants, attributes and counts.
+//!
+//! Taking the value out of an event is [`evenkeel_core::fold`]'s.
 use super::condition;
 use crate::{
     diagnostic::did_you_mean,

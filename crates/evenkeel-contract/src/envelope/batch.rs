@@ -1,4 +1,6 @@
 //! The batch mode of CloudEvents: a JSON array of events, cut into their exact bytes.
+//!
+//! What each of them is, is read in [`super`].
 use super::Unreadable;
 use serde_json::value::RawValue;
 

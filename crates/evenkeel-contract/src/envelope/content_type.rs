@@ -1,4 +1,6 @@
 //! Media types of data: JSON or refused.
+//!
+//! Not the media type of a request: telling the modes apart is the server's.
 use serde::Serialize;
 
 /// A JSON media type in its simplest form: lower case, without parameters. Empty for plain `application/json`, which

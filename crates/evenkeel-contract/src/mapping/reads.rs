@@ -1,4 +1,6 @@
 //! Which places of the raw data a contract reads, so that the rest can be named.
+//!
+//! Taking values from them is [`super`]'s.
 use crate::{
     contract::{Contract, FieldType, ValueSource},
     place,

@@ -1,4 +1,6 @@
 //! Values as they were written, each with its place, and what can be read from one.
+//!
+//! Taking keys out of a table, and telling what is wrong, is [`super::Reader`]'s.
 use crate::diagnostic::{Diagnostic, Place};
 use evenkeel_core::json::{Number, Object, Pointer, Value};
 

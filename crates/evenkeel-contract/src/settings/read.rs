@@ -1,4 +1,6 @@
 //! Reads settings key by key, from the file and the environment.
+//!
+//! The settings and their defaults are in [`super`].
 use super::{
     CausalSettings, DriftSettings, LimitSettings, NodeSettings, ReadSettings, ReconcileSettings, Settings,
     StoreSettings, Synchronous,

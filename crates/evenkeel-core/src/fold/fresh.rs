@@ -1,7 +1,7 @@
 //! The log folded anew, in memory, and compared with the rows that are there.
 //!
 //! Memory is proportional to the rows kept: for large models the caller makes several passes, each over a share of
-//! the keys.
+//! the keys. Which rows are looked at, and why one is wrong, is not here ([`crate::content`]).
 use super::{Fold, HELD, Park, ParkState, Touch, TouchId};
 use crate::{
     event::Event,

@@ -1,4 +1,6 @@
 //! Events parked for one row, applied again in their order.
+//!
+//! Which of them a person may decide about, and writing it, is the runtime's.
 use super::{Fold, Park, ParkState, Touch};
 use crate::{
     event::Event,

@@ -1,4 +1,6 @@
 //! `evenkeel check`: every mistake of a project folder at once, or what it declares.
+//!
+//! Finding them is `evenkeel-contract`'s.
 use super::{Answer, Context, Done};
 use crate::output::{Document, Failure, Style, paint};
 use evenkeel::{

@@ -1,4 +1,6 @@
 //! `evenkeel demo`: the whole thing at work, with faults, and a proof at the end.
+//!
+//! What happens in it is in [`crate::demo`].
 use super::{Answer, Context, Done};
 use crate::{demo, output::Failure};
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! `evenkeel get`: one row, and how fresh it is.
+//!
+//! Many rows are [`super::rows`]' business.
 use super::{
     Answer, Context, Done,
     access::{Access, Projectors, ReadArgs},

@@ -1,4 +1,6 @@
 //! `evenkeel quarantine`: what waits, why, and a person's decision about it.
+//!
+//! What follows from a decision is the engine's.
 use super::{
     Answer, Context, Done,
     access::{Access, Entries, Projectors, Verb},

@@ -1,4 +1,6 @@
 //! `evenkeel reconcile`: a model brought back to the log.
+//!
+//! What was done before is listed by [`super::reconciliations`].
 use super::{
     Answer, Context, Done,
     access::{Access, Projectors},

@@ -1,4 +1,6 @@
 //! `evenkeel serve`: the node, until it is told to stop.
+//!
+//! The life of the process is in [`crate::serve`].
 use super::{Answer, Context, Done};
 use crate::{
     output::Failure,

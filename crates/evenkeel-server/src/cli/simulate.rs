@@ -1,4 +1,6 @@
 //! `evenkeel simulate`: the whole engine in virtual time under faults, seed by seed.
+//!
+//! The simulation itself is [`evenkeel::simulate`].
 use super::{Answer, Context, Done};
 use crate::output::{Document, Failure, Style, paint, thousands};
 use evenkeel::simulate::{self, Options, Outcome, Stats, Violation};

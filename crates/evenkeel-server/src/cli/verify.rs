@@ -1,4 +1,6 @@
 //! `evenkeel verify`: rows compared with the log, and those that are wrong with the cause.
+//!
+//! It mends nothing: that is [`super::reconcile`]'s.
 use super::{
     Answer, Context, Done,
     access::{Access, Projectors},

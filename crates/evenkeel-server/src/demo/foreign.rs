@@ -1,4 +1,6 @@
 //! The demo's foreign edit: somebody else changes rows with plain SQL, and the node finds, names and mends them.
+//!
+//! The other faults are in [`super::story`].
 use super::{
     senders::TICK,
     shop::{FRESH_ORDER, FRESH_TOTAL, PARKED_ORDER, PARKED_TOTAL},

@@ -1,4 +1,6 @@
 //! What the demo sent and what the node answered, by source.
+//!
+//! Comparing it with what the node holds is [`super::proof`]'s.
 use super::shop::{Expect, Planned};
 use parking_lot::Mutex;
 use serde::Serialize;

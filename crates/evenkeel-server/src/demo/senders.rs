@@ -1,4 +1,6 @@
 //! The sources: each sends its events over HTTP in order and at a steady pace, unless it is down.
+//!
+//! Not here: what the events are ([`super::shop`]), and how a client meets an outage (`cli/publish`).
 use super::{
     ledger::{Ledger, Receipt},
     shop::{Planned, Sending},

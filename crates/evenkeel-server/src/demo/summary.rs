@@ -1,4 +1,6 @@
 //! The end of the demo: what went in, where it ended, what was mended, and whether what was derived is true.
+//!
+//! Finding that out is [`super::proof`]'s.
 use super::{
     ledger::Ledger,
     narrator::Narrator,

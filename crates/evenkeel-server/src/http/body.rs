@@ -1,4 +1,6 @@
 //! Request bodies: read within a limit and a time, unpacked, and as JSON with no member too many.
+//!
+//! Query parameters are [`super::params`]'; cutting a body into events is [`super::events`]'.
 use super::problem::{BAD_REQUEST, Problem, SLOW_REQUEST, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE};
 use axum::{
     body::{Body, HttpBody},

@@ -1,4 +1,6 @@
 //! Consumers of the user's own: registered, reporting how far they have come, and measured like the models.
+//!
+//! Their list with what was measured is in [`super::drift`] too.
 use super::{
     App, blocking,
     body::JsonBody,

@@ -1,4 +1,5 @@
-//! How far the models and the user's own consumers are from the log, whether their rows are what it says, and their projectors.
+//! How far the models and the user's own consumers are from the log, whether their rows are what it says, and their
+//! projectors.
 //!
 //! Bringing a model back is in [`super::reconciliations`].
 use super::{App, blocking, body::JsonBody, json, params::Params, problem::Problem};

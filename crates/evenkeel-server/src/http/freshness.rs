@@ -1,5 +1,7 @@
 //! The header `Freshness`: the label of a read as an RFC 9651 dictionary, for caches and clients that do not look into
 //! bodies.
+//!
+//! How fresh the data is was decided before, by the engine's reader.
 use axum::http::{HeaderName, HeaderValue};
 use evenkeel::{core::Timestamp, report::Consistency};
 

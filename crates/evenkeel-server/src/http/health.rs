@@ -1,4 +1,6 @@
 //! Whether the server lives and whether it is ready, for those who watch over it.
+//!
+//! Not how far models are from the log ([`super::drift`]), nor numbers over time ([`super::metrics`]).
 use super::{App, blocking, json, params::Params, problem::Problem};
 use axum::{
     extract::State,

@@ -1,4 +1,6 @@
 //! The pages for people: the list of addresses, and what each problem is. A dashboard will take the first one's place.
+//!
+//! For programs there is [`super::openapi`].
 use super::{
     App,
     params::Params,

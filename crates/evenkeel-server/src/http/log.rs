@@ -1,4 +1,6 @@
 //! The log, read in order of position.
+//!
+//! Writing to it is [`super::events`]' business alone.
 use super::{App, blocking, json, params::Params, problem::Problem};
 use axum::{
     extract::State,

@@ -1,4 +1,6 @@
 //! The OpenAPI document, made from the routes that are served: what every operation has in common is added here.
+//!
+//! What is particular to one stands with its handler.
 use super::problem::{MEDIA_TYPE, ProblemDocument};
 use utoipa::{
     OpenApi, ToSchema,

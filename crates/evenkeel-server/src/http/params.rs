@@ -1,4 +1,6 @@
 //! Query parameters and path parts, read strictly: what is not understood is refused and named, never passed over.
+//!
+//! Bodies are [`super::body`]'s.
 use super::problem::{BAD_PARAMETER, NOT_OFFERED, Problem};
 use axum::http::{HeaderMap, Uri};
 use std::{fmt::Display, str::FromStr};

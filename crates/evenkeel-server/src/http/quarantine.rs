@@ -1,4 +1,6 @@
 //! What waits in quarantine, and a person's word on it.
+//!
+//! Sending events in is [`super::events`]' business; what follows from a decision is the engine's.
 use super::{
     App, blocking,
     body::JsonBody,

@@ -1,5 +1,7 @@
 //! Bringing a model back to the log, taking a rebuild back, and the records of what was done with the rows that were
 //! found wrong.
+//!
+//! Finding out whether it is needed is [`super::drift`]'s.
 use super::{
     App, blocking,
     body::JsonBody,

@@ -1,4 +1,6 @@
 //! Models and their rows, each answer with the honest label of how fresh it is.
+//!
+//! Reading them and finding out how fresh they are is the engine's ([`evenkeel::reader`]).
 use super::{
     App, blocking, freshness, json,
     params::{Params, no_token, path_parts},

@@ -1,4 +1,7 @@
-//! Connections: accepted up to a limit, cut off when their headers do not come, and ended in time when the server stops.
+//! Connections: accepted up to a limit, cut off when their headers do not come, and ended in time when the server
+//! stops.
+//!
+//! Not here: what is answered ([`super`]), and when the process ends ([`crate::serve`]).
 use super::App;
 use axum::Router;
 use hyper::server::conn::http1;

@@ -1,4 +1,6 @@
 //! What goes wrong inside a transaction, and which [`StoreError`] that is for the caller.
+//!
+//! Faults on purpose are [`crate::faulty`]'s.
 use crate::StoreError;
 use rusqlite::{Error, ErrorCode, types::FromSqlError};
 use std::path::Path;

@@ -1,4 +1,6 @@
 //! The operator: redrives, discards and resumes, also twice and also where there is nothing to decide.
+//!
+//! What the sources send is in [`super::events`].
 use super::{Checked, broken, sound, table::Stored, world::World};
 use crate::{
     EngineError,

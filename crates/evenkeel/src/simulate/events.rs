@@ -1,4 +1,6 @@
 //! What the sources of a simulation send: good events, and every kind of bad one.
+//!
+//! How it is sent, and sent again, is [`super::sending`]'s.
 use super::random::Random;
 use evenkeel_core::quarantine::Reason;
 

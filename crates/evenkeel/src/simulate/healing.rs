@@ -1,4 +1,6 @@
 //! Wrong rows found and put right, as the reconciler does it, and every finding compared with the books.
+//!
+//! What was done to the rows is [`super::tampering`]'s.
 use super::{
     Checked, broken,
     damage::Watch,

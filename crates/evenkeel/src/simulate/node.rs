@@ -1,4 +1,6 @@
 //! The node: what is lost when the power goes, how it starts, projects and measures, and how it ends.
+//!
+//! What happens to it, and when, is [`super::world`]'s.
 use super::{
     Checked, broken,
     sending::Submission,

@@ -1,4 +1,6 @@
 //! Readers: what they are told is compared with the log.
+//!
+//! What a table should hold is [`super::table`]'s to know.
 use super::{
     Checked, broken,
     events::some_key,

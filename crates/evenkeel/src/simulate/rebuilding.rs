@@ -1,4 +1,6 @@
 //! Rebuilding models, asked for or needed, interrupted or not, while everything else goes on.
+//!
+//! Rows repaired one by one are [`super::healing`]'s.
 use super::{
     Checked, broken,
     misread::misread_log,

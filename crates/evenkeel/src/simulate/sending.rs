@@ -1,5 +1,7 @@
 //! Sources and the way into the log: batches that are sent, taken in together, answered, or lost on the way and sent
 //! again.
+//!
+//! Not here: what is in the events ([`super::events`]), and the books ([`super::ledger`]).
 use super::{
     Checked, broken,
     events::{Intent, Made},

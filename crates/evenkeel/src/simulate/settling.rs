@@ -1,4 +1,6 @@
 //! The end of a simulation: the faults are over, everything is let come to rest, and then everything must hold.
+//!
+//! What holds at every step is checked where it happens.
 use super::{Checked, broken, ledger::content, sound, table::Trust, world::World};
 use crate::{Clock, content::Depth, monitor::Observation};
 use evenkeel_core::{drift::Status, freshness::Level, quarantine::State};

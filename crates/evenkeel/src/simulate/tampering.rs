@@ -1,5 +1,7 @@
 //! Others than the projector: clients that write to a table, noted and not, files restored in part, and projectors that
 //! misread the log.
+//!
+//! Finding it is [`super::healing`]'s; calls of the stores that fail are [`super::faults`]'.
 use super::{
     Checked, broken,
     damage::Watch,

@@ -1,4 +1,6 @@
 //! The world of a simulation and its schedule: who goes next, how time passes, and what is checked after each step.
+//!
+//! What each action does has a file of its own.
 use super::{
     Broken, Checked, Options, Stats, broken,
     clock::VirtualClock,

@@ -1,4 +1,6 @@
 //! How long to wait before something is tried again: exponentially longer, with full jitter, within a bound.
+//!
+//! What is worth trying again is for [`super::sender`] to say.
 use std::{
     hash::{BuildHasher, RandomState},
     time::{Duration, Instant},

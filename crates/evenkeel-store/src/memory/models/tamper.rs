@@ -1,4 +1,6 @@
 //! Rows changed behind the projector's back: what tests and simulations do to find out whether it is noticed.
+//!
+//! Calls that fail or lie are [`crate::faulty`]'s.
 use super::{super::Torn, MemoryModels};
 use crate::{Result, StoredRow, Table};
 use evenkeel_core::{

@@ -1,4 +1,6 @@
 //! What a decision must know, read in the transaction that will write.
+//!
+//! What follows from it is [`evenkeel_core::intake`]'s to decide and [`super::write`]'s to write.
 use super::{head, quarantine::key_text, streams::Streams};
 use crate::sqlite::{
     fault::Fallible,

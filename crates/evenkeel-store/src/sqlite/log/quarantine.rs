@@ -1,5 +1,7 @@
 //! Reading the quarantine. An entry is unresolved while its state is `quarantined` or `held`; the indexes over those
 //! are partial, so what was resolved costs nothing.
+//!
+//! Writing it is in [`super::write`].
 use crate::{
     EntryFilter, QuarantineCount,
     sqlite::{

@@ -1,4 +1,6 @@
 //! Reading events. A text that stands in many events is kept once per connection and shared by the events read.
+//!
+//! Waiting for events is in [`super`].
 use crate::sqlite::{
     cache::Cache,
     fault::{Fallible, Fault},

@@ -1,4 +1,6 @@
 //! Which number and version the stream of a subject has, as the writer knows it.
+//!
+//! Reading a stream's events is in [`super::read`].
 use crate::sqlite::{cache::Cache, fault::Fallible, fields::Fields};
 use evenkeel_core::{StreamVersion, Subject};
 use rusqlite::Connection;

@@ -1,4 +1,6 @@
 //! Sums of the identities of the events, by window of positions and type: what every model must have reached.
+//!
+//! What each model has reached is kept with the models.
 use super::read::{bind_types, one_of};
 use crate::sqlite::{
     fault::{Fallible, Fault},

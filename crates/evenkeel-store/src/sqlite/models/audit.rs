@@ -1,5 +1,7 @@
 //! The records of reconciliations. Numbers stand in columns of their own: a fraction comes back as it was, and plain
 //! SQL can ask about them.
+//!
+//! Making them is the runtime's (`reconciler`); who may, is in [`super::lease`].
 use crate::sqlite::{
     fault::Fallible,
     fields::{Fields, int, size, words},

@@ -1,4 +1,6 @@
 //! A table made beside the live one, put in its place in one transaction, and the one before brought back.
+//!
+//! What is folded into it, and when it may replace the other, is the runtime's (`rebuild`).
 use super::{
     content,
     layout::{self, Layouts, table_name},

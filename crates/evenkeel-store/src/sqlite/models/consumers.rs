@@ -1,4 +1,6 @@
 //! Consumers of the user's own, and what they reported last.
+//!
+//! How far they are from the log is measured by the runtime.
 use crate::sqlite::{
     fault::Fallible,
     fields::{Fields, epoch, int, words},

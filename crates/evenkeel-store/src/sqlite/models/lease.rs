@@ -1,4 +1,6 @@
 //! Who reconciles a model: one holder at a time, for as long as it says.
+//!
+//! Whose turn it is within a process is the runtime's (`slot`).
 use crate::sqlite::fault::Fallible;
 use evenkeel_core::{ModelName, Timestamp};
 use rusqlite::Connection;

@@ -1,4 +1,6 @@
 //! Parked events: what a model could not apply, kept in the transaction of its rows.
+//!
+//! What the gate refused is in the log's quarantine.
 use crate::sqlite::{
     fault::{Fallible, Fault},
     fields::{Fields, int},

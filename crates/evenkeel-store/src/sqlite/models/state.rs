@@ -1,4 +1,6 @@
 //! What is kept of a model besides its rows: the row of `_ek_models`, and one of `_ek_tables` for each of its tables.
+//!
+//! The rows are [`super::layout`]'s, the sums [`super::content`]'s.
 use super::layout::{Layout, Layouts};
 use crate::{
     Build, Measured, ModelState, Parked, StoreError, Table,
