@@ -147,10 +147,13 @@ impl Default for ReadSettings {
 }
 
 /// Who is let in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SecuritySettings {
     /// `insecure`: whether to listen beyond loopback although nobody is asked who they are.
     pub insecure: bool,
+    /// `hosts`: names and addresses, without a port, that clients may know the server by, beside those that nobody else
+    /// can own.
+    pub hosts: Vec<String>,
 }
 
 /// Limits of the server.

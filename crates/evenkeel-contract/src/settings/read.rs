@@ -2,15 +2,15 @@
 //!
 //! The settings and their defaults are in [`super`].
 use super::{
-    CausalSettings, DriftSettings, LimitSettings, NodeSettings, ReadSettings, ReconcileSettings, Settings,
-    StoreSettings, Synchronous,
+    CausalSettings, DriftSettings, LimitSettings, NodeSettings, ReadSettings, ReconcileSettings, SecuritySettings,
+    Settings, StoreSettings, Synchronous,
 };
 use crate::{
     diagnostic::{Diagnostic, Place},
     reader::{At, Data, FromNode, Node, Reader, Sink, Table},
     source::{Rate, Source, SourcePattern},
 };
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use evenkeel_core::freshness::FreshnessLimits;
 
 /// The settings with the place where each source's pattern stands.
@@ -35,7 +35,7 @@ pub(crate) fn read(mut file: Node, env: &[(String, String)], sink: &Sink) -> Dec
     section(&mut root, "reconcile", |reader| reconcile(reader, &mut settings.reconcile));
     section(&mut root, "causal", |reader| causal(reader, &mut settings.causal));
     section(&mut root, "read", |reader| read_section(reader, &mut settings.read));
-    section(&mut root, "security", |reader| set(reader, "insecure", &mut settings.security.insecure));
+    section(&mut root, "security", |reader| security(reader, &mut settings.security));
     section(&mut root, "limits", |reader| limits(reader, &mut settings.limits));
     let sources = root.tables("source", "tables headed [[source]]");
     let declared = sources.len();
@@ -175,6 +175,26 @@ fn read_section(reader: &mut Reader<'_>, read: &mut ReadSettings) {
         reader.sink.error(if slightly.place == reader.place { &very.place } else { &slightly.place }, message);
     }
     read.freshness = FreshnessLimits { slightly_stale_seconds: slightly.value, very_stale_seconds: very.value };
+}
+
+fn security(reader: &mut Reader<'_>, security: &mut SecuritySettings) {
+    set(reader, "insecure", &mut security.insecure);
+    let Some(hosts) = reader.optional::<Vec<At<String>>>("hosts") else { return };
+    security.hosts.clear();
+    for host in &hosts {
+        // A variable of the environment is one text: several are written with commas between.
+        for name in host.value.split(',').map(str::trim) {
+            let is_address = name.parse::<IpAddr>().is_ok();
+            let is_name = name.split('.').all(|label| {
+                !label.is_empty() && label.chars().all(|c: char| c.is_ascii_alphanumeric() || "-_".contains(c))
+            });
+            if !is_address && !is_name {
+                let message = format!("expected the name or address of a host, without a port, found {name:?}");
+                reader.sink.error(&host.place, message);
+            }
+            security.hosts.push(name.to_owned());
+        }
+    }
 }
 
 fn limits(reader: &mut Reader<'_>, limits: &mut LimitSettings) {

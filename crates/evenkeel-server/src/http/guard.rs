@@ -28,9 +28,17 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
     ),
 ];
 
+/// What the server may be called.
+pub(crate) struct Names {
+    /// The address it listens on.
+    pub(crate) listen: SocketAddr,
+    /// Names and addresses that its operator vouches for, without a port.
+    pub(crate) hosts: Vec<String>,
+}
+
 /// Lets a request through, or answers 403.
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let mut response = match check(app.listen, request.uri(), request.headers()) {
+    let mut response = match check(&app.names, request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
@@ -40,14 +48,14 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
     response
 }
 
-fn check(listen: SocketAddr, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+fn check(names: &Names, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
         return Err(Problem::new(BAD_REQUEST, "a request has exactly one Host header"));
     };
     let host = host.to_str().unwrap_or_default();
     let named = [Some(host), uri.authority().map(Authority::as_str)];
-    if let Some(foreign) = named.into_iter().flatten().find(|name| !is_ours(listen, name)) {
+    if let Some(foreign) = named.into_iter().flatten().find(|name| !names.are_of(name)) {
         return Err(Problem::new(FORBIDDEN_HOST, format!("{foreign:?} is not a name of this server")));
     }
     match headers.get(header::ORIGIN) {
@@ -59,19 +67,25 @@ fn check(listen: SocketAddr, uri: &Uri, headers: &HeaderMap) -> Result<(), Probl
     }
 }
 
-/// Whether a `Host` names this server by a name that nobody else can have: localhost, a loopback address, or the address
-/// it listens on. Where it listens on every address, any address in digits: those are not looked up, so not rebound.
-/// The port is left out: behind a tunnel it is another one.
-fn is_ours(listen: SocketAddr, host: &str) -> bool {
-    let Ok(authority) = host.parse::<Authority>() else { return false };
-    if host.contains('@') {
-        return false;
-    }
-    let name = authority.host();
-    let digits = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
-    match digits.parse::<IpAddr>() {
-        Ok(ip) => ip.is_loopback() || ip == listen.ip() || listen.ip().is_unspecified(),
-        Err(_) => name.eq_ignore_ascii_case("localhost"),
+impl Names {
+    /// Whether a `Host` names this server by a name that nobody else can have: localhost, a loopback address, the address
+    /// it listens on, or what its operator vouches for. Where it listens on every address, any address in digits: those
+    /// are not looked up, so not rebound. The port is left out: behind a tunnel it is another one.
+    fn are_of(&self, host: &str) -> bool {
+        let Ok(authority) = host.parse::<Authority>() else { return false };
+        if host.contains('@') {
+            return false;
+        }
+        let name = authority.host();
+        let digits = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
+        if self.hosts.iter().any(|own| own.eq_ignore_ascii_case(digits)) {
+            return true;
+        }
+        let listen = self.listen.ip();
+        match digits.parse::<IpAddr>() {
+            Ok(ip) => ip.is_loopback() || ip == listen || listen.is_unspecified(),
+            Err(_) => name.eq_ignore_ascii_case("localhost"),
+        }
     }
 }
 
@@ -86,13 +100,21 @@ fn same_site(origin: &HeaderValue, host: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn names(listen: &str, hosts: &[&str]) -> Names {
+        Names { listen: listen.parse().unwrap(), hosts: hosts.iter().map(ToString::to_string).collect() }
+    }
+
     fn kind(listen: &str, host: &str, origin: Option<&str>) -> u16 {
+        kind_of(&names(listen, &[]), host, origin)
+    }
+
+    fn kind_of(names: &Names, host: &str, origin: Option<&str>) -> u16 {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_str(host).unwrap());
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, HeaderValue::from_str(origin).unwrap());
         }
-        let checked = check(listen.parse().unwrap(), &Uri::from_static("/v1/models"), &headers);
+        let checked = check(names, &Uri::from_static("/v1/models"), &headers);
         checked.map_or_else(|problem| problem.into_response().status().as_u16(), |()| 200)
     }
 
@@ -121,6 +143,21 @@ mod tests {
     }
 
     #[test]
+    fn names_that_the_operator_vouches_for_are_answered() {
+        let names = names("10.0.0.7:80", &["Node.example", "192.168.1.5", "fd00::5"]);
+        for host in ["node.example", "NODE.EXAMPLE:7400", "192.168.1.5", "192.168.1.5:80", "[fd00::5]:80", "10.0.0.7"] {
+            assert_eq!(kind_of(&names, host, None), 200, "{host}");
+        }
+        for host in
+            ["a.node.example", "node.example.evil.example", "node.example@evil.example", "192.168.1.6", "[fd00::6]"]
+        {
+            assert_eq!(kind_of(&names, host, None), 403, "{host}");
+        }
+        assert_eq!(kind_of(&names, "node.example", Some("http://node.example")), 200);
+        assert_eq!(kind_of(&names, "node.example", Some("http://evil.example")), 403);
+    }
+
+    #[test]
     fn pages_of_other_sites_are_refused() {
         let status = |origin| kind("127.0.0.1:7400", "localhost:7400", Some(origin));
         assert_eq!(status("http://localhost:7400"), 200);
@@ -144,7 +181,7 @@ mod tests {
             for host in hosts {
                 headers.append(header::HOST, HeaderValue::from_static(host));
             }
-            let checked = check("127.0.0.1:7400".parse().unwrap(), &Uri::from_static(uri), &headers);
+            let checked = check(&names("127.0.0.1:7400", &[]), &Uri::from_static(uri), &headers);
             checked.map_or_else(|problem| problem.into_response().status().as_u16(), |()| 200)
         };
         assert_eq!(status("/", &[]), 400);

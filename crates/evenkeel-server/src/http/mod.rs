@@ -49,8 +49,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 /// What requests share.
 pub(crate) struct App {
     pub(crate) engine: Engine,
-    /// The address that is listened on.
-    pub(crate) listen: SocketAddr,
+    /// The address that is listened on, and the names that go with it.
+    pub(crate) names: guard::Names,
     pub(crate) limits: LimitSettings,
     /// How long a read may wait where it does not say.
     pub(crate) budget: Duration,
@@ -73,7 +73,7 @@ impl App {
     pub(crate) fn new(engine: Engine, settings: &Settings, listen: SocketAddr) -> Result<Arc<Self>, String> {
         Ok(Arc::new(Self {
             engine,
-            listen,
+            names: guard::Names { listen, hosts: settings.security.hosts.clone() },
             limits: settings.limits,
             budget: Duration::from_millis(settings.read.budget_ms),
             rates: rate::Rates::new(&settings.sources),

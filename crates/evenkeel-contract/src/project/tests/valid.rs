@@ -90,6 +90,7 @@ slightly_stale_seconds = 14
 very_stale_seconds = 15
 [security]
 insecure = true
+hosts = "node.example, 10.0.0.8"
 [limits]
 body_bytes = 16
 batch_events = 17
@@ -123,6 +124,7 @@ shutdown_seconds = 19
     assert_eq!((from_file.causal.max_bytes, from_file.limits.body_bytes), (9 << 20, 16));
     assert_eq!(from_file.drift.thresholds.stall_seconds, 4.5);
     assert_eq!(from_file.limits.shutdown_seconds, 19.0);
+    assert_eq!(from_file.security.hosts, ["node.example", "10.0.0.8"]);
     assert_eq!(from_file.read.freshness.very_stale_seconds, 15.0);
 }
 
