@@ -165,12 +165,20 @@ pub struct LimitSettings {
     pub batch_events: u64,
     /// `header_timeout_ms`: how long a client may take to send its request's headers.
     pub header_timeout_ms: u64,
+    /// `write_timeout_ms`: how long an answer waits for a client that does not read on.
+    pub write_timeout_ms: u64,
     /// `shutdown_seconds`: how long a stop waits for what is under way.
     pub shutdown_seconds: f64,
 }
 
 impl Default for LimitSettings {
     fn default() -> Self {
-        Self { body_bytes: 1 << 20, batch_events: 10_000, header_timeout_ms: 10_000, shutdown_seconds: 10.0 }
+        Self {
+            body_bytes: 1 << 20,
+            batch_events: 10_000,
+            header_timeout_ms: 10_000,
+            write_timeout_ms: 30_000,
+            shutdown_seconds: 10.0,
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Connections: accepted up to a limit, cut off when their headers do not come, and ended in time when the server
-//! stops.
+//! Connections: accepted up to a limit, cut off when their headers do not come or their answers are not read, and ended
+//! in time when the server stops.
 //!
 //! Not here: what is answered ([`super`]), and when the process ends ([`crate::serve`]).
 use super::App;
@@ -9,12 +9,13 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, sleep, timeout_at},
 };
+use tokio_io_timeout::TimeoutStream;
 
 /// Connections at a time; more wait to be accepted. Below the usual limit of open files, which is 1024.
 const CONNECTIONS: u32 = 512;
@@ -45,6 +46,8 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch:
             _ = upkeep.tick() => app.metrics.run_upkeep(),
             accepted = next => match accepted {
                 Some((slot, Ok((stream, _)))) => {
+                    let write_timeout = Duration::from_millis(app.limits.write_timeout_ms.max(1));
+                    let stream = patient(stream, write_timeout);
                     tokio::spawn(connection(http.clone(), stream, router.clone(), stop.clone(), slot));
                 }
                 Some((_, Err(error))) => {
@@ -62,15 +65,23 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch:
     }
 }
 
+/// The connection, which fails when nothing of what is to be written is taken for so long: a client that never reads
+/// would keep its place for ever.
+fn patient(stream: TcpStream, write_timeout: Duration) -> Pin<Box<TimeoutStream<TcpStream>>> {
+    // An answer is written whole, so waiting to fill a packet only costs time.
+    let _ = stream.set_nodelay(true);
+    let mut stream = Box::pin(TimeoutStream::new(stream));
+    stream.as_mut().set_write_timeout_pinned(Some(write_timeout));
+    stream
+}
+
 async fn connection(
     http: http1::Builder,
-    stream: TcpStream,
+    stream: Pin<Box<TimeoutStream<TcpStream>>>,
     router: Router,
     mut stop: watch::Receiver<Option<Instant>>,
     slot: OwnedSemaphorePermit,
 ) {
-    // An answer is written whole, so waiting to fill a packet only costs time.
-    let _ = stream.set_nodelay(true);
     let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -10,6 +10,7 @@ use std::{
     net::TcpStream,
     sync::mpsc::{Receiver, channel},
     thread,
+    time::Duration,
 };
 
 #[test]
@@ -25,6 +26,24 @@ fn headers_that_do_not_come_are_not_waited_for() {
             Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
         }
     }
+    server.get("/healthz").ok(200);
+}
+
+#[test]
+fn answers_that_are_never_read_are_not_kept_for_ever() {
+    let server = Server::with("[limits]\nwrite_timeout_ms = 200\n", "");
+    let document = server.get("/openapi.json").text.len();
+    // More than the buffers of both ends take, in answers to requests that fit into them.
+    let asked = (48 << 20) / document;
+    let request = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut stream = connect(server.addr);
+    stream.write_all(request.repeat(asked).as_bytes()).unwrap();
+    thread::sleep(Duration::from_secs(2));
+    let mut read = Vec::new();
+    // A server that waited would go on now, until the client's time-out.
+    let ended = stream.read_to_end(&mut read);
+    assert!(ended.is_ok() || ended.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
+    assert!(read.len() < asked * document, "everything was written after all");
     server.get("/healthz").ok(200);
 }
 

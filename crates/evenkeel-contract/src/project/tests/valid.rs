@@ -95,6 +95,7 @@ hosts = "node.example, 10.0.0.8"
 body_bytes = 16
 batch_events = 17
 header_timeout_ms = 18
+write_timeout_ms = 20
 shutdown_seconds = 19
 "#;
     let compiled = Shop { files: [(SETTINGS, all)].into_iter().collect(), env: Vec::new() }.compile().unwrap();
