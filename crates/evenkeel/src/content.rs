@@ -500,7 +500,8 @@ fn park_unnamed(checker: &Checker<'_>, state: &ModelState, windows: &[WindowDiff
                 let id = TouchId { position: event.position, clause: touch.clause, element: touch.element };
                 if let (Err(error), false) = (&touch.key, known.contains(&id)) {
                     let (state, error) = (ParkState::Poison, error.to_string());
-                    step.parks.push(Park { touch: id, key: None, event_id: event.id, state, error, at: checker.now });
+                    let (event_id, at) = (event.id, checker.now);
+                    step.parks.push(Park { touch: id, key: None, event_id, state, error, at, decision: None });
                 }
             }
         }

@@ -151,9 +151,10 @@ impl Engine {
             let slot = inner.slot(model).map_err(|_| unknown())?;
             let mut turn = slot.turn();
             let (log, models) = (inner.log.as_ref(), inner.models.as_ref());
-            let decided = quarantine::decide_park(log, models, slot.fold.as_ref(), inner.clock.as_ref(), touch, what)?;
-            turn.changed();
             tracing::info!(entry = id, author = %decision.author, note = %decision.note, ?what, "parked event decided");
+            let (fold, clock) = (slot.fold.as_ref(), inner.clock.as_ref());
+            let decided = quarantine::decide_park(log, models, fold, clock, touch, what, decision)?;
+            turn.changed();
             decided
         } else {
             let number: QuarantineId = id.parse().map_err(|_| unknown())?;
@@ -212,8 +213,8 @@ impl Engine {
             received_at: park.at.to_string(),
             changed_at: park.at.to_string(),
             held_behind: 0,
-            author: None,
-            note: None,
+            author: park.decision.as_ref().map(|decision| decision.author.clone()),
+            note: park.decision.as_ref().map(|decision| decision.note.clone()),
             raw: of(|event| event.draft.data.to_string()).filter(|_| whole),
         })
     }

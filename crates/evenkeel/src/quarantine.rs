@@ -187,8 +187,8 @@ pub enum ParkDecision {
     Discard,
 }
 
-/// Decides about an event parked by a model, and applies what waits behind it as far as it goes. The caller holds the
-/// model's turn.
+/// Decides about an event parked by a model, and applies what waits behind it as far as it goes. Who decided is kept with
+/// the event as long as it is parked. The caller holds the model's turn.
 ///
 /// # Errors
 /// [`EngineError::NoEntry`], [`EngineError::EntryState`] where it is not the first that waits for its row, and where a
@@ -199,7 +199,8 @@ pub fn decide_park(
     fold: &dyn Fold,
     clock: &dyn Clock,
     touch: TouchId,
-    decision: ParkDecision,
+    what: ParkDecision,
+    decision: Decision,
 ) -> Result<Decided, EngineError> {
     let schema = fold.schema();
     let id = || park_id(&schema.model, touch);
@@ -214,25 +215,28 @@ pub fn decide_park(
         ParkState::Held => return Err(EngineError::EntryState { id: id(), state: State::Held }),
         ParkState::Discarded => return Err(EngineError::EntryState { id: id(), state: State::Discarded }),
     }
+    let decided = Park { decision: Some(decision), ..chosen };
     let mut step = Step { generation: state.generation, checkpoint: state.checkpoint, ..Step::default() };
-    if decision == ParkDecision::Discard {
-        step.parks.push(Park { state: ParkState::Discarded, ..chosen.clone() });
+    if what == ParkDecision::Discard {
+        step.parks.push(Park { state: ParkState::Discarded, ..decided.clone() });
     }
-    let mut redriven = match decision {
+    let mut redriven = match what {
         ParkDecision::Discard => Redriven::Discarded,
         ParkDecision::Redrive => Redriven::Refused(Reason::ProjectionError),
     };
     let mut released = 0;
-    if let Some(key) = &chosen.key {
+    if let Some(key) = &decided.key {
         let mut line: Vec<Park> = parks
             .into_iter()
             .filter(|park| park.key.as_ref() == Some(key) && park.state != ParkState::Discarded)
-            .filter(|park| decision == ParkDecision::Redrive || park.touch != touch)
+            .filter(|park| what == ParkDecision::Redrive || park.touch != touch)
             .collect();
+        // Its author is kept with it also where it is refused again.
+        line.iter_mut().filter(|park| park.touch == touch).for_each(|park| *park = decided.clone());
         line.sort_unstable_by_key(|park| park.touch);
         let resolved = apply_line(log, models, fold, clock, key, line, &mut step)?;
         released = resolved as u64;
-        if decision == ParkDecision::Redrive && resolved > 0 {
+        if what == ParkDecision::Redrive && resolved > 0 {
             redriven = Redriven::Admitted(touch.position);
             released -= 1;
         }

@@ -152,7 +152,8 @@ impl Batch {
                 Err((key, state, error)) => {
                     fates[*index] = Fate::Parked;
                     let touch = TouchId::of(event, touch);
-                    self.parks.push(Park { touch, key: key.cloned(), event_id: event.id, state, error, at: now });
+                    let (key, event_id) = (key.cloned(), event.id);
+                    self.parks.push(Park { touch, key, event_id, state, error, at: now, decision: None });
                 }
             }
         }

@@ -88,7 +88,8 @@ impl<'f> FreshFold<'f> {
     }
 
     fn park(&mut self, event: &Event, touch: TouchId, key: Option<&Key>, state: ParkState, error: String) {
-        let park = Park { touch, key: key.cloned(), event_id: event.id, state, error, at: event.recorded_at };
+        let (key, event_id, at) = (key.cloned(), event.id, event.recorded_at);
+        let park = Park { touch, key, event_id, state, error, at, decision: None };
         self.parks.insert(touch, park);
     }
 

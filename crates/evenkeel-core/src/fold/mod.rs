@@ -16,6 +16,7 @@ use crate::{
     decimal::DecimalError,
     event::Event,
     ids::{EventId, Position},
+    quarantine::Decision,
     row::{Key, Misfit, Row},
     schema::Schema,
     time::Timestamp,
@@ -226,4 +227,6 @@ pub struct Park {
     pub error: String,
     /// When it was parked.
     pub at: Timestamp,
+    /// Who decided about it last, and why.
+    pub decision: Option<Decision>,
 }

@@ -82,7 +82,7 @@ pub(crate) async fn show(State(app): State<Arc<App>>, Path(id): Path<String>, ur
     Ok(json(StatusCode::OK, &entry))
 }
 
-/// Who decides, and why. Kept with an entry of the gate; logged for an event that a model parked.
+/// Who decides, and why. Kept with the entry, for an event that a model parked as long as it is parked or given up.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Word {

@@ -10,6 +10,7 @@ use evenkeel_core::{
     checkpoint::Checkpoint,
     drift::{Content, Status},
     fold::{Park, ParkState, TouchId},
+    quarantine::Decision,
     row::Key,
     schema::Schema,
 };
@@ -28,6 +29,9 @@ pub(super) fn park(position: u64, clause: u16, element: u32, key: Option<&str>, 
         state,
         error: format!("событие {position} \"cannot\" be applied"),
         at: at(1000 - position as i64),
+        // As a redrive in vain leaves one that is parked still.
+        decision: (state != ParkState::Held && position.is_multiple_of(2))
+            .then(|| Decision { author: format!("аня {position}"), note: "it's \"wrong\"".into() }),
     }
 }
 
@@ -272,7 +276,8 @@ pub fn parks_are_written_and_resolved_by_touch(stores: &Stores) -> Outcome {
     for state in [None, Some(Poison), Some(Held), Some(Discarded)] {
         same(format!("parks in state {state:?}"), models.parks(&schema.model, state)?, of(state))?;
     }
-    let changed = Park { state: Discarded, error: String::new(), at: at(5), ..parks[0].clone() };
+    let decision = Some(Decision { author: "ann".into(), note: String::new() });
+    let changed = Park { state: Discarded, error: String::new(), at: at(5), decision, ..parks[0].clone() };
     let unparks = vec![parks[1].touch, parks[5].touch, park(77, 0, 0, None, Poison).touch];
     let step = Step { parks: vec![changed.clone()], unparks, ..next(models, &schema)? };
     models.commit(&schema.model, Table::Live, &step)?;

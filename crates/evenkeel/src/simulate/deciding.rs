@@ -133,7 +133,7 @@ impl World {
             let mut turn = slot.turn();
             let (log, models) = (self.log.as_ref(), self.models.as_ref());
             let fold = slot.fold.as_ref();
-            let result = quarantine::decide_park(log, models, fold, self.clock.as_ref(), touch, what);
+            let result = quarantine::decide_park(log, models, fold, self.clock.as_ref(), touch, what, decision());
             turn.changed();
             result
         };

@@ -2,7 +2,12 @@
 use super::fixture::{Stores, decision, eventually, noted, sent, tally};
 use evenkeel::{
     EngineError,
-    core::{fold::FoldError, freshness::Level, quarantine::State},
+    core::{
+        fold::FoldError,
+        freshness::Level,
+        quarantine::{Decision, State},
+        reconciliation::Method,
+    },
     store::{
         EntryFilter,
         faulty::{Fault, Operation},
@@ -55,6 +60,34 @@ fn pages_lead_through_the_gates_entries_and_then_the_models() {
     for unknown in ["q-9", "p-tally-9.0.0", "p-tally-+1.0.0", "p-none-1.0.0", "p-tally-1.0", "", "p-"] {
         assert!(matches!(engine.quarantine_entry(unknown), Err(EngineError::NoEntry(_))), "{unknown}");
     }
+}
+
+#[test]
+fn who_decided_about_a_parked_event_is_kept_with_it() {
+    let stores = Stores::new();
+    let said = |engine: &super::fixture::Running| {
+        let entry = engine.quarantine_entry("p-tally-1.0.0").unwrap();
+        (entry.state, entry.author, entry.note)
+    };
+    let word = |author: &str| Decision { author: author.into(), note: format!("{author} looked") };
+    let kept = |state, author: &str| (state, Some(author.to_owned()), Some(format!("{author} looked")));
+    let fails = |n: i64| if n == 7 { Err(FoldError::Custom("seven".into())) } else { Ok(()) };
+    let start = || stores.start(tally().before(move |n, _| fails(n)), |_| {});
+    {
+        let engine = start();
+        engine.send(vec![noted("1", "a", 7), noted("2", "a", 1)]);
+        engine.settle();
+        assert_eq!(said(&engine), ("quarantined", None, None));
+        assert_eq!(engine.redrive("p-tally-1.0.0", word("ann")).unwrap().reason, Some("projection_error"));
+        assert_eq!(said(&engine), kept("quarantined", "ann"));
+        assert_eq!(engine.quarantine_entry("p-tally-2.0.0").unwrap().author, None, "what waits behind it");
+    }
+    let engine = start();
+    assert_eq!(said(&engine), kept("quarantined", "ann"));
+    assert_eq!(engine.discard("p-tally-1.0.0", word("ben")).unwrap().released, 1);
+    assert_eq!(said(&engine), kept("discarded", "ben"));
+    engine.reconcile("tally", Some(Method::Rebuild)).unwrap();
+    assert_eq!(said(&engine), kept("discarded", "ben"));
 }
 
 /// A line of three behind a bad event, whose release fails after the bad event was given up.

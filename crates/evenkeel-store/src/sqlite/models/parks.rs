@@ -9,9 +9,13 @@ use evenkeel_core::{
     Position,
     fold::{Park, ParkState, TouchId},
     json::{self, Number, Value},
+    quarantine::Decision,
     row::{Key, KeyPart},
 };
 use rusqlite::{CachedStatement, Connection, params};
+
+/// The columns of a park, as [`write`] binds them and [`list`] reads them.
+const COLUMNS: &str = "position, clause, element, key, event_id, state, error, at, decided_by, decision_note";
 
 /// Parks that nobody has given up.
 const WAITING: &str = "state IN ('quarantined', 'held')";
@@ -81,12 +85,11 @@ pub(super) fn write(conn: &Connection, table_id: i64, parks: &[Park], unparks: &
     for TouchId { position, clause, element } in unparks {
         delete.execute((table_id, int(position.0), clause, element))?;
     }
-    let mut insert = conn.prepare_cached(
-        "REPLACE INTO _ek_parks(table_id, position, clause, element, key, event_id, state, error, at) \
-         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-    )?;
+    let mut insert = conn.prepare_cached(&format!(
+        "REPLACE INTO _ek_parks(table_id, {COLUMNS}) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+    ))?;
     for park in parks {
-        let Park { touch: TouchId { position, clause, element }, key, event_id, state, error, at } = park;
+        let Park { touch: TouchId { position, clause, element }, key, event_id, state, error, at, decision } = park;
         insert.execute(params![
             table_id,
             int(position.0),
@@ -97,6 +100,8 @@ pub(super) fn write(conn: &Connection, table_id: i64, parks: &[Park], unparks: &
             state.as_str(),
             error,
             at.to_string(),
+            decision.as_ref().map(|decision| decision.author.as_str()),
+            decision.as_ref().map(|decision| decision.note.as_str()),
         ])?;
     }
     sum_up(conn, table_id)
@@ -114,10 +119,10 @@ pub(super) fn sum_up(conn: &Connection, table_id: i64) -> Fallible<()> {
 
 /// Parked events of a table in log order.
 pub(super) fn list(conn: &Connection, table_id: i64, state: Option<ParkState>) -> Fallible<Vec<Park>> {
-    let mut select = conn.prepare_cached(
-        "SELECT position, clause, element, key, event_id, state, error, at FROM _ek_parks WHERE table_id = ?1 \
-         AND (?2 IS NULL OR state = ?2) ORDER BY position, clause, element",
-    )?;
+    let mut select = conn.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM _ek_parks WHERE table_id = ?1 AND (?2 IS NULL OR state = ?2) \
+         ORDER BY position, clause, element"
+    ))?;
     let mut rows = select.query((table_id, state.map(|state| state.as_str())))?;
     let mut parks = Vec::new();
     while let Some(row) = rows.next()? {
@@ -134,6 +139,12 @@ pub(super) fn list(conn: &Connection, table_id: i64, state: Option<ParkState>) -
             state: fields.parsed(5)?,
             error: fields.text(6)?.to_owned(),
             at: fields.parsed(7)?,
+            decision: match (fields.opt_text(8)?, fields.opt_text(9)?) {
+                (Some(author), note) => {
+                    Some(Decision { author: author.to_owned(), note: note.unwrap_or_default().to_owned() })
+                }
+                (None, _) => None,
+            },
         });
     }
     Ok(parks)
@@ -142,9 +153,10 @@ pub(super) fn list(conn: &Connection, table_id: i64, state: Option<ParkState>) -
 /// What a person has given up of one table stays so in another, whatever that made of it.
 pub(super) fn keep_discarded(conn: &Connection, from: i64, to: i64) -> Fallible<()> {
     conn.execute(
-        "REPLACE INTO _ek_parks(table_id, position, clause, element, key, event_id, state, error, at) \
-         SELECT ?2, position, clause, element, key, event_id, state, error, at FROM _ek_parks \
-         WHERE table_id = ?1 AND state = 'discarded'",
+        &format!(
+            "REPLACE INTO _ek_parks(table_id, {COLUMNS}) SELECT ?2, {COLUMNS} FROM _ek_parks \
+             WHERE table_id = ?1 AND state = 'discarded'"
+        ),
         (from, to),
     )?;
     Ok(())

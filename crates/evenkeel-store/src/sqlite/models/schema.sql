@@ -63,6 +63,9 @@ CREATE TABLE _ek_parks(
   state TEXT NOT NULL,
   error TEXT NOT NULL,
   at TEXT NOT NULL,
+  -- Who decided about it last, and why.
+  decided_by TEXT,
+  decision_note TEXT,
   PRIMARY KEY(table_id, position, clause, element)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX _ek_parks_of_key ON _ek_parks(table_id, key) WHERE state IN ('quarantined', 'held');

@@ -382,6 +382,7 @@ fn park(position: u64, element: u32, key: &str, state: ParkState) -> Park {
         state,
         error: "does not fit".into(),
         at: Timestamp::from_micros(1000 - position as i64),
+        decision: None,
     }
 }
 
