@@ -73,6 +73,15 @@ pub struct Content {
     pub bad_buckets: u32,
 }
 
+impl Content {
+    /// The same where some row may have been changed unseen: suspect at least, and one bucket at least is called bad, so
+    /// that whoever looks next sums all of them up.
+    #[must_use]
+    pub fn doubted(self) -> Self {
+        Self { verdict: self.verdict.max(Verdict::Suspect), bad_buckets: self.bad_buckets.max(1), ..self }
+    }
+}
+
 impl Default for Content {
     fn default() -> Self {
         Self { verdict: Verdict::Unverified, verified_as_of: None, bad_buckets: 0 }

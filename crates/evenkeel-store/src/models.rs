@@ -325,7 +325,8 @@ pub trait Models: Send + Sync {
     /// Settles the notes of others' writes to these rows: they were found to be as they should.
     fn settle(&self, model: &ModelName, keys: &[Key]) -> Result<()>;
     /// Makes sure that others' writes to the live table are noted. Whether that was so before: `false` says that there
-    /// may have been writes that nobody noted.
+    /// may have been writes that nobody noted. Its content is then [`Content::doubted`], in the same transaction: it is
+    /// said once, and whoever hears it may end before anybody else does.
     fn watch(&self, model: &ModelName) -> Result<bool>;
     /// Takes the lease on reconciling a model, or renews it, until `now + length`. `false` where another holder has it.
     fn lease(&self, model: &ModelName, holder: &str, now: Timestamp, length: Duration) -> Result<bool>;

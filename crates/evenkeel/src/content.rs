@@ -101,7 +101,7 @@ impl Checker<'_> {
         // Where sums disagreed, no note says which rows it is.
         let depth = if state.content.bad_buckets > 0 { depth.max(Depth::Sums) } else { depth };
         // Without the watch there may be writes that nobody noted.
-        let depth = if self.models.watch(model)? { depth } else { depth.max(self.doubt(&state)?) };
+        let depth = if self.models.watch(model)? { depth } else { depth.max(Depth::Sums) };
         let mut checked = Checked { as_of: Some(self.now), ..Checked::default() };
         let mut suspects: Suspects = also.iter().map(|key| (key.clone(), None)).collect();
         let notes = self.models.touched(model, NOTES)?;
@@ -146,15 +146,6 @@ impl Checker<'_> {
             self.tell_apart(&state, &mut checked)?;
         }
         Ok(Some(checked))
-    }
-
-    /// Notes that rows may be wrong of which nothing is noted, in case this look is called off. How thorough it must be.
-    fn doubt(&self, state: &ModelState) -> Result<Depth> {
-        let bad_buckets = state.content.bad_buckets.max(1);
-        let verdict = if state.content.verdict == Verdict::Drifted { Verdict::Drifted } else { Verdict::Suspect };
-        let content = Content { verdict, bad_buckets, ..state.content };
-        self.models.set_content(&state.schema.model, content)?;
-        Ok(Depth::Sums)
     }
 
     fn state(&self) -> Result<ModelState> {

@@ -18,7 +18,7 @@ use evenkeel_core::{
     EventType, Position,
     checkpoint::SafeHead,
     digest::{BUCKETS, RowHasher},
-    drift::{Content, Report, Verdict},
+    drift::{Report, Verdict},
     fold::{Fold, FreshFold, TouchId},
     freshness::{FreshnessLimits, Level, assess},
     row::{Key, Row},
@@ -222,13 +222,6 @@ impl Reader<'_> {
     fn has_all(&self) -> Result<bool, StoreError> {
         let model = &self.slot.schema().model;
         if !self.models.watch(model)? {
-            // The triggers are back, and what happened without them is to be looked for.
-            if let Some(state) = self.models.state(model)? {
-                let bad_buckets = state.content.bad_buckets.max(1);
-                let verdict = state.content.verdict.max(Verdict::Suspect);
-                let content = Content { verdict, bad_buckets, ..state.content };
-                self.models.set_content(model, content)?;
-            }
             return Ok(false);
         }
         let agree = self.slot.identities.agree(self.log, self.models, &self.slot.schema().model)?;

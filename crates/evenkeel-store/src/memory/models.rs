@@ -497,7 +497,13 @@ impl Models for MemoryModels {
     }
 
     fn watch(&self, model: &ModelName) -> Result<bool> {
-        Ok(std::mem::replace(&mut self.0.lock().model_mut(model)?.watched, true))
+        let mut home = self.0.lock();
+        let model = home.model_mut(model)?;
+        let was_watched = std::mem::replace(&mut model.watched, true);
+        if !was_watched {
+            model.live.content = model.live.content.doubted();
+        }
+        Ok(was_watched)
     }
 
     fn lease(&self, model: &ModelName, holder: &str, now: Timestamp, length: Duration) -> Result<bool> {

@@ -337,7 +337,8 @@ impl Models for SqliteModels {
             self.write(|conn| {
                 let home = state::table(conn, &self.layouts, model, Table::Live)?;
                 watch::drop(conn, model)?;
-                watch::create(conn, &home.layout)
+                watch::create(conn, &home.layout)?;
+                state::doubt(conn, model)
             })?;
         }
         Ok(is_watched)

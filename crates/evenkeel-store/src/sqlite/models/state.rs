@@ -167,6 +167,16 @@ pub(super) fn set_content(conn: &Connection, model: &ModelName, content: &Conten
     if changed == 0 { Err(no_model(model)) } else { Ok(()) }
 }
 
+/// Makes what is known of the live rows [`Content::doubted`].
+pub(super) fn doubt(conn: &Connection, model: &ModelName) -> Fallible<()> {
+    let mut update = conn.prepare_cached(
+        "UPDATE _ek_tables SET content_verdict = iif(content_verdict = ?2, ?2, ?3), bad_buckets = max(bad_buckets, 1) \
+         WHERE model = ?1 AND role = 'live'",
+    )?;
+    update.execute(params![model.as_str(), Verdict::Drifted.as_str(), Verdict::Suspect.as_str()])?;
+    Ok(())
+}
+
 /// Notes that the rows cannot be brought right by applying events, or that they can.
 pub(super) fn condemn(conn: &Connection, model: &ModelName, reason: Option<&str>) -> Fallible<()> {
     let mut update = conn.prepare_cached("UPDATE _ek_models SET condemned = ?2 WHERE model = ?1")?;

@@ -241,12 +241,15 @@ fn triggers_that_were_dropped_or_altered_are_put_back() {
         for name in names.iter().map(|name| quoted(name)) {
             let table = quoted(model.as_str());
             for (n, again) in ["", "BEFORE INSERT", "AFTER DELETE"].into_iter().enumerate() {
+                let verified = Content { verdict: Verdict::Verified, ..Content::default() };
+                models.set_content(model, verified).unwrap();
                 conn.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
                 if !again.is_empty() {
                     conn.execute_batch(&format!("CREATE TRIGGER {name} {again} ON {table} BEGIN SELECT 1; END"))
                         .unwrap();
                 }
                 assert_eq!(models.watch(model), Ok(false), "{name} {again}");
+                assert_eq!(models.state(model).unwrap().unwrap().content, verified.doubted(), "{name} {again}");
                 assert_eq!(models.watch(model), Ok(true), "{name} {again}");
                 let id = format!("{name} {n}");
                 conn.execute(&format!("INSERT INTO {table}(id) VALUES(?1)"), [&id]).unwrap();
