@@ -7,13 +7,13 @@
 //! Some of the rows that are read are also folded afresh, by their own events, and compared: others in every pass, all of
 //! them in time. That finds what the projector itself got wrong. What is found makes the model `suspect`; naming and
 //! mending it is the reconciler's.
-use crate::{engine::Inner, refold::refold, slot::Slot};
+use crate::{content::Checker, engine::Inner, refold::refold, slot::Slot};
 use evenkeel_core::{
     content::Pass,
     drift::{Content, Verdict},
     row::Key,
 };
-use evenkeel_store::{ModelState, Result, StoreError, Table};
+use evenkeel_store::{ModelState, Models, Result, StoreError, Table};
 use std::{sync::atomic::Ordering, time::Duration};
 
 /// How often rows are read. Between two slices the projector has its turn.
@@ -41,7 +41,7 @@ pub(crate) fn scrub(inner: &Inner) {
             while left > 0 && !inner.stopping.load(Ordering::SeqCst) {
                 let slice = left.min(SLICE);
                 left -= slice;
-                match scrub_slice(inner, slot, slice) {
+                match scrub_slice(&inner.checker(slot), slot, slice) {
                     Ok(Scrubbed::More) => {}
                     Ok(Scrubbed::Ended) => break,
                     Ok(Scrubbed::Disagrees) => {
@@ -75,9 +75,9 @@ pub(crate) enum Scrubbed {
     Disagrees,
 }
 
-/// Reads the next rows of a model.
-pub(crate) fn scrub_slice(inner: &Inner, slot: &Slot, rows: usize) -> Result<Scrubbed> {
-    let models = inner.models.as_ref();
+/// Reads the next rows of a model, as of the checker's moment.
+pub(crate) fn scrub_slice(checker: &Checker<'_>, slot: &Slot, rows: usize) -> Result<Scrubbed> {
+    let models = checker.models;
     let Some(state) = models.state(slot.name())? else { return Ok(Scrubbed::Ended) };
     if !state.schema.same_as(slot.schema()) || state.condemned.is_some() {
         return Ok(Scrubbed::Ended);
@@ -88,17 +88,15 @@ pub(crate) fn scrub_slice(inner: &Inner, slot: &Slot, rows: usize) -> Result<Scr
     }
     // Whoever has it may take long, and other models wait for this thread.
     let Some(mut turn) = slot.try_turn() else { return Ok(Scrubbed::Ended) };
-    let now = inner.clock.now();
-    let mut pass = turn.pass().take().unwrap_or_else(|| Pass::new(now));
+    let mut pass = turn.pass().take().unwrap_or_else(|| Pass::new(checker.now));
     let read = models.scrub(slot.name(), Table::Live, pass.cursor(), rows);
     let read = match (read, models.watch(slot.name())) {
         // Not the table that was made: dropped, or its columns changed. Only a new one mends that.
         (Err(StoreError::Corrupt(why)), _) | (_, Err(StoreError::Corrupt(why))) => {
-            condemn(inner, slot, &why);
-            return Ok(Scrubbed::Ended);
+            return Ok(condemn(models, slot, &why));
         }
         // Whoever took the triggers away may have written anything since.
-        (_, Ok(false)) => return doubt(inner, slot, &state, None),
+        (_, Ok(false)) => return Ok(Scrubbed::Disagrees),
         (read, watched) => watched.and(read)?,
     };
     let is_last = read.len() < rows;
@@ -114,12 +112,12 @@ pub(crate) fn scrub_slice(inner: &Inner, slot: &Slot, rows: usize) -> Result<Scr
         pass.read(row.key, row.hash, row.digest);
     }
     if !intact {
-        return doubt(inner, slot, &state, None);
+        return doubt(models, slot, &state, None);
     }
     // Not always the same ones first: what takes long is cut off.
     let first = usize::try_from(share).unwrap_or_default().checked_rem(sample.len()).unwrap_or_default();
     sample.rotate_left(first);
-    let wrong = differing(inner, slot, &sample)?;
+    let wrong = differing(checker, slot, &sample)?;
     if !wrong.is_empty() {
         // Kept as drifted, so that also after a restart a full look follows: the sums would not tell.
         *slot.suspects.lock() = wrong;
@@ -133,13 +131,12 @@ pub(crate) fn scrub_slice(inner: &Inner, slot: &Slot, rows: usize) -> Result<Scr
     // Still under the turn: the sums are of the moment of the last row.
     let differing = pass.differing(&models.buckets(slot.name(), Table::Live)?);
     if !differing.is_empty() {
-        return doubt(inner, slot, &state, Some(differing.len() as u32));
+        return doubt(models, slot, &state, Some(differing.len() as u32));
     }
-    let checker = inner.checker(slot);
     // Of this moment: the projector may have gone on since the state was read.
     let state = models.state(slot.name())?.unwrap_or(state);
     if !checker.windows(&state)?.is_empty() {
-        return doubt(inner, slot, &state, None);
+        return doubt(models, slot, &state, None);
     }
     let content = Content { verdict: Verdict::Verified, verified_as_of: Some(pass.started_at()), bad_buckets: 0 };
     models.set_content(slot.name(), content)?;
@@ -148,8 +145,8 @@ pub(crate) fn scrub_slice(inner: &Inner, slot: &Slot, rows: usize) -> Result<Scr
 }
 
 /// Which of these rows are not what their events make of them. The caller holds the turn.
-fn differing(inner: &Inner, slot: &Slot, keys: &[Key]) -> Result<Vec<Key>> {
-    let (log, models, fold) = (inner.log.as_ref(), inner.models.as_ref(), slot.fold.as_ref());
+fn differing(checker: &Checker<'_>, slot: &Slot, keys: &[Key]) -> Result<Vec<Key>> {
+    let Checker { log, models, fold, .. } = *checker;
     // Of this moment: the projector may have gone on since the state was read.
     let Some(state) = models.state(slot.name())? else { return Ok(Vec::new()) };
     let mut wrong = Vec::new();
@@ -169,19 +166,20 @@ fn differing(inner: &Inner, slot: &Slot, keys: &[Key]) -> Result<Vec<Key>> {
     Ok(wrong)
 }
 
-fn condemn(inner: &Inner, slot: &Slot, why: &str) {
+fn condemn(models: &dyn Models, slot: &Slot, why: &str) -> Scrubbed {
     let reason = format!("its table cannot be read: {why}");
     tracing::warn!(model = %slot.name(), reason, "a model must be rebuilt");
-    if inner.models.condemn(slot.name(), &reason).is_ok() {
-        inner.reconcile_needed(slot);
+    match models.condemn(slot.name(), &reason) {
+        Ok(_) => Scrubbed::Disagrees,
+        Err(_) => Scrubbed::Ended,
     }
 }
 
-fn doubt(inner: &Inner, slot: &Slot, state: &ModelState, bad_buckets: Option<u32>) -> Result<Scrubbed> {
+fn doubt(models: &dyn Models, slot: &Slot, state: &ModelState, bad_buckets: Option<u32>) -> Result<Scrubbed> {
     // One bucket at least, so that whoever looks next sums them up: no note says which row it is.
     let bad_buckets = bad_buckets.unwrap_or(1);
     let content = Content { verdict: Verdict::Suspect, bad_buckets, ..state.content };
-    inner.models.set_content(slot.name(), content)?;
+    models.set_content(slot.name(), content)?;
     Ok(Scrubbed::Disagrees)
 }
 

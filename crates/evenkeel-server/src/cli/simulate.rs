@@ -122,8 +122,12 @@ fn summarise(context: &Context, seeds: u64, stats: &Stats) -> Result<(), Failure
         ("rebuilds called off or failed", *rebuilds_ended),
         ("looks for wrong rows", stats.checks),
         ("of these, found wrong rows", *drift_found),
+        ("slices of the scrub", stats.scrubbed),
+        ("of these, ended a clean pass", stats.passes),
+        ("of these, found something", stats.scrub_found),
         ("repairs", stats.repairs),
         ("rows repaired", stats.rows_repaired),
+        ("touches without a row parked late", stats.parked_late),
         ("reads compared with the log", *reads),
     ];
     let row = |(what, count): (&str, u64)| vec![what.to_owned(), thousands(count)];

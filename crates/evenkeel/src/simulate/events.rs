@@ -2,7 +2,7 @@
 //!
 //! How it is sent, and sent again, is [`super::sending`]'s.
 use super::random::Random;
-use evenkeel_core::quarantine::Reason;
+use evenkeel_core::{Event, json::Value, quarantine::Reason};
 
 /// What the gate should make of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,10 +120,17 @@ fn order(random: &mut Random) -> (&'static str, String, Intent) {
 fn line(random: &mut Random) -> String {
     let sku = random.pick(&SKUS).copied().unwrap_or_default();
     match random.below(40) {
-        0 => r#"{"qty":1}"#.to_owned(),
-        1 => format!(r#"{{"sku":"{sku}","qty":"many"}}"#),
+        0..=3 => r#"{"qty":1}"#.to_owned(),
+        4 => format!(r#"{{"sku":"{sku}","qty":"many"}}"#),
         _ => format!(r#"{{"sku":"{sku}","qty":-{}}}"#, 1 + random.below(5)),
     }
+}
+
+/// Whether a line of an order names no product, and so no row.
+pub(super) fn names_no_product(event: &Event) -> bool {
+    let lines = event.draft.data.as_object().and_then(|data| data.get("lines"));
+    let lines = lines.and_then(Value::as_array).into_iter().flatten();
+    lines.filter_map(Value::as_object).any(|line| line.get("sku").is_none())
 }
 
 fn moved(random: &mut Random) -> (&'static str, String, Intent) {

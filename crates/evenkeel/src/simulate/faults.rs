@@ -44,7 +44,8 @@ impl Weather {
             0 => calm,
             1 => Self { name: "crashes", crash, ..calm },
             2 => Self { name: "failures", fail: some(random, 60), fail_after: some(random, 40), ..calm },
-            3 => Self { name: "lying log", crash, lie_log: some(random, 400), ..calm },
+            // Only power that goes soon after a lie loses what was acknowledged.
+            3 => Self { name: "lying log", crash: crash + 10, lie_log: 100 + some(random, 400), ..calm },
             4 => Self { name: "lying models", crash, lie_models: some(random, 600), ..calm },
             5 => Self { name: "torn writes", tear: some(random, 60), ..calm },
             6 => {

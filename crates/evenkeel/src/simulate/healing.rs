@@ -13,7 +13,7 @@ use crate::{
     content::{self, Checker, Depth, check_live, conclude},
     repair::{Repaired, repair},
 };
-use evenkeel_core::{content::Pass, drift::Verdict, row::Key};
+use evenkeel_core::{content::Pass, drift::Verdict, fold::Park, row::Key};
 use evenkeel_store::{Models, StoreError, Table as Which};
 use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
 
@@ -167,6 +167,8 @@ impl World {
         let Some(after) = self.stored(model)? else { return broken(format!("{name} to be stored"), "it is not") };
         let table = &mut self.tables[model];
         let counted = after.identities == table.identities();
+        let is_new = |park: &&Park| park.key.is_none() && before.parks.iter().all(|known| known.touch != park.touch);
+        self.stats.parked_late += after.parks.iter().filter(is_new).count() as u64;
         let mended = match done {
             Ok(None) => found.wrong.is_empty(),
             Ok(Some(repaired)) => {

@@ -2,6 +2,7 @@
 //!
 //! As a projector with a defect of its own would read, or one that is fed over a connection that drops and repeats. How
 //! it comes between the log and the reader is [`evenkeel_store::faulty::MisreadLog`]'s.
+use super::events::names_no_product;
 use evenkeel_core::Event;
 use evenkeel_store::{Log, Slice, faulty};
 use parking_lot::Mutex;
@@ -23,6 +24,8 @@ pub(super) struct Plan {
     pub(super) dice: usize,
     /// How many slices with events are read rightly before.
     pub(super) after: usize,
+    /// Whether it must be an event that does not name all its rows: a slice without one is read rightly.
+    pub(super) nameless: bool,
 }
 
 /// A log one of whose reads is wrong.
@@ -56,8 +59,12 @@ impl faulty::Misread for Once {
             plan.after -= 1;
             return;
         }
-        if let Some(Plan { misread, dice, .. }) = to_come.take() {
-            let index = dice % slice.events.len();
+        let nameless = slice.events.iter().position(names_no_product);
+        if to_come.is_some_and(|plan| plan.nameless && nameless.is_none()) {
+            return;
+        }
+        if let Some(Plan { misread, dice, nameless: only, .. }) = to_come.take() {
+            let index = nameless.filter(|_| only).unwrap_or(dice % slice.events.len());
             let event = slice.events[index].clone();
             match misread {
                 Misread::Missed => drop(slice.events.remove(index)),

@@ -13,6 +13,7 @@
 //! - each table is what its own fold of the log gives up to its checkpoint, except the rows that a torn write lost, that
 //!   somebody else wrote or that a projector misread the log for, and those are exactly what is found wrong, each for
 //!   its cause, and what a repair leaves is what the log says, sums and counts included;
+//! - whatever is wrong when a pass of the scrub begins, and stays so, has been noticed when it ends;
 //! - what somebody else writes and the store sees makes the model suspect at once, and nothing is folded over it;
 //! - counts add up, lag is what it is said to be, and no read is called fresh from which an admitted event is missing;
 //! - a strong read has everything in it or says that it cannot.
@@ -35,6 +36,7 @@ mod project;
 mod random;
 mod reading;
 mod rebuilding;
+mod scrubbing;
 mod sending;
 mod settling;
 mod table;
@@ -93,10 +95,18 @@ pub struct Stats {
     pub events_doubled: u64,
     /// Looks for wrong rows.
     pub checks: u64,
+    /// Slices of the scrub.
+    pub scrubbed: u64,
+    /// Passes of the scrub that ended with every row as it was meant.
+    pub passes: u64,
+    /// Slices of the scrub that found something.
+    pub scrub_found: u64,
     /// Repairs that put rows right.
     pub repairs: u64,
     /// Rows that repairs wrote or deleted.
     pub rows_repaired: u64,
+    /// Touches of events that name no row, parked when it was found that the projector had left them out.
+    pub parked_late: u64,
     /// What was done to the stores.
     pub faults: FaultCounts,
 }
@@ -121,8 +131,12 @@ impl Stats {
         self.events_missed += other.events_missed;
         self.events_doubled += other.events_doubled;
         self.checks += other.checks;
+        self.scrubbed += other.scrubbed;
+        self.passes += other.passes;
+        self.scrub_found += other.scrub_found;
         self.repairs += other.repairs;
         self.rows_repaired += other.rows_repaired;
+        self.parked_late += other.parked_late;
         self.faults.plus(&other.faults);
     }
 }

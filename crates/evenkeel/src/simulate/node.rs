@@ -250,6 +250,7 @@ impl World {
             return Ok(());
         }
         let torn = self.faults.lock().torn_live;
+        self.tables[model].strayed = true;
         let result = stray.projector.advance(self.log.as_ref(), models, self.clock.now(), None);
         let torn = self.faults.lock().torn_live != torn;
         match result {

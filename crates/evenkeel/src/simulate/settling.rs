@@ -34,6 +34,7 @@ impl World {
         }
         self.deliver()?;
         for model in 0..self.tables.len() {
+            self.scrub_through(model)?;
             self.mend(model)?;
         }
         self.catch_up()?;

@@ -112,6 +112,10 @@ pub(super) struct Table {
     pub(super) wrong: BTreeSet<Key>,
     /// Rows that were found wrong and still are.
     pub(super) known: BTreeSet<Key>,
+    /// Rows that were wrong when the scrub's pass began, and have been ever since.
+    pub(super) passed: BTreeSet<Key>,
+    /// Whether a projector without the turn wrote since then: the pass does not know what.
+    pub(super) strayed: bool,
     /// Keys of which other events are parked now than the log says.
     pub(super) misparked: BTreeSet<Key>,
     /// How many more events are counted now than there are up to the checkpoint.
@@ -175,6 +179,8 @@ impl Table {
             damage: Damage::default(),
             wrong: BTreeSet::new(),
             known: BTreeSet::new(),
+            passed: BTreeSet::new(),
+            strayed: false,
             misparked: BTreeSet::new(),
             overcount: 0,
             trust: Trust::Sound,
@@ -185,6 +191,7 @@ impl Table {
     /// Forgets what was folded: the log or the table is another one.
     pub(super) fn forget(&mut self) {
         self.known.clear();
+        self.passed.clear();
         for shadow in [&mut self.checkpoint, &mut self.tip] {
             *shadow = Shadow::new(Arc::clone(&shadow.fold), BTreeSet::new());
         }
@@ -194,6 +201,12 @@ impl Table {
     /// Says that somebody else wrote to it: it is to be compared again.
     pub(super) fn unsee(&mut self) {
         self.seen = None;
+    }
+
+    /// Says that the scrub begins with the first row.
+    pub(super) fn begin_pass(&mut self) {
+        self.passed = self.wrong.clone();
+        self.strayed = false;
     }
 
     /// The sum of the identities of the events up to the checkpoint last compared.
@@ -258,6 +271,7 @@ impl Table {
             );
         }
         self.known.retain(|key| self.wrong.contains(key));
+        self.passed.retain(|key| self.wrong.contains(key));
         let usable = matches!(state.content.verdict, Verdict::Verified | Verdict::Unverified);
         if let Some(key) = self.known.first().filter(|_| usable) {
             return broken(format!("{model} not to be relied on: {key} was found wrong and is"), "it is");

@@ -128,11 +128,14 @@ impl World {
 
     /// How the log is misread next, if it is, in one of the first so many slices.
     pub(super) fn some_misread(&mut self, slices: usize) -> Option<Plan> {
-        if self.settling || !self.random.chance(self.weather.misread) {
+        if self.settling || self.weather.misread == 0 {
             return None;
         }
+        // What names no row is rare, and shows in no row that it was left out.
+        let (any, nameless) = (self.random.chance(self.weather.misread), self.random.chance(700));
         let misread = if self.random.chance(600) { Misread::Missed } else { Misread::Doubled };
-        Some(Plan { misread, dice: self.random.index(16), after: self.random.index(slices) })
+        let (dice, after) = (self.random.index(16), self.random.index(slices));
+        (any || nameless).then_some(Plan { misread, dice, after, nameless: !any })
     }
 
     /// One batch of a projector that may misread the log.

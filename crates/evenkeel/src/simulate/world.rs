@@ -78,7 +78,7 @@ pub(super) struct Stray {
 }
 
 /// What may happen in a step, and how often beside the others. Those that come first also happen during a rebuild.
-const ACTIONS: [(Action, u64); 17] = [
+const ACTIONS: [(Action, u64); 18] = [
     (Action::Send, 28),
     (Action::Take, 26),
     (Action::Project, 40),
@@ -96,6 +96,7 @@ const ACTIONS: [(Action, u64); 17] = [
     (Action::Tamper, 3),
     (Action::Check, 3),
     (Action::Repair, 3),
+    (Action::Scrub, 8),
 ];
 
 /// How many of [`ACTIONS`] may happen while a model is rebuilt.
@@ -120,6 +121,7 @@ enum Action {
     Tamper,
     Check,
     Repair,
+    Scrub,
 }
 
 impl World {
@@ -232,7 +234,8 @@ impl World {
             Action::Check if free => self.look_for_wrong_rows(model),
             Action::Repair if free => self.repair_wrong_rows(model),
             Action::Project | Action::Stray | Action::DecidePark | Action::Verify | Action::Rebuild => Ok(()),
-            Action::Tamper | Action::Check | Action::Repair => Ok(()),
+            Action::Scrub if free => self.scrub(model),
+            Action::Tamper | Action::Check | Action::Repair | Action::Scrub => Ok(()),
         }
     }
 
