@@ -291,6 +291,11 @@ fn a_model_is_reconciled_both_ways_and_that_is_recorded() {
         (rebuild.code, &rebuild.value["result"], &rebuild.value["verified"]),
         (0, &"converged".into(), &true.into())
     );
+    // A bar is for a terminal.
+    for reach in [&[][..], &["--json"]] {
+        let run = project.run(&[&url[..], reach, &["reconcile", "orders", "--method", "rebuild"]].concat());
+        assert_eq!((run.code, run.stderr.as_str(), run.stdout.lines().count()), (0, "", 1), "{run:?}");
+    }
     let list = project.json(&[&url[..], &["reconciliations", "orders"]].concat());
     let methods: Vec<_> = list.value["reconciliations"]
         .as_array()
@@ -298,7 +303,7 @@ fn a_model_is_reconciled_both_ways_and_that_is_recorded() {
         .iter()
         .map(|record| &record["reconciliation_method"])
         .collect();
-    assert_eq!(methods, ["rebuild", "replay"]);
+    assert_eq!(methods, ["rebuild", "rebuild", "rebuild", "replay"]);
 }
 
 #[test]

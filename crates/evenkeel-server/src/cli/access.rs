@@ -163,6 +163,13 @@ impl Access {
         matches!(self, Self::Server(_))
     }
 
+    /// Stops an engine of our own, and with it what it is doing. A server goes on.
+    pub(crate) fn stop(&self) {
+        if let Self::Direct(direct) = self {
+            direct.node.engine.stop();
+        }
+    }
+
     /// The models and their columns.
     pub(crate) fn models(&self) -> Result<Document, Failure> {
         match self {

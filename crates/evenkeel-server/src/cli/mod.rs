@@ -10,6 +10,7 @@ mod drift;
 mod get;
 mod init;
 mod man;
+mod progress;
 mod publish;
 mod quarantine;
 mod reconcile;
@@ -96,7 +97,8 @@ enum Command {
     /// Bring a model back to the log
     ///
     /// The answer is "no" (1) where that failed. The record of it is kept either way, and with it the rows that were
-    /// wrong as they were found.
+    /// wrong as they were found. On a terminal a bar shows how far a rebuild is. Ctrl-C calls it off, unless a server
+    /// does it: that goes on.
     Reconcile(reconcile::Args),
     /// Put the table from before a model's last rebuild back
     ///

@@ -4,6 +4,7 @@
 use super::{
     Answer, Context, Done,
     access::{Access, Projectors},
+    progress::watched,
 };
 use crate::output::{at, count, text, thousands};
 use evenkeel::core::{json::Value, reconciliation};
@@ -34,15 +35,13 @@ enum Method {
 pub(super) fn run(context: &Context, args: &Args) -> Done {
     let access = Access::open(context, Projectors::Stopped)?;
     access.model(&args.model)?;
-    let record = access.reconcile(
-        &args.model,
-        match args.method {
-            Method::Auto => None,
-            Method::Replay => Some(reconciliation::Method::Replay),
-            Method::Repair => Some(reconciliation::Method::Repair),
-            Method::Rebuild => Some(reconciliation::Method::Rebuild),
-        },
-    )?;
+    let method = match args.method {
+        Method::Auto => None,
+        Method::Replay => Some(reconciliation::Method::Replay),
+        Method::Repair => Some(reconciliation::Method::Repair),
+        Method::Rebuild => Some(reconciliation::Method::Rebuild),
+    };
+    let record = watched(context, &access, &args.model, || access.reconcile(&args.model, method))?;
     if context.out.json {
         context.out.json(&record)?;
     } else {
