@@ -99,11 +99,13 @@ pub struct ReconcileSettings {
     pub auto: bool,
     /// `scrub_rows_per_second`: how many rows are read again in the background.
     pub scrub_rows_per_second: u64,
+    /// `keep_records`: how many records of each model are kept.
+    pub keep_records: u64,
 }
 
 impl Default for ReconcileSettings {
     fn default() -> Self {
-        Self { auto: true, scrub_rows_per_second: 5000 }
+        Self { auto: true, scrub_rows_per_second: 5000, keep_records: 10_000 }
     }
 }
 

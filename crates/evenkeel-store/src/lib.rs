@@ -16,5 +16,6 @@ pub mod sqlite;
 pub use error::{Result, StoreError};
 pub use log::{Decide, EntryFilter, Log, QuarantineCount, Slice};
 pub use models::{
-    Build, Loaded, Measured, ModelState, Models, Parked, Removal, RowAt, Rows, Scrubbed, Step, StoredRow, Table, Upsert,
+    Build, KEPT_RECORDS, Loaded, Measured, ModelState, Models, Parked, Removal, RowAt, Rows, Scrubbed, Step, StoredRow,
+    Table, Upsert,
 };

@@ -16,6 +16,9 @@ use evenkeel_core::{
 };
 use std::{collections::HashSet, time::Duration};
 
+/// How many records of reconciliations of a model are kept where nothing else was said.
+pub const KEPT_RECORDS: u64 = 10_000;
+
 /// One of the tables of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Table {
@@ -286,10 +289,16 @@ pub trait Models: Send + Sync {
     /// Keeps a measured distance, for those who read the tables with SQL. Moves no generation.
     fn set_measured(&self, model: &ModelName, measured: &Measured) -> Result<()>;
 
-    /// Keeps the record of a reconciliation with the rows that were wrong, and returns its number.
+    /// Keeps the record of a reconciliation with the rows that were wrong, and returns its number. Rows that are those of
+    /// the model's last record with any are kept once for both. In the same transaction records of the model beyond those
+    /// of [`Models::keep_records`] go, the oldest first, and rows that no record has any more.
     fn record(&self, reconciliation: &Reconciliation, evidence: &[Evidence]) -> Result<u64>;
+    /// Says how many records of each model are kept from the next one on: [`KEPT_RECORDS`] until then, and one at least.
+    fn keep_records(&self, records: u64);
     /// The wrong rows that a reconciliation found, at most `limit`.
     fn evidence(&self, reconciliation: u64, limit: usize) -> Result<Vec<Evidence>>;
+    /// The reconciliation of this number.
+    fn reconciliation(&self, id: u64) -> Result<Option<Reconciliation>>;
 
     /// The latest reconciliations, newest first.
     fn reconciliations(&self, model: Option<&ModelName>, limit: usize) -> Result<Vec<Reconciliation>>;

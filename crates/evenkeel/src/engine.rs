@@ -22,7 +22,7 @@ use evenkeel_core::{
     quarantine::Reason,
     row::Key,
 };
-use evenkeel_store::{Log, Models, StoreError};
+use evenkeel_store::{KEPT_RECORDS, Log, Models, StoreError};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -62,6 +62,8 @@ pub struct Options {
     pub auto_reconcile: bool,
     /// How many rows of each model are read again a second, to find what nobody noted; 0 for none.
     pub scrub_rows_per_second: u64,
+    /// How many records of reconciliations of each model are kept; older ones go, and the rows kept with them.
+    pub keep_records: u64,
     /// Who this is where several reconcile the same models: the name of the node.
     pub holder: String,
     /// Whether projectors are started. Without them the engine only takes events and reads.
@@ -77,6 +79,7 @@ impl Default for Options {
             freshness: FreshnessLimits::default(),
             auto_reconcile: true,
             scrub_rows_per_second: 5000,
+            keep_records: KEPT_RECORDS,
             holder: "a".into(),
             project: true,
         }
@@ -172,6 +175,7 @@ impl Engine {
     pub fn start(parts: Parts, models: Vec<Model>, options: Options) -> Result<Self, EngineError> {
         let Parts { log, models: home, clock, gate } = parts;
         let options = Options { heartbeat: options.heartbeat.max(Duration::from_millis(1)), ..options };
+        home.keep_records(options.keep_records);
         let mut names = BTreeSet::new();
         for name in models.iter().map(|model| &model.fold.schema().model) {
             if !names.insert(name) {

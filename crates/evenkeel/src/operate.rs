@@ -215,6 +215,14 @@ impl Engine {
         Ok(self.inner.models.evidence(reconciliation, limit)?)
     }
 
+    /// The reconciliation of this number, while it is kept.
+    ///
+    /// # Errors
+    /// Where the models' store cannot be read.
+    pub fn reconciliation(&self, id: u64) -> Result<Option<Reconciliation>, EngineError> {
+        Ok(self.inner.models.reconciliation(id)?)
+    }
+
     /// The latest reconciliations, newest first.
     ///
     /// # Errors

@@ -90,6 +90,16 @@ fn set<T: FromNode>(reader: &mut Reader<'_>, key: &'static str, target: &mut T) 
     }
 }
 
+/// As [`set`], for a number that 0 makes no sense of.
+fn set_at_least_one(reader: &mut Reader<'_>, key: &'static str, target: &mut u64) {
+    if let Some(at) = reader.optional::<At<u64>>(key) {
+        if at.value == 0 {
+            reader.sink.error(&at.place, "expected an integer of at least 1, found 0");
+        }
+        *target = at.value;
+    }
+}
+
 /// As [`set`], for a setting of a stage that is not built: its name is fixed, and whoever sets it is told.
 fn set_ahead<T: FromNode>(reader: &mut Reader<'_>, key: &'static str, target: &mut T) {
     if let Some(at) = reader.optional::<At<T>>(key) {
@@ -150,6 +160,7 @@ pub(crate) fn drift(reader: &mut Reader<'_>, drift: &mut DriftSettings) {
 fn reconcile(reader: &mut Reader<'_>, reconcile: &mut ReconcileSettings) {
     set(reader, "auto", &mut reconcile.auto);
     set(reader, "scrub_rows_per_second", &mut reconcile.scrub_rows_per_second);
+    set_at_least_one(reader, "keep_records", &mut reconcile.keep_records);
 }
 
 fn causal(reader: &mut Reader<'_>, causal: &mut CausalSettings) {

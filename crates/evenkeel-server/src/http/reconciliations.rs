@@ -130,21 +130,9 @@ pub(crate) async fn reconciliation(
 /// # Errors
 /// Where the models' store cannot be read.
 pub(crate) fn find(engine: &Engine, id: u64) -> Result<Option<ReconciliationAnswer>, EngineError> {
-    // From the newest back, in ever longer lists: it is the late ones that are asked for.
-    let mut limit = 100;
-    loop {
-        let records = engine.reconciliations(None, limit)?;
-        let is_all = records.len() < limit || records.last().is_some_and(|oldest| oldest.id <= id);
-        if let Some(record) = records.into_iter().find(|record| record.id == id) {
-            let evidence = engine.evidence(id, EVIDENCE)?;
-            let evidence = evidence.into_iter().map(wrong_row).collect::<Result<_, _>>()?;
-            return Ok(Some(ReconciliationAnswer { record, evidence }));
-        }
-        if is_all {
-            return Ok(None);
-        }
-        limit *= 10;
-    }
+    let Some(record) = engine.reconciliation(id)? else { return Ok(None) };
+    let evidence = engine.evidence(id, EVIDENCE)?.into_iter().map(wrong_row).collect::<Result<_, _>>()?;
+    Ok(Some(ReconciliationAnswer { record, evidence }))
 }
 
 /// A row that was wrong as it is kept, in the form in which a verification tells it.

@@ -167,8 +167,53 @@ pub fn evidence_is_kept_with_its_record(stores: &Stores) -> Outcome {
     same("the rows of the second", models.evidence(second, 9)?, Vec::new())?;
     same("the rows of the third", models.evidence(third, 9)?, of_third)?;
     same("the rows of no record", models.evidence(third + 1, 9)?, Vec::new())?;
+    for (id, n) in [(first, 0), (third, 2)] {
+        let model = if n == 0 { "a" } else { "b" };
+        let expected = Reconciliation { id, ..record(model, n) };
+        same(format!("record {id}"), models.reconciliation(id)?, Some(expected))?;
+    }
+    for id in [0, third + 1, u64::MAX] {
+        same(format!("record {id}"), models.reconciliation(id)?, None)?;
+    }
     let ids = models.reconciliations(None, 9)?.iter().map(|record| record.id).collect::<Vec<_>>();
     same("the records", ids, vec![third, second, first])
+}
+
+/// The latest records of each model are kept, and with each its rows, also where an older one found the same.
+///
+/// # Errors
+/// What the store did instead.
+pub fn old_records_go_with_their_evidence(stores: &Stores) -> Outcome {
+    let models = &*stores.models;
+    let rows = |n: i32| {
+        let (expected, actual) = (Some(format!("{{\"n\":{n}}}")), None);
+        vec![Evidence { key: "k".into(), cause: Cause::LostRow, expected, actual }; 3]
+    };
+    models.keep_records(3);
+    // Of another model, which forgets nothing for this one.
+    let other = models.record(&record("b", 9), &rows(9))?;
+    let mut kept: Vec<(u64, Vec<Evidence>)> = Vec::new();
+    let of =
+        [rows(1), rows(1), rows(1), rows(2), Vec::new(), rows(2), rows(2), rows(1), rows(2), rows(2)[..2].to_vec()];
+    for (n, rows) in of.into_iter().enumerate() {
+        let id = models.record(&record("a", n as u64), &rows)?;
+        kept.insert(0, (id, rows));
+        let gone = kept.split_off(kept.len().min(3));
+        let ids = models.reconciliations(Some(&"a".into()), 99)?.iter().map(|record| record.id).collect::<Vec<_>>();
+        same("the records", ids, kept.iter().map(|(id, _)| *id).collect())?;
+        for (id, rows) in &kept {
+            same(format!("the rows of {id}"), models.evidence(*id, 99)?, rows.clone())?;
+        }
+        for (id, _) in gone {
+            same(format!("record {id}"), models.reconciliation(id)?, None)?;
+            same(format!("the rows of {id}, which is gone"), models.evidence(id, 99)?, Vec::new())?;
+        }
+    }
+    same("the rows of another model", models.evidence(other, 99)?, rows(9))?;
+    models.keep_records(0);
+    let last = models.record(&record("a", 1), &rows(1))?;
+    let ids = models.reconciliations(Some(&"a".into()), 99)?.iter().map(|record| record.id).collect::<Vec<_>>();
+    same("the last one is kept in any case", ids, vec![last])
 }
 
 /// A lease has one holder until it expires or is given up; the holder may renew it.

@@ -86,7 +86,7 @@ pub enum Operation {
     SetMeasured,
     /// [`crate::Models::record`]
     Record,
-    /// [`crate::Models::reconciliations`] or [`crate::Models::evidence`]
+    /// [`crate::Models::reconciliations`], [`crate::Models::reconciliation`] or [`crate::Models::evidence`]
     ReadReconciliations,
 }
 

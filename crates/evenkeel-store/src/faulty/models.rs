@@ -117,6 +117,14 @@ impl<M: Models + Volatile + Torn> Models for FaultyModels<M> {
         self.0.write(Operation::Record, |models, _| models.record(reconciliation, evidence))
     }
 
+    fn keep_records(&self, records: u64) {
+        self.0.inner().keep_records(records);
+    }
+
+    fn reconciliation(&self, id: u64) -> Result<Option<Reconciliation>> {
+        self.0.read(Operation::ReadReconciliations, |models| models.reconciliation(id))
+    }
+
     fn evidence(&self, reconciliation: u64, limit: usize) -> Result<Vec<Evidence>> {
         self.0.read(Operation::ReadReconciliations, |models| models.evidence(reconciliation, limit))
     }

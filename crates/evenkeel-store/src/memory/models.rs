@@ -2,6 +2,7 @@
 //!
 //! Every call holds one lock, so rows and checkpoint are of one moment, and what fails is found before anything is
 //! written.
+mod records;
 mod tamper;
 
 pub use tamper::Tamper;
@@ -24,6 +25,7 @@ use evenkeel_core::{
     schema::Schema,
 };
 use parking_lot::Mutex;
+use records::Records;
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     ops::Bound,
@@ -43,7 +45,7 @@ pub struct ModelsImage(HomeState);
 #[derive(Clone, Default)]
 struct HomeState {
     models: BTreeMap<ModelName, Model>,
-    reconciliations: Vec<(Reconciliation, Vec<Evidence>)>,
+    records: Records,
     leases: BTreeMap<ModelName, (String, Timestamp)>,
     consumers: BTreeMap<String, (Consumer, Option<Reported>)>,
 }
@@ -399,22 +401,23 @@ impl Models for MemoryModels {
     }
 
     fn record(&self, reconciliation: &Reconciliation, evidence: &[Evidence]) -> Result<u64> {
-        let mut home = self.0.lock();
-        let id = home.reconciliations.len() as u64 + 1;
-        home.reconciliations.push((Reconciliation { id, ..reconciliation.clone() }, evidence.to_vec()));
-        Ok(id)
+        Ok(self.0.lock().records.add(reconciliation, evidence))
+    }
+
+    fn keep_records(&self, records: u64) {
+        self.0.lock().records.keep(records);
+    }
+
+    fn reconciliation(&self, id: u64) -> Result<Option<Reconciliation>> {
+        Ok(self.0.lock().records.get(id).cloned())
     }
 
     fn evidence(&self, reconciliation: u64, limit: usize) -> Result<Vec<Evidence>> {
-        let home = self.0.lock();
-        let found = home.reconciliations.iter().find(|(record, _)| record.id == reconciliation);
-        Ok(found.map(|(_, evidence)| evidence.iter().take(limit).cloned().collect()).unwrap_or_default())
+        Ok(self.0.lock().records.evidence(reconciliation).iter().take(limit).cloned().collect())
     }
 
     fn reconciliations(&self, model: Option<&ModelName>, limit: usize) -> Result<Vec<Reconciliation>> {
-        let home = self.0.lock();
-        let latest = home.reconciliations.iter().rev().map(|(record, _)| record);
-        Ok(latest.filter(|record| model.is_none_or(|model| record.model == *model)).take(limit).cloned().collect())
+        Ok(self.0.lock().records.latest(model).take(limit).cloned().collect())
     }
 
     fn digest_key(&self) -> DigestKey {

@@ -77,6 +77,7 @@ repair_budget = 0.5
 [reconcile]
 auto = false
 scrub_rows_per_second = 6
+keep_records = 61
 [causal]
 timeout_seconds = 7
 max_events = 8
@@ -124,6 +125,7 @@ shutdown_seconds = 19
     assert_eq!(from_file.store.synchronous, Synchronous::Normal);
     assert_eq!((from_file.causal.max_bytes, from_file.limits.body_bytes), (9 << 20, 16));
     assert_eq!(from_file.drift.thresholds.stall_seconds, 4.5);
+    assert_eq!(from_file.reconcile.keep_records, 61);
     assert_eq!(from_file.limits.shutdown_seconds, 19.0);
     assert_eq!(from_file.security.hosts, ["node.example", "10.0.0.8"]);
     assert_eq!(from_file.read.freshness.very_stale_seconds, 15.0);

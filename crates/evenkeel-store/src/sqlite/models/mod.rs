@@ -30,7 +30,7 @@ use super::{
     fields::Fields,
     folder::Folder,
 };
-use crate::{Build, Loaded, Measured, ModelState, Models, Result, RowAt, Rows, Scrubbed, Step, Table};
+use crate::{Build, KEPT_RECORDS, Loaded, Measured, ModelState, Models, Result, RowAt, Rows, Scrubbed, Step, Table};
 use evenkeel_core::{
     Digest, ModelName, Position, Timestamp,
     checkpoint::Checkpoint,
@@ -46,7 +46,14 @@ use evenkeel_core::{
 use layout::{Layouts, table_name};
 use parks::Waiting;
 use rusqlite::{Connection, config::DbConfig};
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use watch::Noted;
 
 const FORMAT: Format =
@@ -60,6 +67,7 @@ fn create() -> String {
 pub struct SqliteModels {
     db: Database<(), ()>,
     layouts: Layouts,
+    kept_records: AtomicU64,
 }
 
 impl SqliteModels {
@@ -73,7 +81,7 @@ impl SqliteModels {
             let row = rows.next()?.ok_or_else(|| Fault::Bad("the key of the digests is lost".into()))?;
             Ok(DigestKey(Fields(row).bytes32(0)?))
         })?;
-        Ok(Self { db, layouts: Layouts::new(digest_key) })
+        Ok(Self { db, layouts: Layouts::new(digest_key), kept_records: AtomicU64::new(KEPT_RECORDS) })
     }
 
     pub(super) fn database(&self) -> &Database<(), ()> {
@@ -249,7 +257,16 @@ impl Models for SqliteModels {
     }
 
     fn record(&self, reconciliation: &Reconciliation, evidence: &[Evidence]) -> Result<u64> {
-        self.write(|conn| audit::record(conn, reconciliation, evidence))
+        let kept = self.kept_records.load(Ordering::Relaxed);
+        self.write(|conn| audit::record(conn, reconciliation, evidence, kept))
+    }
+
+    fn keep_records(&self, records: u64) {
+        self.kept_records.store(records, Ordering::Relaxed);
+    }
+
+    fn reconciliation(&self, id: u64) -> Result<Option<Reconciliation>> {
+        self.read(|conn| audit::find(conn, id))
     }
 
     fn evidence(&self, reconciliation: u64, limit: usize) -> Result<Vec<Evidence>> {

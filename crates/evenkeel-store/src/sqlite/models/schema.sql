@@ -144,11 +144,14 @@ CREATE TABLE _ek_reconciliations(
   unreplayed TEXT NOT NULL,
   verified INTEGER NOT NULL,
   started_at TEXT NOT NULL,
-  duration_ms INTEGER NOT NULL
+  duration_ms INTEGER NOT NULL,
+  -- Under which number its wrong rows are kept: its own, or that of an earlier one that found the same.
+  evidence INTEGER
 ) STRICT;
 CREATE INDEX _ek_reconciliations_of_model ON _ek_reconciliations(model, id);
+CREATE INDEX _ek_reconciliations_with_evidence ON _ek_reconciliations(evidence) WHERE evidence IS NOT NULL;
 
--- The wrong rows that a reconciliation found, as JSON.
+-- The wrong rows that a reconciliation found, as JSON, under the number of the first that found exactly these.
 CREATE TABLE _ek_evidence(
   reconciliation INTEGER NOT NULL,
   number INTEGER NOT NULL,
