@@ -286,6 +286,10 @@ pub trait Models: Send + Sync {
     /// Keeps what was found out about the rows. Moves no generation.
     fn set_content(&self, model: &ModelName, content: Content) -> Result<()>;
 
+    /// Notes that rows may be wrong, in at least so many buckets; a verdict that is worse stays, whoever has written it
+    /// meanwhile. Moves no generation.
+    fn doubt(&self, model: &ModelName, bad_buckets: u32) -> Result<()>;
+
     /// Keeps a measured distance, for those who read the tables with SQL. Moves no generation.
     fn set_measured(&self, model: &ModelName, measured: &Measured) -> Result<()>;
 

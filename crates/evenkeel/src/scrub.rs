@@ -13,7 +13,7 @@ use evenkeel_core::{
     drift::{Content, Verdict},
     row::Key,
 };
-use evenkeel_store::{ModelState, Models, Result, StoreError, Table};
+use evenkeel_store::{Models, Result, StoreError, Table};
 use std::{sync::atomic::Ordering, time::Duration};
 
 /// How often rows are read. Between two slices the projector has its turn.
@@ -112,7 +112,7 @@ pub(crate) fn scrub_slice(checker: &Checker<'_>, slot: &Slot, rows: usize) -> Re
         pass.read(row.key, row.hash, row.digest);
     }
     if !intact {
-        return doubt(models, slot, &state, None);
+        return doubt(models, slot, None);
     }
     // Not always the same ones first: what takes long is cut off.
     let first = usize::try_from(share).unwrap_or_default().checked_rem(sample.len()).unwrap_or_default();
@@ -131,12 +131,12 @@ pub(crate) fn scrub_slice(checker: &Checker<'_>, slot: &Slot, rows: usize) -> Re
     // Still under the turn: the sums are of the moment of the last row.
     let differing = pass.differing(&models.buckets(slot.name(), Table::Live)?);
     if !differing.is_empty() {
-        return doubt(models, slot, &state, Some(differing.len() as u32));
+        return doubt(models, slot, Some(differing.len() as u32));
     }
     // Of this moment: the projector may have gone on since the state was read.
     let state = models.state(slot.name())?.unwrap_or(state);
     if !checker.windows(&state)?.is_empty() {
-        return doubt(models, slot, &state, None);
+        return doubt(models, slot, None);
     }
     let content = Content { verdict: Verdict::Verified, verified_as_of: Some(pass.started_at()), bad_buckets: 0 };
     models.set_content(slot.name(), content)?;
@@ -175,11 +175,10 @@ fn condemn(models: &dyn Models, slot: &Slot, why: &str) -> Scrubbed {
     }
 }
 
-fn doubt(models: &dyn Models, slot: &Slot, state: &ModelState, bad_buckets: Option<u32>) -> Result<Scrubbed> {
+fn doubt(models: &dyn Models, slot: &Slot, bad_buckets: Option<u32>) -> Result<Scrubbed> {
     // One bucket at least, so that whoever looks next sums them up: no note says which row it is.
     let bad_buckets = bad_buckets.unwrap_or(1);
-    let content = Content { verdict: Verdict::Suspect, bad_buckets, ..state.content };
-    models.set_content(slot.name(), content)?;
+    models.doubt(slot.name(), bad_buckets)?;
     Ok(Scrubbed::Disagrees)
 }
 

@@ -12,7 +12,7 @@ use crate::{
 };
 use evenkeel_core::{
     Position,
-    drift::{Content, Verdict, Worker},
+    drift::{Verdict, Worker},
 };
 use evenkeel_store::StoreError;
 use std::{
@@ -164,10 +164,7 @@ fn measure(inner: &Inner, slot: &Slot) -> Result<(), StoreError> {
     let comparable = observation.head.is_some() && !observation.outdated && observation.state.condemned.is_none();
     if !doubted && comparable && slot.identities.agree(log, models, slot.name())? == Some(false) {
         // Position says that all is done, and events were missed or applied twice.
-        let now = models.state(slot.name())?.map(|state| state.content);
-        if let Some(content) = now.filter(|content| content.verdict != Verdict::Drifted) {
-            models.set_content(slot.name(), Content { verdict: Verdict::Suspect, ..content })?;
-        }
+        models.doubt(slot.name(), 0)?;
         doubted = true;
     }
     if doubted && !slot.waits_for_person.load(Ordering::SeqCst) {

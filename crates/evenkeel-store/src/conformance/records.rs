@@ -45,6 +45,29 @@ pub fn content_and_measures_move_no_generation(stores: &Stores) -> Outcome {
     same("what a step leaves alone", (after.content, after.as_of), (content, Some(at(90))))
 }
 
+/// A doubt makes the verdict worse and never better, whoever wrote it last, and moves no generation.
+///
+/// # Errors
+/// What the store did instead.
+pub fn a_doubt_takes_nothing_worse_back(stores: &Stores) -> Outcome {
+    let models = &*stores.models;
+    let schema = counter("m");
+    let before = models.register(&schema)?;
+    models.register(&counter("other"))?;
+    for verdict in Verdict::ALL {
+        for (known, doubted) in [(0, 0), (0, 2), (3, 2), (3, 9)] {
+            let content = Content { verdict: *verdict, verified_as_of: Some(at(-1)), bad_buckets: known };
+            models.set_content(&schema.model, content)?;
+            models.doubt(&schema.model, doubted)?;
+            let verdict = if *verdict == Verdict::Drifted { Verdict::Drifted } else { Verdict::Suspect };
+            let content = Content { verdict, bad_buckets: known.max(doubted), ..content };
+            same("the state", models.register(&schema)?, ModelState { content, ..before.clone() })?;
+        }
+    }
+    same("another model", models.register(&counter("other"))?.content, Content::default())?;
+    ensure(models.doubt(&"never".into(), 1).is_err(), "a model that is not there cannot be doubted")
+}
+
 fn record(model: &str, n: u64) -> Reconciliation {
     let full = n.is_multiple_of(2);
     let unreplayed = Unreplayed { position: Position(n), event_id: EventId([7; 32]), error: "überlauf '\"\n".into() };

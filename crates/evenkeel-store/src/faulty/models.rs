@@ -109,6 +109,10 @@ impl<M: Models + Volatile + Torn> Models for FaultyModels<M> {
         self.0.write(Operation::SetContent, |models, _| models.set_content(model, content))
     }
 
+    fn doubt(&self, model: &ModelName, bad_buckets: u32) -> Result<()> {
+        self.0.write(Operation::SetContent, |models, _| models.doubt(model, bad_buckets))
+    }
+
     fn set_measured(&self, model: &ModelName, measured: &Measured) -> Result<()> {
         self.0.write(Operation::SetMeasured, |models, _| models.set_measured(model, measured))
     }

@@ -393,6 +393,14 @@ impl Models for MemoryModels {
         Ok(())
     }
 
+    fn doubt(&self, model: &ModelName, bad_buckets: u32) -> Result<()> {
+        let mut home = self.0.lock();
+        let content = &mut home.model_mut(model)?.live.content;
+        content.verdict = content.verdict.max(Verdict::Suspect);
+        content.bad_buckets = content.bad_buckets.max(bad_buckets);
+        Ok(())
+    }
+
     fn set_measured(&self, model: &ModelName, measured: &Measured) -> Result<()> {
         let mut home = self.0.lock();
         let model = home.model_mut(model)?;

@@ -252,6 +252,10 @@ impl Models for SqliteModels {
         self.write(|conn| state::set_content(conn, model, &content))
     }
 
+    fn doubt(&self, model: &ModelName, bad_buckets: u32) -> Result<()> {
+        self.write(|conn| state::doubt(conn, model, bad_buckets))
+    }
+
     fn set_measured(&self, model: &ModelName, measured: &Measured) -> Result<()> {
         self.write(|conn| state::set_measured(conn, model, measured))
     }
@@ -355,7 +359,7 @@ impl Models for SqliteModels {
                 let home = state::table(conn, &self.layouts, model, Table::Live)?;
                 watch::drop(conn, model)?;
                 watch::create(conn, &home.layout)?;
-                state::doubt(conn, model)
+                state::doubt(conn, model, 1)
             })?;
         }
         Ok(is_watched)

@@ -167,14 +167,18 @@ pub(super) fn set_content(conn: &Connection, model: &ModelName, content: &Conten
     if changed == 0 { Err(no_model(model)) } else { Ok(()) }
 }
 
-/// Makes what is known of the live rows [`Content::doubted`].
-pub(super) fn doubt(conn: &Connection, model: &ModelName) -> Fallible<()> {
+/// Notes that rows may be wrong, unless something worse is known.
+pub(super) fn doubt(conn: &Connection, model: &ModelName, bad_buckets: u32) -> Fallible<()> {
     let mut update = conn.prepare_cached(
-        "UPDATE _ek_tables SET content_verdict = iif(content_verdict = ?2, ?2, ?3), bad_buckets = max(bad_buckets, 1) \
-         WHERE model = ?1 AND role = 'live'",
+        "UPDATE _ek_tables SET content_verdict = CASE content_verdict WHEN ?2 THEN ?2 ELSE ?3 END, \
+         bad_buckets = max(bad_buckets, ?4) WHERE model = ?1 AND role = 'live'",
     )?;
-    update.execute(params![model.as_str(), Verdict::Drifted.as_str(), Verdict::Suspect.as_str()])?;
-    Ok(())
+    let (worse, doubted) = (Verdict::Drifted.as_str(), Verdict::Suspect.as_str());
+    if update.execute(params![model.as_str(), worse, doubted, bad_buckets])? == 0 {
+        Err(no_model(model))
+    } else {
+        Ok(())
+    }
 }
 
 /// Notes that the rows cannot be brought right by applying events, or that they can.
