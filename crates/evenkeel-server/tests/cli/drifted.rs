@@ -171,6 +171,24 @@ fn rows_deleted_and_put_there_are_told_apart() {
 }
 
 #[test]
+fn a_row_whose_key_is_no_text_is_told_and_removed() {
+    let Some(node) = Node::start("[reconcile]\nauto = false") else { return };
+    node.tamper("INSERT INTO orders(order_id, status) VALUES(CAST(x'6fff' AS TEXT), 'paid')");
+    for look in [&["verify", "orders"][..], &["verify", "orders", "--full"]] {
+        let report = node.json(look);
+        assert_eq!((report.code, &report.value["wrong_rows"]), (1, &json!(1)), "{}", report.value);
+        let wrong = &report.value["wrong"][0];
+        assert_eq!((&wrong["key"], &wrong["cause"]), (&json!("o\u{fffd}"), &json!("extra_row")));
+        assert_eq!((&wrong["expected"], &wrong["actual"]["status"]), (&Value::Null, &json!("paid")));
+    }
+    let record = node.json(&["reconcile", "orders"]);
+    let done = (&record.value["result"], &record.value["rows_repaired"], &record.value["verified"]);
+    assert_eq!(done, (&json!("converged"), &json!(1), &json!(true)), "{}", record.value);
+    assert_eq!((node.rows(), node.run(&["verify", "--full"]).code), (node.before.clone(), 0));
+    assert_eq!(node.json(&["drift", "orders"]).code, 0);
+}
+
+#[test]
 fn a_node_that_may_heals_by_itself() {
     let Some(node) = Node::start("[reconcile]\nauto = true") else { return };
     node.tamper("UPDATE orders SET items = 99 WHERE order_id = 'o-1003'; DELETE FROM orders WHERE order_id = 'o-1004'");

@@ -2,7 +2,7 @@
 //! identities of the events that were reached, and which keys they touched.
 //!
 //! What somebody else wrote is in [`super::watch`].
-use super::{cells, layout::Layout, state::Home};
+use super::{cells, layout::Layout, state::Home, strange};
 use crate::{
     Loaded, Scrubbed, Step, StoredRow,
     sqlite::{
@@ -17,7 +17,7 @@ use evenkeel_core::{
     row::Key,
 };
 use rusqlite::Connection;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Buckets that are stored together: few enough that a small step writes little, enough that a large one writes each
 /// page once.
@@ -192,6 +192,8 @@ pub(super) fn write_rows(conn: &Connection, home: &Home, step: &Step) -> Fallibl
         delete.raw_execute()?;
         moved.row(hasher.key(&removal.key), removal.replaces, None);
     }
+    let strange = step.deletes.iter().map(|removal| &removal.key).filter(|key| strange::may_tell(key)).collect();
+    strange::delete(conn, layout, &strange)?;
     let mut upsert = conn.prepare_cached(&layout.upsert)?;
     let mut digests = Vec::with_capacity(step.upserts.len());
     for row in &step.upserts {
@@ -225,9 +227,14 @@ pub(super) fn load(conn: &Connection, layout: &Layout, keys: &[Key]) -> Fallible
     let mut hasher = layout.hasher.clone();
     let mut loaded = Loaded::default();
     loaded.rows.reserve(keys.len());
+    let mut strange = HashSet::new();
     for key in keys {
-        loaded.rows.extend(row_of(&mut select, layout, &mut hasher, key)?);
+        match row_of(&mut select, layout, &mut hasher, key)? {
+            None if strange::may_tell(key) => drop(strange.insert(key)),
+            found => loaded.rows.extend(found),
+        }
     }
+    loaded.rows.extend(strange::rows(conn, layout, &mut hasher, strange)?);
     Ok(loaded)
 }
 

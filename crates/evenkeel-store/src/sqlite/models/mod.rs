@@ -19,6 +19,7 @@ mod layout;
 mod lease;
 mod parks;
 mod state;
+mod strange;
 #[cfg(test)]
 mod tests;
 mod watch;

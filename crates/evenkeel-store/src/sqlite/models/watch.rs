@@ -150,7 +150,7 @@ pub(super) fn settle(conn: &Connection, model: &ModelName, keys: &[Key]) -> Fall
     for key in keys {
         delete.execute((model.as_str(), super::parks::key_text(key)))?;
     }
-    Ok(())
+    super::strange::settle(conn, model, keys)
 }
 
 /// Settles all notes: the table they were about is no longer the live one.

@@ -507,6 +507,33 @@ fn what_is_no_text_does_not_stop_the_reading() {
 }
 
 #[test]
+fn a_row_whose_key_is_no_text_is_found_by_what_it_is_told_as_and_deleted() {
+    let (store, conn, _folder) = home();
+    let (models, model) = (&*store.models, ModelName::from(MODEL));
+    // Two rows are told alike; a third one has that very text for a key.
+    let told = Key::text("a\u{fffd}");
+    conn.execute_batch("INSERT INTO every(id) VALUES(CAST(x'61ff' AS TEXT)), (CAST(x'61fe' AS TEXT)), ('z\u{fffd}')")
+        .unwrap();
+    let there = || -> i64 { conn.query_row("SELECT count(*) FROM every", [], |row| row.get(0)).unwrap() };
+    assert_eq!((there(), models.touched(&model, 9).unwrap().len()), (5, 3));
+    let loaded = models.load(&model, Table::Live, &[told.clone(), Key::text("b")]).unwrap();
+    let keys: BTreeSet<_> = loaded.rows.iter().map(|row| (row.key.clone(), row.is_intact())).collect();
+    assert_eq!(keys, BTreeSet::from([(told.clone(), false), (Key::text("b"), true)]));
+
+    // Notes can be settled without the rows, and rows deleted that nobody has noted.
+    models.settle(&model, std::slice::from_ref(&told)).unwrap();
+    assert_eq!((notes(models).len(), there()), (1, 5));
+    let state = models.state(&model).unwrap().unwrap();
+    let (generation, checkpoint) = (state.generation, state.checkpoint);
+    let deletes = vec![Removal::new(told.clone())];
+    models.commit(&model, Table::Live, &Step { generation, checkpoint, deletes, ..Step::default() }).unwrap();
+    assert_eq!(there(), 3);
+    assert_eq!(models.load(&model, Table::Live, &[told]).unwrap().rows, []);
+    models.settle(&model, &[Key::text("z\u{fffd}")]).unwrap();
+    assert_eq!(notes(models), []);
+}
+
+#[test]
 fn others_may_attach_the_file() {
     let (store, _conn, folder) = home();
     let conn = foreign(&folder, "other.db");
