@@ -232,6 +232,9 @@ impl Engine {
         };
         if inner.options.project {
             for slot in inner.slots.values() {
+                if let Err(error) = inner.fold_left_behind(slot) {
+                    tracing::warn!(model = %slot.name(), %error, "events that wait behind nothing could not be folded");
+                }
                 worker::start_projector(inner, slot).map_err(EngineError::Thread)?;
             }
         }

@@ -18,6 +18,7 @@ mod operate;
 mod reconciler;
 mod refold;
 mod repair;
+mod rollback;
 mod scrub;
 mod signal;
 mod slot;

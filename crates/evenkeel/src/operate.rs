@@ -44,7 +44,7 @@ impl Engine {
         self.inner.slots.values().map(|slot| self.model_report(slot)).collect()
     }
 
-    fn model_report(&self, slot: &Slot) -> Result<ModelReport, EngineError> {
+    pub(crate) fn model_report(&self, slot: &Slot) -> Result<ModelReport, EngineError> {
         let schema = slot.schema();
         let observation = self.inner.observe(slot)?;
         let column = |column: &evenkeel_core::schema::Column| ColumnReport {
@@ -182,29 +182,6 @@ impl Engine {
     pub fn reconcile(&self, model: &str, method: Option<Method>) -> Result<Reconciliation, EngineError> {
         let slot = self.inner.slot(model)?;
         self.inner.reconcile(slot, method, Asked::ByPerson)
-    }
-
-    /// Puts the table from before the last rebuild in the live one's place. It goes on from its own checkpoint where it is
-    /// of the declared version; otherwise it stays as it is until the model is reconciled or declared anew.
-    ///
-    /// # Errors
-    /// Where there is no such model or no such table, or the store cannot be written.
-    pub fn rollback(&self, model: &str) -> Result<ModelReport, EngineError> {
-        let slot = self.inner.slot(model)?;
-        let _one = slot.reconciling.lock();
-        let mut turn = slot.turn();
-        let state = self.inner.observe(slot)?.state;
-        let declared = slot.schema();
-        let Some(previous) = &state.previous else {
-            return Err(EngineError::Method(format!("{model} has no table from before its last rebuild")));
-        };
-        let is_older = !previous.schema.same_as(declared);
-        self.inner.models.rollback(slot.name(), is_older.then_some(declared.fingerprint))?;
-        turn.changed();
-        drop(turn);
-        slot.waits_for_person.store(false, Ordering::SeqCst);
-        slot.table_changed();
-        self.model_report(slot)
     }
 
     /// The rows that a reconciliation found wrong, at most `limit`.

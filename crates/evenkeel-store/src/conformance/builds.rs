@@ -378,3 +378,32 @@ pub fn a_rollback_ends_the_steps_of_the_other_table(stores: &Stores) -> Outcome 
     }
     Ok(())
 }
+
+/// What was given up while another table was live is given up in the one that is put back, and what waited behind it there
+/// still waits, to be seen and resolved by a step.
+///
+/// # Errors
+/// What the store did instead.
+pub fn what_was_given_up_is_given_up_after_a_rollback(stores: &Stores) -> Outcome {
+    let models = &*stores.models;
+    let schema = counter("m");
+    let line = |head| vec![park(1, 0, 0, Some("a"), head), park(2, 0, 0, Some("a"), ParkState::Held)];
+    models.commit(&schema.model, Table::Live, &Step { parks: line(ParkState::Poison), ..next(models, &schema)? })?;
+    let build = models.begin_build(&schema)?;
+    let step = Step { generation: build.generation, parks: line(ParkState::Poison), ..Step::default() };
+    models.commit(&schema.model, Table::Build, &step)?;
+    models.swap(&schema.model, verified())?;
+    let given_up = park(1, 0, 0, Some("a"), ParkState::Discarded);
+    let held = park(2, 0, 0, Some("a"), ParkState::Held);
+    let step = Step { parks: vec![given_up.clone()], unparks: vec![held.touch], ..next(models, &schema)? };
+    models.commit(&schema.model, Table::Live, &step)?;
+    same("what waits before", models.register(&schema)?.parked.events, 0)?;
+
+    models.rollback(&schema.model, None)?;
+    same("the parks", models.parks(&schema.model, None)?, vec![given_up.clone(), held.clone()])?;
+    same("what waits", models.register(&schema)?.parked.events, 1)?;
+    let step = Step { unparks: vec![held.touch], ..with_rows(next(models, &schema)?, &schema, &["a"], 7) };
+    models.commit(&schema.model, Table::Live, &step)?;
+    same("the parks afterwards", models.parks(&schema.model, None)?, vec![given_up])?;
+    same("what waits afterwards", models.register(&schema)?.parked.events, 0)
+}

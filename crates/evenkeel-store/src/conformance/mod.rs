@@ -201,6 +201,7 @@ macro_rules! __conformance_cases {
                 a_model_keeps_its_schema_when_registered_again
                 a_rollback_brings_the_last_table_back
                 a_rollback_ends_the_steps_of_the_other_table
+                what_was_given_up_is_given_up_after_a_rollback
             }
             records {
                 content_and_measures_move_no_generation

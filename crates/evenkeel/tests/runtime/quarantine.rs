@@ -1,5 +1,5 @@
 //! What waits at the gate and at a model, in pages, halted, and released in spite of failures.
-use super::fixture::{Stores, decision, eventually, noted, sent, tally};
+use super::fixture::{Running, Stores, decision, eventually, noted, sent, tally};
 use evenkeel::{
     EngineError,
     core::{
@@ -7,11 +7,16 @@ use evenkeel::{
         freshness::Level,
         quarantine::{Decision, State},
         reconciliation::Method,
+        row::Row,
     },
     store::{
-        EntryFilter,
+        EntryFilter, Models,
         faulty::{Fault, Operation},
     },
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 #[test]
@@ -121,4 +126,53 @@ fn a_release_that_the_store_interrupted_goes_on_without_a_restart() {
     stores.faults.clear();
     eventually("the release", || engine.sum("a", Level::Strong) == Some(6));
     assert_eq!(engine.send(vec![noted("4", "a", 4)])[0].outcome, "admitted");
+}
+
+/// Event 2 of `a` cannot be applied and is given up while a rebuilt table is live; in the table before, 3 waits behind it.
+/// `b` has its event 5 applied there, which cannot be applied any more when the table is rebuilt, and is given up too.
+fn given_up_after_a_rebuild(stores: &Stores) -> Running {
+    let late = Arc::new(AtomicBool::new(false));
+    let is_late = late.clone();
+    let fold = tally().before(move |n, _| match n {
+        2 => Err(FoldError::Custom("never".into())),
+        5 if is_late.load(Ordering::SeqCst) => Err(FoldError::Custom("no more".into())),
+        _ => Ok(()),
+    });
+    let engine = stores.start(fold, |options| options.auto_reconcile = false);
+    engine.send((1..=3).map(|n| noted(&n.to_string(), "a", n)).collect());
+    engine.send((4..=6).map(|n| noted(&n.to_string(), "b", n)).collect());
+    engine.settle();
+    late.store(true, Ordering::SeqCst);
+    let record = engine.reconcile("tally", Some(Method::Rebuild)).unwrap();
+    assert_eq!(record.result.as_str(), "converged", "{record:?}");
+    engine.settle();
+    for entry in engine.quarantine(&EntryFilter::default()).unwrap() {
+        if entry.reason != "held_behind" {
+            engine.discard(&entry.id, decision()).unwrap();
+        }
+    }
+    assert_eq!((engine.sum("a", Level::Eventual), engine.sum("b", Level::Eventual)), (Some(4), Some(10)));
+    engine
+}
+
+#[test]
+fn what_was_given_up_holds_nothing_back_in_a_table_that_is_put_back() {
+    let stores = Stores::new();
+    let engine = given_up_after_a_rebuild(&stores);
+    engine.rollback("tally").unwrap();
+    engine.settle();
+    assert_eq!(engine.drift_of("tally").parked_events, 0, "nothing waits behind what was given up");
+    assert_eq!((engine.sum("a", Level::Eventual), engine.sum("b", Level::Eventual)), (Some(4), Some(10)));
+    assert_eq!(engine.wrong_rows(), 0);
+}
+
+#[test]
+fn what_a_program_left_behind_that_ended_after_a_rollback_is_folded_when_it_starts() {
+    let stores = Stores::new();
+    drop(given_up_after_a_rebuild(&stores));
+    stores.memory.models.rollback(&"tally".into(), None).unwrap();
+    let never = |n, _: &mut Row| if n == 2 { Err(FoldError::Custom("never".into())) } else { Ok(()) };
+    let engine = stores.start(tally().before(never), |options| options.auto_reconcile = false);
+    engine.settle();
+    assert_eq!((engine.drift_of("tally").parked_events, engine.sum("a", Level::Eventual)), (0, Some(4)));
 }
