@@ -8,7 +8,7 @@ pub(crate) use read::{Declared, drift, read};
 
 use crate::source::Source;
 use core::net::{Ipv4Addr, SocketAddr};
-use evenkeel_core::{drift::Thresholds, freshness::FreshnessLimits};
+use evenkeel_core::{drift::Thresholds, freshness::FreshnessLimits, pace};
 
 /// The settings of a node.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -99,13 +99,15 @@ pub struct ReconcileSettings {
     pub auto: bool,
     /// `scrub_rows_per_second`: how many rows are read again in the background.
     pub scrub_rows_per_second: u64,
+    /// `quiet_seconds` and `max_per_hour`: how often a model may be healed without being asked.
+    pub pace: pace::Limits,
     /// `keep_records`: how many records of each model are kept.
     pub keep_records: u64,
 }
 
 impl Default for ReconcileSettings {
     fn default() -> Self {
-        Self { auto: true, scrub_rows_per_second: 5000, keep_records: 10_000 }
+        Self { auto: true, scrub_rows_per_second: 5000, pace: pace::Limits::default(), keep_records: 10_000 }
     }
 }
 

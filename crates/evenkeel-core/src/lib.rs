@@ -20,6 +20,7 @@ pub mod freshness;
 pub mod ids;
 pub mod intake;
 pub mod json;
+pub mod pace;
 pub mod quarantine;
 pub mod reconciliation;
 pub mod row;

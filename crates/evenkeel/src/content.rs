@@ -53,6 +53,8 @@ pub(crate) struct Wrong {
     pub(crate) found: Option<RowDigest>,
     /// What the fold cannot apply to it.
     pub(crate) parks: Vec<Park>,
+    /// Whether the fold makes another row than the projector wrote, so that only a person may have it mended.
+    pub(crate) defect: bool,
 }
 
 /// What a check found.
@@ -76,6 +78,8 @@ pub(crate) struct Checked {
     pub(crate) buckets: Option<Vec<(u16, Sum)>>,
     /// Rows that were suspected and are right.
     pub(crate) cleared: Vec<Key>,
+    /// Wrong rows that are left as they are, and that nothing is concluded from.
+    pub(crate) left: BTreeSet<Key>,
     /// What it is as of.
     pub(crate) as_of: Option<Timestamp>,
 }
@@ -354,9 +358,11 @@ pub(crate) fn check_live(
     if !checker.log.safe_head()?.holds(&state.checkpoint) {
         return Err(EngineError::Method(format!("{model} has applied events that the log does not have; rebuild it")));
     }
-    checker
-        .check(depth, also, go_on)?
-        .ok_or_else(|| EngineError::Method("the verification was called off: the engine is stopping".into()))
+    checker.check(depth, also, go_on)?.ok_or_else(|| {
+        EngineError::Method(
+            "the verification was called off: the engine is stopping, or somebody else reconciles the model".into(),
+        )
+    })
 }
 
 /// What is known of a suspected row besides the row.
@@ -395,6 +401,9 @@ fn judge(
         identities: known.identities,
     };
     let cause = cause(expected.is_some(), found.is_some(), clues);
+    // Somebody may have written to a row that the fold makes otherwise as well.
+    let was_defect = known.identities.is_none() && known.note.is_some_and(|note| note.meant != should);
+    let defect = cause == Cause::ProjectorDefect || (was_defect && known.note.is_some_and(|note| note.meant.is_some()));
     let meant = found.as_ref().and_then(|row| row.meant);
     let replaces = match known.note {
         // The sums hold the rows as they are, whatever their digests say.
@@ -406,13 +415,13 @@ fn judge(
         None => meant,
     };
     let row = WrongRow { key: key.clone(), cause, expected, actual: found.map(|row| row.row) };
-    Some(Wrong { row, replaces, found: is, parks })
+    Some(Wrong { row, replaces, found: is, parks, defect })
 }
 
 impl Checked {
     /// Whether a fold may be at fault, which only a person may decide about.
     pub(crate) fn has_defect(&self) -> bool {
-        self.wrong.iter().any(|wrong| wrong.row.cause == Cause::ProjectorDefect)
+        self.wrong.iter().any(|wrong| wrong.defect)
     }
 }
 

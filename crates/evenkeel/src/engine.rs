@@ -19,6 +19,7 @@ use evenkeel_core::{
     drift::{Report, Status, Verdict},
     freshness::FreshnessLimits,
     intake::{Arrival, Outcome},
+    pace,
     quarantine::Reason,
     row::Key,
 };
@@ -60,6 +61,8 @@ pub struct Options {
     pub freshness: FreshnessLimits,
     /// Whether models that need it are repaired or rebuilt without being asked.
     pub auto_reconcile: bool,
+    /// How often each model may be repaired or rebuilt without being asked.
+    pub pace: pace::Limits,
     /// How many rows of each model are read again a second, to find what nobody noted; 0 for none.
     pub scrub_rows_per_second: u64,
     /// How many records of reconciliations of each model are kept; older ones go, and the rows kept with them.
@@ -78,6 +81,7 @@ impl Default for Options {
             ingest: IngestLimits::default(),
             freshness: FreshnessLimits::default(),
             auto_reconcile: true,
+            pace: pace::Limits::default(),
             scrub_rows_per_second: 5000,
             keep_records: KEPT_RECORDS,
             holder: "a".into(),

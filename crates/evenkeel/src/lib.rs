@@ -14,6 +14,7 @@ mod guarded;
 mod health;
 mod identities;
 mod inspect;
+mod lease;
 mod operate;
 mod reconciler;
 mod refold;

@@ -17,6 +17,7 @@ use evenkeel_core::{
     ModelName,
     drift::{Verdict, Worker},
     intake::{Ask, Writes},
+    pace::Why,
     reconciliation::{Evidence, Method, Reconciliation},
 };
 use evenkeel_store::{StoreError, Table};
@@ -86,7 +87,7 @@ impl Engine {
         Ok(DriftReport {
             model: slot.name().to_string(),
             status: report.status.as_str(),
-            reason: report.reason,
+            reason: self.with_waiting(slot, report.reason),
             reconciliation_status: report.status.reconciliation().as_str(),
             source_event_id: observation.head.as_ref().and_then(|head| head.last_event).map(id),
             read_model_last_id: state.checkpoint.last_event.map(id),
@@ -111,6 +112,21 @@ impl Engine {
             quarantined_events: self.inner.quarantined_for(slot),
             measured_at: report.measured_at.to_string(),
         })
+    }
+
+    /// Why a model is not in sync, and why nothing is done about it yet.
+    fn with_waiting(&self, slot: &Slot, reason: Option<String>) -> Option<String> {
+        let reason = reason?;
+        let Some(wait) = *slot.held_back.lock() else { return Some(reason) };
+        let now = self.inner.clock.monotonic();
+        let left = wait.until.map(|until| until.saturating_sub(now).as_secs_f64().ceil());
+        let left = left.map_or_else(|| "for a person".to_owned(), |left| format!("{left} s"));
+        let why = match wait.why {
+            Why::Quiet => "it has just been reconciled",
+            Why::Rebuilt => "its last rebuild took long",
+            Why::TooMany => "it was reconciled max_per_hour times within an hour",
+        };
+        Some(format!("{reason}; reconciling it waits {left}: {why}"))
     }
 
     fn rebuild_report(&self, slot: &Slot) -> Option<RebuildReport> {
@@ -141,7 +157,7 @@ impl Engine {
             Verdict::Drifted => Depth::Full,
             Verdict::Verified | Verdict::Unverified | Verdict::Suspect => Depth::Suspected,
         };
-        let checked = inner.verify_held(slot, &turn, depth, &[])?;
+        let checked = inner.verify_held(slot, &turn, depth, &[], &mut || inner.go_on())?;
         if !checked.windows.is_empty() {
             turn.changed();
             slot.identities.forget();

@@ -102,6 +102,7 @@ pub fn options(settings: &Settings) -> Options {
         freshness: settings.read.freshness,
         auto_reconcile: settings.reconcile.auto,
         scrub_rows_per_second: settings.reconcile.scrub_rows_per_second,
+        pace: settings.reconcile.pace,
         keep_records: settings.reconcile.keep_records,
         holder: settings.node.id.clone(),
         ..Options::default()

@@ -6,6 +6,7 @@ use crate::{
     EngineError,
     content::{Checked, Checker, Depth, conclude},
     engine::Inner,
+    lease::Lease,
     monitor::{Observation, source_of},
     operate::millis,
     projector::{Progress, ProjectorError},
@@ -14,9 +15,11 @@ use crate::{
     repair::{evidence, repair},
     report::log_reconciliation,
     slot::{Progressing, Slot, Turn},
+    verify::GoOn,
 };
 use evenkeel_core::{
     drift::{Content, Status, Verdict, Worker},
+    pace::{Run, Wait},
     reconciliation::{Evidence, Method, Reconciliation, ReconciliationResult},
     row::Key,
 };
@@ -35,12 +38,6 @@ const REPLAY_BUDGET: Duration = Duration::from_secs(600);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
-/// How long a lease holds without being renewed.
-const LEASE: Duration = Duration::from_secs(30);
-
-/// How often a lease is renewed while a rebuild is at work.
-const RENEW: Duration = Duration::from_secs(10);
-
 /// So many rows are repaired one by one however small the table is.
 const ALWAYS_REPAIRED: u64 = 100;
 
@@ -56,10 +53,11 @@ pub(crate) enum Asked {
     ByItself,
 }
 
-/// What was done in the course of a reconciliation, beside its record.
-#[derive(Default)]
-struct Found {
+/// A reconciliation at work, beside its record.
+struct Work<'w> {
+    /// Rows that were found wrong.
     evidence: Vec<Evidence>,
+    lease: Lease<'w>,
 }
 
 impl Inner {
@@ -80,13 +78,14 @@ impl Inner {
         _: &Turn<'_>,
         depth: Depth,
         also: &[Key],
+        go_on: GoOn<'_>,
     ) -> Result<Checked, EngineError> {
         let checker = self.checker(slot);
         let mut suspects = slot.suspects.lock().clone();
         // Whether it was the projector or somebody else is told by the sums.
         let depth = if suspects.is_empty() { depth } else { depth.max(Depth::Sums) };
         suspects.extend_from_slice(also);
-        let checked = crate::content::check_live(&checker, depth, &suspects, &mut || self.go_on())?;
+        let checked = crate::content::check_live(&checker, depth, &suspects, go_on)?;
         conclude(&checker, &checked, false)?;
         slot.suspects.lock().clear();
         slot.identities.forget();
@@ -94,12 +93,19 @@ impl Inner {
             Depth::Suspected => checked.wrong.iter().map(|wrong| wrong.row.key.clone()).collect(),
             Depth::Sums | Depth::Full => Vec::new(),
         };
-        slot.waits_for_person.store(checked.has_defect(), Ordering::SeqCst);
+        let defects = checked.wrong.iter().filter(|wrong| wrong.defect).map(|wrong| wrong.row.key.clone());
+        let mut waiting = slot.waiting.lock();
+        // Only who looks at every row finds that one no longer waits.
+        if checked.depth == Depth::Full {
+            waiting.clear();
+        }
+        waiting.extend(defects);
+        drop(waiting);
         Ok(checked)
     }
 
     /// Calls off what takes long once the engine is to stop.
-    fn go_on(&self) -> ControlFlow<()> {
+    pub(crate) fn go_on(&self) -> ControlFlow<()> {
         if self.stopping.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
@@ -111,13 +117,8 @@ impl Inner {
         asked: Asked,
     ) -> Result<Reconciliation, EngineError> {
         let _one = slot.reconciling.lock();
-        if !self.models.lease(slot.name(), &self.options.holder, self.clock.now(), LEASE)? {
-            return Err(EngineError::Method(format!("another reconciliation of {} is at work", slot.name())));
-        }
-        let done = self.reconcile_leased(slot, method, asked);
-        // A lease that cannot be given up runs out.
-        let _ = self.models.release(slot.name(), &self.options.holder);
-        done
+        let work = Work { evidence: Vec::new(), lease: Lease::take(self, slot)? };
+        self.reconcile_leased(slot, method, asked, work)
     }
 
     fn reconcile_leased(
@@ -125,16 +126,17 @@ impl Inner {
         slot: &Slot,
         method: Option<Method>,
         asked: Asked,
+        mut work: Work<'_>,
     ) -> Result<Reconciliation, EngineError> {
         let observation = self.observe(slot)?;
         let worker = slot.health.get();
         let report = slot.watch.lock().peek(&observation, &worker);
         let mut record = self.record(&observation, &worker, report.status);
         let started = self.clock.monotonic();
-        let mut found = Found::default();
+        *slot.held_back.lock() = None;
         // Until its record is written, so that the monitor does not take it for a catch-up of the model's own.
         let _reconciling = slot.health.reconciling();
-        let done = self.choose(slot, &observation, report.status, method, asked, &mut record, &mut found);
+        let done = self.choose(slot, &observation, report.status, method, asked, &mut record, &mut work);
         if let Err(error) = done {
             record.result = ReconciliationResult::Failed;
             record.error = Some(error.to_string());
@@ -146,7 +148,7 @@ impl Inner {
         if is_news {
             log_reconciliation(&record);
             metrics::counter!("evenkeel_reconciliations_total", "model" => slot.name().to_string(), "method" => record.reconciliation_method.as_str(), "result" => record.result.as_str()).increment(1);
-            record.id = self.models.record(&record, &found.evidence)?;
+            record.id = self.models.record(&record, &work.evidence)?;
         }
         Ok(record)
     }
@@ -181,25 +183,30 @@ impl Inner {
         method: Option<Method>,
         asked: Asked,
         record: &mut Reconciliation,
-        found: &mut Found,
+        work: &mut Work<'_>,
     ) -> Result<(), EngineError> {
         match method {
-            Some(Method::Replay) => return self.replay(slot, observation, record),
-            Some(Method::Rebuild) => return self.rebuild(slot, record),
+            Some(Method::Replay) => return self.replay(slot, observation, record, &mut work.lease),
+            Some(Method::Rebuild) => return self.rebuild(slot, record, &mut work.lease),
             Some(Method::Repair) => {}
-            None if observation.outdated || status == Status::RebuildNeeded => return self.rebuild(slot, record),
+            None if observation.outdated || status == Status::RebuildNeeded => {
+                return self.rebuild(slot, record, &mut work.lease);
+            }
             None => {}
         }
         record.reconciliation_method = Method::Repair;
         let mut turn = slot.turn();
         let content = self.observe(slot)?.state.content;
+        let waits = slot.waits_for_person();
         let is_named = content.verdict == Verdict::Drifted && content.bad_buckets == 0;
-        let named = if is_named { slot.named.lock().clone() } else { Vec::new() };
+        let named = if is_named && !waits { slot.named.lock().clone() } else { Vec::new() };
         let depth = match named.is_empty() {
+            // What waits for a person was looked at; what else there is was noted, or shows in the sums.
+            true if is_named && waits && asked == Asked::ByItself => Depth::Suspected,
             true => depth_for(content, method.is_some()),
             false => Depth::Suspected,
         };
-        let checked = self.verify_held(slot, &turn, depth, &named)?;
+        let checked = self.verify_held(slot, &turn, depth, &named, &mut || work.lease.go_on())?;
         if checked.wrong.is_empty() {
             if !checked.windows.is_empty() {
                 turn.changed();
@@ -207,18 +214,15 @@ impl Inner {
             }
             drop(turn);
             if method.is_none() && observation.state.checkpoint.counts.total() < subscribed(observation) {
-                return self.replay(slot, observation, record);
+                return self.replay(slot, observation, record, &mut work.lease);
             }
             record.result = ReconciliationResult::NothingToDo;
             record.verified = checked.depth > Depth::Suspected;
             return Ok(());
         }
-        found.evidence = evidence(&self.checker(slot), &checked.wrong[..checked.wrong.len().min(EVIDENCE)]);
-        if checked.has_defect() && asked == Asked::ByItself {
-            record.error =
-                Some("the fold makes other rows than it made before: only a person may have them mended".into());
-            record.result = ReconciliationResult::Failed;
-            return Ok(());
+        work.evidence = evidence(&self.checker(slot), &checked.wrong[..checked.wrong.len().min(EVIDENCE)]);
+        if slot.waits_for_person() && asked == Asked::ByItself {
+            return self.repair_others(slot, &mut turn, checked, record);
         }
         let rows = self.models.count(slot.name())?;
         let wrong = checked.wrong.len() as u64;
@@ -228,9 +232,46 @@ impl Inner {
         if method.is_none() && (checked.truncated || wrong > budget(rows, slot.repair_budget)) {
             turn.changed();
             drop(turn);
-            return self.rebuild(slot, record);
+            if asked == Asked::ByItself && self.must_wait(slot, true).is_some() {
+                // Condemned, so that it is rebuilt when it may be.
+                let reason = format!("{wrong} of {rows} rows differ from the log, over what is repaired one by one");
+                self.models.condemn(slot.name(), &reason)?;
+                return Err(EngineError::Method(format!("{reason}; the last rebuild was not long ago")));
+            }
+            return self.rebuild(slot, record, &mut work.lease);
         }
-        self.repair_held(slot, &mut turn, (&checked, true), record)
+        self.repair_held(slot, &mut turn, (&checked, true), record)?;
+        slot.waiting.lock().clear();
+        Ok(())
+    }
+
+    /// Repairs what nobody's word is needed for, and leaves the rows that wait for a person as they are.
+    fn repair_others(
+        &self,
+        slot: &Slot,
+        turn: &mut Turn<'_>,
+        mut checked: Checked,
+        record: &mut Reconciliation,
+    ) -> Result<(), EngineError> {
+        let waiting = slot.waiting.lock().clone();
+        checked.wrong.retain(|wrong| !waiting.contains(&wrong.row.key));
+        checked.left.clone_from(&waiting);
+        if !checked.wrong.is_empty() {
+            self.repair_held(slot, turn, (&checked, false), record)?;
+            // The sums were put right with the rows; those that wait are as the sums say.
+            let content = Content { verdict: Verdict::Drifted, bad_buckets: 0, ..self.observe(slot)?.state.content };
+            self.models.set_content(slot.name(), content)?;
+        }
+        if checked.truncated {
+            // All are looked at again, since not all of them are known.
+            slot.waiting.lock().clear();
+            return Err(EngineError::Method("more rows are wrong than are repaired at once".into()));
+        }
+        record.verified = false;
+        record.result = ReconciliationResult::Failed;
+        let text = "the fold makes other rows than it made before: only a person may have them mended";
+        record.error = Some(format!("{text} ({} rows)", waiting.len()));
+        Ok(())
     }
 
     fn repair_held(
@@ -245,7 +286,6 @@ impl Inner {
         slot.table_changed();
         let repaired = repaired?;
         slot.named.lock().clear();
-        slot.waits_for_person.store(false, Ordering::SeqCst);
         record.rows_repaired = repaired.rows;
         record.events_replayed = checked.events;
         record.verified = repaired.verified;
@@ -255,6 +295,11 @@ impl Inner {
         Err(EngineError::Method(
             "rows still differ from the log after they were repaired; method rebuild mends that".into(),
         ))
+    }
+
+    /// Why a reconciliation that nobody asked for has to wait; `None` where it may begin.
+    fn must_wait(&self, slot: &Slot, rebuild: bool) -> Option<Wait> {
+        slot.pace.lock().wait(&self.options.pace, self.clock.monotonic(), rebuild)
     }
 
     /// Folds rows anew that the projector came upon and that are not as they were written.
@@ -289,24 +334,16 @@ impl Inner {
     }
 
     /// Builds beside the live table, whose projector goes on, and has the turn for the end only.
-    fn rebuild(&self, slot: &Slot, record: &mut Reconciliation) -> Result<(), EngineError> {
+    fn rebuild(&self, slot: &Slot, record: &mut Reconciliation, lease: &mut Lease<'_>) -> Result<(), EngineError> {
         record.reconciliation_method = Method::Rebuild;
         let clock = self.clock.as_ref();
         let mut building = Building::begin_in_bulk(self.log.as_ref(), self.models.as_ref(), &slot.fold)?;
         let since = clock.monotonic();
         let of = self.log.safe_head()?.count(&slot.schema().subscribes);
-        let mut renewed = since;
         let built = building.build(clock, &mut |events| {
             record.events_replayed = events;
             *slot.progress.lock() = Some(Progressing { since, events, of });
-            if clock.monotonic().saturating_sub(renewed) > RENEW {
-                renewed = clock.monotonic();
-                // Lost to somebody else: what is built here would be put in the place of theirs.
-                if !matches!(self.models.lease(slot.name(), &self.options.holder, clock.now(), LEASE), Ok(true)) {
-                    return ControlFlow::Break(());
-                }
-            }
-            self.go_on()
+            lease.go_on()
         });
         *slot.progress.lock() = None;
         match built {
@@ -326,13 +363,19 @@ impl Inner {
         if let Rebuilt::Swapped { events, .. } = rebuilt? {
             record.events_replayed = events;
             record.verified = true;
-            slot.waits_for_person.store(false, Ordering::SeqCst);
+            slot.waiting.lock().clear();
         }
         Ok(())
     }
 
     /// Applies what the model lacks, in the caller's thread beside its projector, which takes turns with it.
-    fn replay(&self, slot: &Slot, observation: &Observation, record: &mut Reconciliation) -> Result<(), EngineError> {
+    fn replay(
+        &self,
+        slot: &Slot,
+        observation: &Observation,
+        record: &mut Reconciliation,
+        lease: &mut Lease<'_>,
+    ) -> Result<(), EngineError> {
         record.reconciliation_method = Method::Replay;
         let Some(head) = &observation.head else {
             return Err(EngineError::Method("the log cannot be read".into()));
@@ -362,13 +405,15 @@ impl Inner {
             if self.clock.monotonic() > deadline {
                 return Err(EngineError::Method("the head was not reached in time".into()));
             }
-            if self.go_on().is_break() {
-                return Err(EngineError::Method("the replay was called off: the engine is stopping".into()));
+            if lease.go_on().is_break() {
+                let why = "the replay was called off: the engine is stopping, or somebody else reconciles the model";
+                return Err(EngineError::Method(why.into()));
             }
         }
         let mut turn = slot.turn();
         let state = self.observe(slot)?.state;
-        let checked = self.verify_held(slot, &turn, depth_for(state.content, true).max(Depth::Sums), &[])?;
+        let checked =
+            self.verify_held(slot, &turn, depth_for(state.content, true).max(Depth::Sums), &[], &mut || lease.go_on())?;
         if !checked.windows.is_empty() {
             turn.changed();
             slot.identities.forget();
@@ -406,10 +451,20 @@ pub(crate) fn budget(rows: u64, share: f64) -> u64 {
     ((rows as f64 * share) as u64).max(ALWAYS_REPAIRED)
 }
 
-/// A reconciliation that did not help and will be tried again.
+/// A reconciliation that did not help, or may not begin yet, and will be tried later.
 struct Retry {
     at: Duration,
-    back_off: Duration,
+    back_off: Option<Duration>,
+}
+
+/// What came of looking after a model.
+enum Looked {
+    /// All is well, or waits for a person.
+    Well,
+    /// Something is to be done, and not before this; `None` for ever.
+    Waits(Option<Duration>),
+    /// What was done did not help.
+    Failed,
 }
 
 /// The reconciler's thread: brings back models that need it, one at a time. What does not help is tried again, each time
@@ -428,14 +483,26 @@ pub(crate) fn reconcile_what_is_needed(inner: &Arc<Inner>) {
         for name in due {
             let Ok(slot) = inner.slot(&name) else { continue };
             let started = inner.clock.monotonic();
-            if reconcile_if_needed(inner, slot) || inner.go_on().is_break() {
-                retries.remove(&name);
-                continue;
+            let looked = reconcile_if_needed(inner, slot);
+            if inner.go_on().is_break() {
+                return;
             }
             let ended = inner.clock.monotonic();
-            let back_off = retries.get(&name).map_or(FIRST_RETRY, |retry| (retry.back_off * 2).min(LAST_RETRY));
-            let at = ended + back_off.max(ended.saturating_sub(started) * 10);
-            retries.insert(name, Retry { at, back_off });
+            let last = retries.get(&name).and_then(|retry| retry.back_off);
+            let retry = match looked {
+                Looked::Well => {
+                    retries.remove(&name);
+                    continue;
+                }
+                // Where it waits for ever it is looked at all the same: a person may have done what there was to do.
+                Looked::Waits(until) => Retry { at: until.unwrap_or(ended + LAST_RETRY), back_off: last },
+                Looked::Failed => {
+                    let back_off = last.map_or(FIRST_RETRY, |last| (last * 2).min(LAST_RETRY));
+                    let at = ended + back_off.max(ended.saturating_sub(started) * 10);
+                    Retry { at, back_off: Some(back_off) }
+                }
+            };
+            retries.insert(name, retry);
         }
         let next = retries.values().map(|retry| retry.at).min();
         let now = inner.clock.monotonic();
@@ -443,32 +510,51 @@ pub(crate) fn reconcile_what_is_needed(inner: &Arc<Inner>) {
     }
 }
 
-/// Brings a model back that has to be, or finds that it has not: somebody may have done it meanwhile. Whether all is
-/// well, or waits for a person.
-fn reconcile_if_needed(inner: &Inner, slot: &Slot) -> bool {
-    let Ok(observation) = inner.observe(slot) else { return false };
+/// Brings a model back that has to be and may be now, or finds that it has not: somebody may have done it meanwhile.
+fn reconcile_if_needed(inner: &Inner, slot: &Slot) -> Looked {
+    let Ok(observation) = inner.observe(slot) else { return Looked::Failed };
     if observation.head.is_none() {
-        return false;
+        return Looked::Failed;
     }
     let state = &observation.state;
     let rolled_back = observation.outdated && state.rolled_back_from == Some(slot.schema().fingerprint);
     if rolled_back {
-        return true;
+        return Looked::Well;
     }
     let report = slot.watch.lock().peek(&observation, &Worker::Running);
     // Lag alone is the projector's to make good.
     let rebuild = state.condemned.is_some()
         || (report.status == Status::RebuildNeeded && (observation.outdated || report.lag.lag_count.is_none()));
     let wrong = matches!(state.content.verdict, Verdict::Suspect | Verdict::Drifted);
-    if !rebuild && (!wrong || slot.waits_for_person.load(Ordering::SeqCst)) {
-        return true;
+    // Rows that wait for a person are no reason to let others wait.
+    let waits = |content| slot.waits_for_person() && !has_news(inner, slot, content);
+    if !rebuild && (!wrong || waits(state.content)) {
+        *slot.held_back.lock() = None;
+        return Looked::Well;
+    }
+    if let Some(wait) = inner.must_wait(slot, rebuild) {
+        *slot.held_back.lock() = Some(wait);
+        return Looked::Waits(wait.until);
     }
     let method = rebuild.then_some(Method::Rebuild);
+    let began = inner.clock.monotonic();
     match inner.reconcile(slot, method, Asked::ByItself) {
-        Ok(record) => record.error.is_none() || slot.waits_for_person.load(Ordering::SeqCst),
+        Ok(record) => {
+            let helped = record.error.is_none();
+            if record.result != ReconciliationResult::NothingToDo {
+                let rebuilt = record.reconciliation_method == Method::Rebuild;
+                slot.pace.lock().ran(Run { began, ended: inner.clock.monotonic(), rebuilt, helped });
+            }
+            if helped || waits(Content::default()) { Looked::Well } else { Looked::Failed }
+        }
         Err(error) => {
             tracing::warn!(model = %slot.name(), %error, "a model could not be reconciled");
-            false
+            Looked::Failed
         }
     }
+}
+
+/// As [`Slot::has_news`]; what cannot be read is looked at.
+fn has_news(inner: &Inner, slot: &Slot, content: Content) -> bool {
+    slot.has_news(inner.log.as_ref(), inner.models.as_ref(), content).unwrap_or(true)
 }

@@ -49,7 +49,8 @@ pub(crate) fn repair(checker: &Checker<'_>, checked: &Checked, settles: bool) ->
     let state = checker.models.state(model)?.ok_or_else(|| StoreError::NoModel(model.clone()))?;
     restore_windows(checker, &state, &checked.windows)?;
     let keys: Vec<Key> = checked.wrong.iter().map(|wrong| wrong.row.key.clone()).collect();
-    let again = checker.check(Depth::Suspected, &keys, &mut || ControlFlow::Continue(()))?.unwrap_or_default();
+    let mut again = checker.check(Depth::Suspected, &keys, &mut || ControlFlow::Continue(()))?.unwrap_or_default();
+    again.wrong.retain(|wrong| !checked.left.contains(&wrong.row.key));
     let verified = again.wrong.is_empty() && again.windows.is_empty();
     if verified {
         conclude(checker, &again, settles)?;

@@ -12,10 +12,7 @@ use evenkeel_core::{
     fold::{Park, ParkState},
     row::Key,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::atomic::Ordering,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Engine {
     /// Puts the table from before the last rebuild in the live one's place. It goes on from its own checkpoint where it is
@@ -36,7 +33,7 @@ impl Engine {
         self.inner.models.rollback(slot.name(), is_older.then_some(declared.fingerprint))?;
         turn.changed();
         drop(turn);
-        slot.waits_for_person.store(false, Ordering::SeqCst);
+        slot.waiting.lock().clear();
         slot.table_changed();
         drop(one);
         if !is_older {

@@ -82,7 +82,9 @@ pub(crate) fn scrub_slice(checker: &Checker<'_>, slot: &Slot, rows: usize) -> Re
     if !state.schema.same_as(slot.schema()) || state.condemned.is_some() {
         return Ok(Scrubbed::Ended);
     }
-    if matches!(state.content.verdict, Verdict::Suspect | Verdict::Drifted) {
+    // Rows that wait for a person may wait for long: the others are looked at meanwhile.
+    let waits = slot.waits_for_person() && state.content.bad_buckets == 0;
+    if matches!(state.content.verdict, Verdict::Suspect | Verdict::Drifted) && !waits {
         // Known already, and somebody's to look at.
         return Ok(Scrubbed::Ended);
     }
@@ -138,8 +140,10 @@ pub(crate) fn scrub_slice(checker: &Checker<'_>, slot: &Slot, rows: usize) -> Re
     if !checker.windows(&state)?.is_empty() {
         return doubt(models, slot, None);
     }
-    let content = Content { verdict: Verdict::Verified, verified_as_of: Some(pass.started_at()), bad_buckets: 0 };
-    models.set_content(slot.name(), content)?;
+    if !waits {
+        let content = Content { verdict: Verdict::Verified, verified_as_of: Some(pass.started_at()), bad_buckets: 0 };
+        models.set_content(slot.name(), content)?;
+    }
     metrics::counter!("evenkeel_scrub_passes_total", "model" => slot.name().to_string()).increment(1);
     Ok(Scrubbed::Ended)
 }
@@ -151,7 +155,8 @@ fn differing(checker: &Checker<'_>, slot: &Slot, keys: &[Key]) -> Result<Vec<Key
     let Some(state) = models.state(slot.name())? else { return Ok(Vec::new()) };
     let mut wrong = Vec::new();
     let mut events = 0;
-    for key in keys {
+    let waiting = slot.waiting.lock().clone();
+    for key in keys.iter().filter(|key| !waiting.contains(key)) {
         if events > REFOLD_EVENTS {
             break;
         }

@@ -12,15 +12,17 @@ use crate::{
 use evenkeel_core::{
     ModelName, Timestamp,
     content::Pass,
-    drift::{Thresholds, Worker},
+    drift::{Content, Thresholds, Worker},
     fold::Fold,
     freshness::Level,
+    pace::{Pace, Wait},
     row::Key,
     schema::Schema,
 };
 use evenkeel_store::{Log, Models, StoreError, Table};
 use parking_lot::{Mutex, MutexGuard};
 use std::{
+    collections::BTreeSet,
     sync::{Arc, atomic::AtomicBool},
     thread::JoinHandle,
     time::Duration,
@@ -137,8 +139,12 @@ pub(crate) struct Slot {
     pub(crate) suspects: Mutex<Vec<Key>>,
     /// Rows that the last look found wrong by what was suspected of them alone: they need not be looked for again.
     pub(crate) named: Mutex<Vec<Key>>,
-    /// Whether rows were found wrong that only a person may have put right; forgotten when the table changes.
-    pub(crate) waits_for_person: AtomicBool,
+    /// Rows that were found wrong and that only a person may have put right; forgotten when another table is in place.
+    pub(crate) waiting: Mutex<BTreeSet<Key>>,
+    /// How often it was reconciled unasked.
+    pub(crate) pace: Mutex<Pace>,
+    /// Why a reconciliation that is needed has not begun.
+    pub(crate) held_back: Mutex<Option<Wait>>,
     /// Why the last measurement could not be made or kept; `None` where it was.
     unmeasured: Mutex<Option<String>>,
     pub(crate) thread: Mutex<Option<JoinHandle<()>>>,
@@ -163,7 +169,9 @@ impl Slot {
             progress: Mutex::default(),
             suspects: Mutex::default(),
             named: Mutex::default(),
-            waits_for_person: AtomicBool::new(false),
+            waiting: Mutex::default(),
+            pace: Mutex::default(),
+            held_back: Mutex::new(None),
             unmeasured: Mutex::new(None),
             thread: Mutex::new(None),
             stop: AtomicBool::new(false),
@@ -186,6 +194,25 @@ impl Slot {
         self.wake.notify();
         self.retry.notify();
         self.moved.notify();
+    }
+
+    /// Whether rows are known to be wrong that only a person may have put right.
+    pub(crate) fn waits_for_person(&self) -> bool {
+        !self.waiting.lock().is_empty()
+    }
+
+    /// Whether there is something to look at besides the rows that wait for a person: a write of somebody else's to other
+    /// rows, or sums, samples and identities that disagree.
+    pub(crate) fn has_news(&self, log: &dyn Log, models: &dyn Models, content: Content) -> Result<bool, StoreError> {
+        if content.bad_buckets > 0 || !self.suspects.lock().is_empty() {
+            return Ok(true);
+        }
+        let waiting = self.waiting.lock().clone();
+        let notes = models.touched(self.name(), waiting.len() + 1)?;
+        if notes.iter().any(|note| !waiting.contains(&note.key)) {
+            return Ok(true);
+        }
+        Ok(self.identities.agree(log, models, self.name())? == Some(false))
     }
 
     /// Notes what came of a measurement. Said aloud once, not at every heartbeat.

@@ -161,13 +161,14 @@ fn measure(inner: &Inner, slot: &Slot) -> Result<(), StoreError> {
     let seen = slot.watch.lock().look(fold, &worker, &observation);
     inner.gauge(slot, &observation, &seen.report);
     let mut doubted = matches!(observation.state.content.verdict, Verdict::Suspect | Verdict::Drifted);
+    let waits = doubted && slot.waits_for_person();
     let comparable = observation.head.is_some() && !observation.outdated && observation.state.condemned.is_none();
     if !doubted && comparable && slot.identities.agree(log, models, slot.name())? == Some(false) {
         // Position says that all is done, and events were missed or applied twice.
         models.doubt(slot.name(), 0)?;
         doubted = true;
     }
-    if doubted && !slot.waits_for_person.load(Ordering::SeqCst) {
+    if doubted && (!waits || slot.has_news(log, models, observation.state.content)?) {
         inner.reconcile_needed(slot);
     }
     seen.keep(log, models, fold, &observation).inspect_err(|_| slot.watch.lock().take_back(&seen))

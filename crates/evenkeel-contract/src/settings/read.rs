@@ -10,7 +10,10 @@ use crate::{
     reader::{At, Data, FromNode, Node, Reader, Sink, Table},
     source::{Rate, Source, SourcePattern},
 };
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 use evenkeel_core::freshness::FreshnessLimits;
 
 /// The settings with the place where each source's pattern stands.
@@ -160,6 +163,10 @@ pub(crate) fn drift(reader: &mut Reader<'_>, drift: &mut DriftSettings) {
 fn reconcile(reader: &mut Reader<'_>, reconcile: &mut ReconcileSettings) {
     set(reader, "auto", &mut reconcile.auto);
     set(reader, "scrub_rows_per_second", &mut reconcile.scrub_rows_per_second);
+    let mut quiet_seconds = reconcile.pace.quiet.as_secs_f64();
+    set(reader, "quiet_seconds", &mut quiet_seconds);
+    reconcile.pace.quiet = Duration::try_from_secs_f64(quiet_seconds).unwrap_or(Duration::MAX);
+    set(reader, "max_per_hour", &mut reconcile.pace.max_per_hour);
     set_at_least_one(reader, "keep_records", &mut reconcile.keep_records);
 }
 

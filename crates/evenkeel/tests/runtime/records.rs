@@ -1,6 +1,17 @@
 //! The records of catch-ups and reconciliations: one for each, whatever happens on the way.
-use super::fixture::{Stores, eventually, exact, noted, tally};
-use evenkeel::{core::reconciliation::Method, store::faulty::Operation};
+use super::fixture::{Running, Stores, eventually, exact, gate, noted, tally};
+use evenkeel::{
+    Clock, Engine, Model, Options, Parts, SystemClock,
+    core::{Timestamp, reconciliation::Method},
+    store::faulty::Operation,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 /// Waits until the monitor has looked a few times more.
 fn heartbeats(stores: &Stores) {
@@ -60,4 +71,48 @@ fn what_calls_for_a_rebuild_is_rebuilt_by_the_automatic_method() {
     assert_eq!(engine.drift_of("tally").status, "rebuild_needed");
     let record = engine.reconcile("tally", None).unwrap();
     assert_eq!((record.reconciliation_method, record.result.as_str()), (Method::Rebuild, "converged"));
+}
+
+/// A clock by which every question takes so many seconds.
+#[derive(Default)]
+struct Slow {
+    system: SystemClock,
+    each: AtomicU64,
+    ahead: AtomicU64,
+}
+
+impl Clock for Slow {
+    fn now(&self) -> Timestamp {
+        self.system.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        let each = self.each.load(Ordering::SeqCst);
+        self.system.monotonic() + Duration::from_secs(self.ahead.fetch_add(each, Ordering::SeqCst) + each)
+    }
+}
+
+#[test]
+fn who_works_for_long_keeps_the_lease_by_renewing_it() {
+    for method in [Method::Repair, Method::Replay, Method::Rebuild] {
+        let stores = Stores::new();
+        let clock = Arc::new(Slow::default());
+        let parts = Parts {
+            log: stores.log.clone(),
+            models: stores.models.clone(),
+            clock: clock.clone(),
+            gate: Arc::new(gate()),
+        };
+        let options = Options { project: false, ..Options::default() };
+        let engine = Running(Engine::start(parts, vec![Model::new(tally())], options).unwrap());
+        engine.send((0..40).map(|id| noted(&id.to_string(), "a", 1)).collect());
+        engine.reconcile("tally", Some(Method::Replay)).unwrap();
+        let before = stores.faults.calls(Operation::Lease);
+        clock.each.store(11, Ordering::SeqCst);
+        let record = engine.reconcile("tally", Some(method)).unwrap();
+        clock.each.store(0, Ordering::SeqCst);
+        assert_ne!(record.result.as_str(), "failed", "{record:?}");
+        let calls = stores.faults.calls(Operation::Lease) - before;
+        assert!(calls > 2, "{method}: taken, renewed at least once, and given up: {calls}");
+    }
 }

@@ -78,6 +78,8 @@ repair_budget = 0.5
 auto = false
 scrub_rows_per_second = 6
 keep_records = 61
+quiet_seconds = 62.5
+max_per_hour = 63
 [causal]
 timeout_seconds = 7
 max_events = 8
@@ -126,6 +128,8 @@ shutdown_seconds = 19
     assert_eq!((from_file.causal.max_bytes, from_file.limits.body_bytes), (9 << 20, 16));
     assert_eq!(from_file.drift.thresholds.stall_seconds, 4.5);
     assert_eq!(from_file.reconcile.keep_records, 61);
+    let pace = from_file.reconcile.pace;
+    assert_eq!((pace.quiet.as_secs_f64(), pace.max_per_hour), (62.5, 63));
     assert_eq!(from_file.limits.shutdown_seconds, 19.0);
     assert_eq!(from_file.security.hosts, ["node.example", "10.0.0.8"]);
     assert_eq!(from_file.read.freshness.very_stale_seconds, 15.0);
