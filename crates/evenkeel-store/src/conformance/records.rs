@@ -68,7 +68,7 @@ pub fn a_doubt_takes_nothing_worse_back(stores: &Stores) -> Outcome {
     ensure(models.doubt(&"never".into(), 1).is_err(), "a model that is not there cannot be doubted")
 }
 
-fn record(model: &str, n: u64) -> Reconciliation {
+pub(crate) fn record(model: &str, n: u64) -> Reconciliation {
     let full = n.is_multiple_of(2);
     let unreplayed = Unreplayed { position: Position(n), event_id: EventId([7; 32]), error: "überlauf '\"\n".into() };
     Reconciliation {

@@ -1,4 +1,5 @@
 //! The models' own: how rows look to other SQL tools, what foreign edits read as, builds and the freshness view.
+mod records;
 mod watch;
 
 use super::{cells::cell, layout::Layout, state};
