@@ -480,6 +480,9 @@ pub(crate) fn restore_windows(checker: &Checker<'_>, state: &ModelState, windows
     let reached = checker.log.identities(&state.schema.subscribes, Window::default(), checkpoint.position)?;
     let reached = reached.iter().fold(0u64, |reached, (_, sum)| reached.saturating_add_signed(sum.count));
     let counts = &mut checkpoint.counts;
+    // An event that was parked twice is one: what is counted is never more than what was reached.
+    counts.ignored = counts.ignored.min(reached);
+    counts.parked = counts.parked.min(reached - counts.ignored);
     counts.applied = reached.saturating_sub(counts.ignored.saturating_add(counts.parked));
     let sums: Vec<(Window, Sum)> = windows.iter().map(|difference| (difference.window, difference.appended)).collect();
     checker.models.set_identities(&state.schema.model, generation, &sums, &checkpoint)
