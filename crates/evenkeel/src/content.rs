@@ -290,7 +290,7 @@ impl Checker<'_> {
                 continue;
             }
             let suspected = |position| checked.windows.iter().any(|known| known.window == Window::of(position));
-            let found = mistaken(stores, self.fold, (&row.key, row.actual.as_ref()), upto, suspected)?;
+            let found = mistaken(stores, self.fold, (&row.key, row.actual.as_ref(), row.cause), upto, suspected)?;
             row.cause = found.unwrap_or(row.cause);
         }
         Ok(())

@@ -90,22 +90,24 @@ pub(crate) fn events_of(
 }
 
 /// Whether one of the `suspected` events of a row was left out of it, or folded into it twice: whether that makes the row
-/// that is there. The latest are tried.
+/// that is there. The latest are tried. Both may make it, by other events: then it is `likely`, which is tried first.
 pub(crate) fn mistaken(
     (log, models): (&dyn Log, &dyn Models),
     fold: &dyn Fold,
-    (key, actual): (&Key, Option<&Row>),
+    (key, actual, likely): (&Key, Option<&Row>, Cause),
     upto: Position,
     suspected: impl Fn(Position) -> bool,
 ) -> Result<Option<Cause>> {
     let mut hasher = RowHasher::new(&models.digest_key(), fold.schema());
     let events = events_of((log, models), fold, Table::Live, &mut hasher, key, upto)?;
     let discarded = discarded(models, &fold.schema().model)?;
-    let tried = (0..events.len()).rev().filter(|&at| suspected(events[at].position)).take(TRIED);
-    for at in tried {
-        for (cause, rest) in [(Cause::MissedEvent, at + 1), (Cause::DoubleApply, at)] {
+    let mut causes = [Cause::MissedEvent, Cause::DoubleApply];
+    causes.sort_unstable_by_key(|cause| *cause != likely);
+    for cause in causes {
+        let tried = (0..events.len()).rev().filter(|&at| suspected(events[at].position)).take(TRIED);
+        for at in tried {
+            let (upto, rest) = if cause == Cause::DoubleApply { (at + 1, at) } else { (at, at + 1) };
             let mut fresh = FreshFold::new(fold, &discarded, |touched| touched == key);
-            let upto = if cause == Cause::DoubleApply { at + 1 } else { at };
             fresh.feed(&events[..upto]);
             fresh.feed(&events[rest..]);
             if fresh.row(key) == actual {
