@@ -25,6 +25,7 @@ pub mod quarantine;
 pub mod reconciliation;
 pub mod row;
 pub mod schema;
+pub mod snapshot;
 pub mod time;
 pub mod words;
 
