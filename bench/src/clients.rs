@@ -22,7 +22,7 @@ const MOST: usize = 4096;
 pub(crate) fn engine(dir: &Path) -> Result<Engine> {
     let project = Project { models: Vec::new(), ..events::project()? };
     let store = folder::open_warm(dir)?;
-    Ok(project::start(&project, store.log, store.models, folder::clock(), Options::default())?)
+    Ok(project::start(&project, store.log, store.models, None, folder::clock(), Options::default())?)
 }
 
 /// Runs one thread a share, all starting at once, and returns the events per second.

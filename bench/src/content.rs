@@ -68,7 +68,7 @@ pub(crate) fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
 
     let store = folder::open(dir.path())?;
     let options = Options { auto_reconcile: false, scrub_rows_per_second: 0, ..Options::default() };
-    let engine = project::start(&project, store.log, store.models, folder::clock(), options)?;
+    let engine = project::start(&project, store.log, store.models, None, folder::clock(), options)?;
     engine.wait_until_current(Duration::from_secs(600))?;
     let (mut find, mut mend) = (Pair::default(), Pair::default());
     for round in 0..plan.rounds as u64 {

@@ -77,7 +77,7 @@ pub(crate) fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
     for _ in 0..plan.rounds {
         let dir = filled.copy()?;
         let store = folder::open(dir.path())?;
-        let engine = project::start(&project, store.log, store.models, folder::clock(), Options::default())?;
+        let engine = project::start(&project, store.log, store.models, None, folder::clock(), Options::default())?;
         let times = under_load(&engine);
         engine.stop();
         rounds.push(times?);

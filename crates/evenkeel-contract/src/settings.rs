@@ -21,6 +21,8 @@ pub struct Settings {
     pub drift: DriftSettings,
     /// `[reconcile]`
     pub reconcile: ReconcileSettings,
+    /// `[snapshots]`
+    pub snapshots: SnapshotSettings,
     /// `[causal]`
     pub causal: CausalSettings,
     /// `[read]`
@@ -108,6 +110,22 @@ pub struct ReconcileSettings {
 impl Default for ReconcileSettings {
     fn default() -> Self {
         Self { auto: true, scrub_rows_per_second: 5000, pace: pace::Limits::default(), keep_records: 10_000 }
+    }
+}
+
+/// Snapshots of models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotSettings {
+    /// `every_events`: a snapshot of a model is taken whenever so many events of its types were applied since the last; 0
+    /// for never.
+    pub every_events: u64,
+    /// `keep`: how many of each model are kept, the newest ones.
+    pub keep: u64,
+}
+
+impl Default for SnapshotSettings {
+    fn default() -> Self {
+        Self { every_events: 1_000_000, keep: 2 }
     }
 }
 

@@ -120,4 +120,8 @@ pub struct Reconciliation {
     pub started_at: Timestamp,
     /// How long it took.
     pub duration_ms: u64,
+    /// The position that a rebuild began from: of the snapshot it took over, or 0 for the log's start; `None` where
+    /// nothing was rebuilt.
+    #[serde(default)]
+    pub rebuilt_from: Option<Position>,
 }

@@ -59,7 +59,8 @@ pub(crate) fn start(
     )?;
     let mut options = project::options(&project.settings);
     adjust(&mut options);
-    let engine = project::start(&project, store.log.clone(), store.models.clone(), clock, options)?;
+    let engine =
+        project::start(&project, store.log.clone(), store.models.clone(), Some(store.snapshots), clock, options)?;
     Ok(Node { project, engine })
 }
 

@@ -7,6 +7,8 @@
 mod drifted;
 #[path = "cli/publish.rs"]
 mod publish;
+#[path = "cli/snapshots.rs"]
+mod snapshots;
 #[path = "cli/support.rs"]
 mod support;
 

@@ -12,5 +12,6 @@ mod http {
     mod quarantine;
     mod reconciling;
     mod rows;
+    mod snapshots;
     mod surface;
 }

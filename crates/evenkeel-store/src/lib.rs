@@ -1,11 +1,12 @@
 //! Storage of Evenkeel: what a log and a home of read models must guarantee, in domain types, and backends that do.
 //!
-//! [`Log`] and [`Models`] are the two traits. [`memory`] is the reference, [`sqlite`] the embedded store; whoever writes
+//! [`Log`] and [`Models`] are the traits, and [`Snapshots`], which keeps copies of models. [`memory`] is the reference, [`sqlite`] the embedded store; whoever writes
 //! a backend runs [`conformance`] over it. Only backends know SQL; nothing here decides what is stored: decisions are
 //! `evenkeel-core`'s, called inside a backend's transaction.
 mod error;
 mod log;
 mod models;
+mod snapshots;
 
 pub mod conformance;
 pub mod faulty;
@@ -16,6 +17,7 @@ pub mod sqlite;
 pub use error::{Result, StoreError};
 pub use log::{Decide, EntryFilter, Log, QuarantineCount, Slice};
 pub use models::{
-    Build, KEPT_RECORDS, Loaded, Measured, ModelState, Models, Parked, Removal, RowAt, Rows, Scrubbed, Step, StoredRow,
-    Table, Upsert,
+    Books, Build, KEPT_RECORDS, Loaded, Measured, ModelState, Models, Parked, Piece, Removal, RowAt, Rows, Scrubbed,
+    Step, StoredRow, Table, Upsert,
 };
+pub use snapshots::{Draft, Frames, Kept, Snapshots};

@@ -14,7 +14,7 @@ use evenkeel_core::{
     row::{Key, Row},
     schema::Schema,
 };
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, ops::ControlFlow, time::Duration};
 
 /// How many records of reconciliations of a model are kept where nothing else was said.
 pub const KEPT_RECORDS: u64 = 10_000;
@@ -227,6 +227,34 @@ pub struct Rows {
     pub intact: bool,
 }
 
+/// What is known of a live table besides its rows, of one moment with them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Books {
+    /// The model.
+    pub state: ModelState,
+    /// What is parked, in log order.
+    pub parks: Vec<Park>,
+    /// As [`Models::buckets`].
+    pub buckets: Buckets,
+    /// As [`Models::identities`].
+    pub identities: Vec<(Window, Sum)>,
+    /// Whether others' writes are noted.
+    pub watched: bool,
+    /// Whether any are that are not settled.
+    pub touched: bool,
+}
+
+/// A piece of a live table, as [`Models::freeze`] hands it out.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Piece {
+    /// The first, once.
+    Books(Box<Books>),
+    /// Some rows, in order of their keys, each with the hash of its key.
+    Rows(Vec<(StoredRow, KeyHash)>),
+    /// Some entries of the index of touched keys, after all rows.
+    Touches(Vec<(KeyHash, Position)>),
+}
+
 /// A home of read models.
 ///
 /// Guarantees every implementation gives:
@@ -311,6 +339,9 @@ pub trait Models: Send + Sync {
     fn digest_key(&self) -> DigestKey;
     /// Up to `limit` rows after `after` in order of their keys, digested as they are there.
     fn scrub(&self, model: &ModelName, table: Table, after: Option<&Key>, limit: usize) -> Result<Vec<Scrubbed>>;
+    /// Hands out the whole live table, piece by piece, as it is at one moment, until `see` has seen enough. Steps go on
+    /// meanwhile and are not seen.
+    fn freeze(&self, model: &ModelName, see: &mut dyn FnMut(Piece) -> ControlFlow<()>) -> Result<()>;
     /// The sums of the digests of the rows that were meant, by bucket.
     fn buckets(&self, model: &ModelName, table: Table) -> Result<Buckets>;
     /// Notes that the rows of the live table cannot be brought right by applying events, and why. The next swap clears

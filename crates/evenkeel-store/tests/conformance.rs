@@ -20,7 +20,7 @@ mod memory {
 
     fn stores() -> Stores {
         let store = in_memory();
-        Stores::new(store.log, store.models)
+        Stores::new(store.log, store.models).with_snapshots(store.snapshots)
     }
 
     evenkeel_store::conformance_tests!(stores);
@@ -36,7 +36,7 @@ mod sqlite {
         let folder = tempfile::tempdir().unwrap();
         let store =
             SqliteStore::open(folder.path(), SqliteOptions::new(Arc::new(|| Timestamp::from_micros(0)))).unwrap();
-        Stores::new(store.log, store.models).keeping(folder)
+        Stores::new(store.log, store.models).with_snapshots(store.snapshots).keeping(folder)
     }
 
     evenkeel_store::conformance_tests!(stores);

@@ -132,7 +132,13 @@ fn start(folder: &Path) -> Result<Engine, Box<dyn Error>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let now = Arc::clone(&clock);
     let store = SqliteStore::open(folder, SqliteOptions::new(Arc::new(move || now.now())))?;
-    let parts = Parts { log: store.log, models: store.models, clock, gate: Arc::new(gate()?) };
+    let parts = Parts {
+        log: store.log,
+        models: store.models,
+        snapshots: Some(store.snapshots),
+        clock,
+        gate: Arc::new(gate()?),
+    };
     Ok(Engine::start(parts, vec![Model::new(Visits::new())], Options::default())?)
 }
 

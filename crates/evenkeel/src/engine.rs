@@ -23,7 +23,7 @@ use evenkeel_core::{
     quarantine::Reason,
     row::Key,
 };
-use evenkeel_store::{KEPT_RECORDS, Log, Models, StoreError};
+use evenkeel_store::{KEPT_RECORDS, Log, Models, Snapshots, StoreError};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -42,6 +42,8 @@ pub struct Parts {
     pub log: Arc<dyn Log>,
     /// Where rows are kept.
     pub models: Arc<dyn Models>,
+    /// Where snapshots of models are kept; without it none are taken, and rebuilds begin with the log's first event.
+    pub snapshots: Option<Arc<dyn Snapshots>>,
     /// What tells the time.
     pub clock: Arc<dyn Clock>,
     /// What admits events.
@@ -67,6 +69,10 @@ pub struct Options {
     pub scrub_rows_per_second: u64,
     /// How many records of reconciliations of each model are kept; older ones go, and the rows kept with them.
     pub keep_records: u64,
+    /// A snapshot of a model is taken whenever so many events of its types were applied since the last; 0 for never.
+    pub snapshot_every_events: u64,
+    /// How many snapshots of each model are kept, the newest ones.
+    pub snapshots_kept: usize,
     /// Who this is where several reconcile the same models: the name of the node.
     pub holder: String,
     /// Whether projectors are started. Without them the engine only takes events and reads.
@@ -84,6 +90,8 @@ impl Default for Options {
             pace: pace::Limits::default(),
             scrub_rows_per_second: 5000,
             keep_records: KEPT_RECORDS,
+            snapshot_every_events: 1_000_000,
+            snapshots_kept: 2,
             holder: "a".into(),
             project: true,
         }
@@ -128,7 +136,8 @@ impl Default for Options {
 /// let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
 /// let now = Arc::clone(&clock);
 /// let store = MemoryStore::new(Epoch(1), Arc::new(move || now.now()));
-/// let parts = Parts { log: store.log, models: store.models, clock, gate: Arc::new(project.gate) };
+/// let snapshots = Some(store.snapshots as Arc<_>);
+/// let parts = Parts { log: store.log, models: store.models, snapshots, clock, gate: Arc::new(project.gate) };
 /// let models = project.models.into_iter().map(|model| Model::new(model.fold)).collect();
 /// let engine = Engine::start(parts, models, Options::default())?;
 ///
@@ -150,6 +159,7 @@ pub struct Engine {
 pub(crate) struct Inner {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) models: Arc<dyn Models>,
+    pub(crate) snapshots: Option<Arc<dyn Snapshots>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) options: Options,
@@ -166,6 +176,8 @@ pub(crate) struct Inner {
     pub(crate) needed: Signal,
     /// What a waiting scrub should look at.
     pub(crate) scrubbing: Signal,
+    /// As `scrubbing`, for who takes snapshots.
+    pub(crate) snapshotting: Signal,
     /// Whether a release of held events was interrupted by the log's failure and must go on.
     releases: AtomicBool,
 }
@@ -177,7 +189,7 @@ impl Engine {
     /// Where two models have one name, a store cannot be read or written, or a thread cannot be started. Nothing runs
     /// then.
     pub fn start(parts: Parts, models: Vec<Model>, options: Options) -> Result<Self, EngineError> {
-        let Parts { log, models: home, clock, gate } = parts;
+        let Parts { log, models: home, snapshots, clock, gate } = parts;
         let options = Options { heartbeat: options.heartbeat.max(Duration::from_millis(1)), ..options };
         home.keep_records(options.keep_records);
         let mut names = BTreeSet::new();
@@ -207,6 +219,7 @@ impl Engine {
         let inner = Arc::new(Inner {
             log,
             models: home,
+            snapshots,
             gate,
             options,
             slots,
@@ -219,6 +232,7 @@ impl Engine {
             needs: Mutex::new(lost),
             needed: Signal::default(),
             scrubbing: Signal::default(),
+            snapshotting: Signal::default(),
             releases: AtomicBool::new(false),
             clock,
         });
@@ -247,8 +261,11 @@ impl Engine {
         if inner.options.scrub_rows_per_second > 0 && inner.options.project {
             start("scrub", |inner| crate::scrub::scrub(inner))?;
         }
+        if inner.options.snapshot_every_events > 0 && inner.options.project && inner.snapshots.is_some() {
+            start("snapshots", |inner| crate::snapshotting::take_what_is_due(inner))?;
+        }
         if inner.options.auto_reconcile && inner.options.project {
-            start("reconciler", crate::reconciler::reconcile_what_is_needed)?;
+            start("reconciler", crate::unasked::reconcile_what_is_needed)?;
         }
         Ok(())
     }
@@ -335,6 +352,7 @@ impl Engine {
         inner.tick.notify();
         inner.needed.notify();
         inner.scrubbing.notify();
+        inner.snapshotting.notify();
         for slot in inner.slots.values() {
             worker::stop_projector(slot, "the engine has stopped");
         }

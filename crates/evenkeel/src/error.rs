@@ -111,6 +111,14 @@ pub enum EngineError {
         /// How many rows differ.
         rows: u64,
     },
+    /// A snapshot was not kept.
+    #[error("no snapshot of {model} was kept: {reason}")]
+    NotTaken {
+        /// The model.
+        model: ModelName,
+        /// Why not.
+        reason: String,
+    },
     /// A thread could not be started.
     #[error("a thread could not be started: {0}")]
     Thread(std::io::Error),

@@ -23,6 +23,9 @@ mod rollback;
 mod scrub;
 mod signal;
 mod slot;
+mod snapshot;
+mod snapshotting;
+mod unasked;
 mod worker;
 
 pub mod consumer;

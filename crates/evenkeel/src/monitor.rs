@@ -215,6 +215,7 @@ impl Seen {
             verified: false,
             started_at: outage.since,
             duration_ms: (report.measured_at.seconds_since(outage.since) * 1000.0) as u64,
+            rebuilt_from: None,
         };
         models.record(&record, &[])?;
         log_reconciliation(&record);

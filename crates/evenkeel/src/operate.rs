@@ -200,6 +200,15 @@ impl Engine {
         self.inner.reconcile(slot, method, Asked::ByPerson)
     }
 
+    /// Rebuilds a model from the log alone, whatever snapshots there are, and records it.
+    ///
+    /// # Errors
+    /// As [`Engine::reconcile`].
+    pub fn rebuild_from_start(&self, model: &str) -> Result<Reconciliation, EngineError> {
+        let slot = self.inner.slot(model)?;
+        self.inner.reconcile(slot, Some(Method::Rebuild), Asked::FromStart)
+    }
+
     /// The rows that a reconciliation found wrong, at most `limit`.
     ///
     /// # Errors

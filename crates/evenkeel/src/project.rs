@@ -7,7 +7,7 @@ use evenkeel_contract::{
     project::{self, Project, SETTINGS},
     settings::Settings,
 };
-use evenkeel_store::{Log, Models};
+use evenkeel_store::{Log, Models, Snapshots};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -104,6 +104,8 @@ pub fn options(settings: &Settings) -> Options {
         scrub_rows_per_second: settings.reconcile.scrub_rows_per_second,
         pace: settings.reconcile.pace,
         keep_records: settings.reconcile.keep_records,
+        snapshot_every_events: settings.snapshots.every_events,
+        snapshots_kept: usize::try_from(settings.snapshots.keep).unwrap_or(usize::MAX),
         holder: settings.node.id.clone(),
         ..Options::default()
     }
@@ -117,6 +119,7 @@ pub fn start(
     project: &Project,
     log: Arc<dyn Log>,
     models: Arc<dyn Models>,
+    snapshots: Option<Arc<dyn Snapshots>>,
     clock: Arc<dyn Clock>,
     options: Options,
 ) -> Result<Engine, EngineError> {
@@ -126,6 +129,6 @@ pub fn start(
         repair_budget: model.drift.repair_budget,
         require: model.require,
     });
-    let parts = Parts { log, models, clock, gate: Arc::new(project.gate.clone()) };
+    let parts = Parts { log, models, snapshots, clock, gate: Arc::new(project.gate.clone()) };
     Engine::start(parts, declared.collect(), options)
 }

@@ -5,21 +5,34 @@
 //! meanwhile is folded, and the swap is one transaction. A crash at any moment leaves the old table or the new one. What a
 //! crash left of a build is dropped by the next.
 //!
+//! A build may begin from a snapshot of the model ([`crate::snapshot`]) instead of the log's first event. Where it cannot,
+//! or the table made from it is not verified, the snapshot is removed and the next older one tried, and in the end the
+//! whole log is folded.
+//!
 //! Verified means: the events folded are those that the log has, each once, by their identities; the rows that are there
 //! are those that were meant, every one digested again; and a sample of them folded by itself is the same.
 use crate::{
     Clock, EngineError,
     projector::{Bulk, Projector, ProjectorError, discarded},
     refold::refold,
+    snapshot::{
+        Unusable,
+        begin::{Beginning, NotBegun},
+    },
 };
 use evenkeel_core::{
+    ModelName, Position,
     content::{Pass, Window, compare_windows},
     drift::{Content, Verdict},
     fold::{Fold, TouchId},
     row::Key,
 };
-use evenkeel_store::{Log, Models, StoreError, Table};
-use std::{collections::HashSet, ops::ControlFlow, sync::Arc};
+use evenkeel_store::{Log, Models, Snapshots, StoreError, Table};
+use std::{
+    collections::{BTreeSet, HashSet},
+    ops::ControlFlow,
+    sync::Arc,
+};
 
 /// Rows held in memory before they are written.
 const BULK_ROWS: usize = 250_000;
@@ -42,6 +55,8 @@ pub enum Rebuilt {
         events: u64,
         /// Rows of the new table.
         rows: u64,
+        /// The position of the snapshot it began from; 0 where it began with the log's first event.
+        from: Position,
     },
     /// It was called off; the live table is as it was.
     CalledOff,
@@ -50,6 +65,57 @@ pub enum Rebuilt {
 /// Told the events folded so far, again and again; may call the rebuild off.
 pub type Watcher<'w> = &'w mut dyn FnMut(u64) -> ControlFlow<()>;
 
+/// What rebuilds of one model may begin from: the snapshots that were not tried yet, then the log's start.
+pub(crate) struct Beginnings<'s> {
+    snapshots: Option<&'s dyn Snapshots>,
+    tried: BTreeSet<Position>,
+}
+
+impl<'s> Beginnings<'s> {
+    /// The snapshots there are; the log's start alone where there are none.
+    pub(crate) fn of(snapshots: Option<&'s dyn Snapshots>) -> Self {
+        Self { snapshots, tried: BTreeSet::new() }
+    }
+
+    /// The newest snapshot that was not tried yet. None where they cannot be listed: the log can be folded all the same.
+    fn next(&mut self, model: &ModelName) -> Option<(&'s dyn Snapshots, Position)> {
+        let snapshots = self.snapshots?;
+        let listed = snapshots.list(model).unwrap_or_else(|error| {
+            tracing::warn!(%model, %error, "the snapshots of a model cannot be listed; it is rebuilt without");
+            Vec::new()
+        });
+        let next = listed.into_iter().map(|kept| kept.position).find(|position| !self.tried.contains(position))?;
+        self.tried.insert(next);
+        Some((snapshots, next))
+    }
+
+    /// Takes note that a table that began from the snapshot of `from` came to this. Whether another beginning may do
+    /// better.
+    pub(crate) fn blame(&self, model: &ModelName, from: Position, error: &EngineError) -> bool {
+        let Some(snapshots) = self.snapshots.filter(|_| from > Position::ZERO) else { return false };
+        if !matches!(error, EngineError::NotVerified { .. }) {
+            return false;
+        }
+        give_up(snapshots, model, from, &Unusable::Bad(error.to_string()));
+        true
+    }
+}
+
+/// Says that a snapshot is of no use, and removes it where it never will be.
+fn give_up(snapshots: &dyn Snapshots, model: &ModelName, position: Position, why: &Unusable) {
+    match why {
+        Unusable::Bad(reason) => {
+            tracing::warn!(%model, %position, reason, "a snapshot is not as it must be and is removed");
+            if let Err(error) = snapshots.remove(model, position) {
+                tracing::warn!(%model, %position, %error, "a snapshot could not be removed");
+            }
+        }
+        Unusable::Unfit(reason) => {
+            tracing::info!(%model, %position, reason, "a rebuild does not begin from a snapshot")
+        }
+    }
+}
+
 /// A table being built.
 pub(crate) struct Building<'b> {
     log: &'b dyn Log,
@@ -57,11 +123,27 @@ pub(crate) struct Building<'b> {
     fold: Arc<dyn Fold>,
     projector: Projector,
     given_up: HashSet<TouchId>,
+    from: Position,
     events: u64,
     rows: u64,
 }
 
-/// Rebuilds the model of `fold` while nothing else changes its table. `watcher` may call it off.
+/// How a table is built.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner {
+    /// Rows held in memory before they are written.
+    pub(crate) bulk_rows: usize,
+    /// Whether the log is read by a thread of its own.
+    pub(crate) reads_ahead: bool,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self { bulk_rows: BULK_ROWS, reads_ahead: true }
+    }
+}
+
+/// Rebuilds the model of `fold` from the log's start while nothing else changes its table. `watcher` may call it off.
 ///
 /// # Errors
 /// The live table is as it was then. [`EngineError::NotVerified`] where the built table does not equal the log.
@@ -72,52 +154,105 @@ pub fn rebuild(
     clock: &dyn Clock,
     watcher: Watcher<'_>,
 ) -> Result<Rebuilt, EngineError> {
-    run(Building::begin_in_bulk(log, models, fold)?, clock, watcher)
+    run((log, models, None), fold, clock, Manner::default(), watcher)
 }
 
-/// As [`rebuild`], with so many rows in memory and in one thread.
+/// As [`rebuild`], from the newest snapshot that is fit for it, where there is one.
+///
+/// # Errors
+/// As there.
+pub fn rebuild_from_snapshots(
+    (log, models, snapshots): (&dyn Log, &dyn Models, &dyn Snapshots),
+    fold: &Arc<dyn Fold>,
+    clock: &dyn Clock,
+    watcher: Watcher<'_>,
+) -> Result<Rebuilt, EngineError> {
+    run((log, models, Some(snapshots)), fold, clock, Manner::default(), watcher)
+}
+
+/// As [`rebuild_from_snapshots`], with so many rows in memory and in one thread.
 pub(crate) fn rebuild_in_batches(
-    (log, models): (&dyn Log, &dyn Models),
+    stores: (&dyn Log, &dyn Models, Option<&dyn Snapshots>),
     fold: &Arc<dyn Fold>,
     clock: &dyn Clock,
     bulk_rows: usize,
     watcher: Watcher<'_>,
 ) -> Result<Rebuilt, EngineError> {
-    run(Building::begin(log, models, fold, bulk_rows, false)?, clock, watcher)
+    run(stores, fold, clock, Manner { bulk_rows, reads_ahead: false }, watcher)
 }
 
-fn run(mut building: Building<'_>, clock: &dyn Clock, watcher: Watcher<'_>) -> Result<Rebuilt, EngineError> {
-    match building.build(clock, watcher) {
-        Ok(ControlFlow::Continue(())) => building.finish(clock),
-        Ok(ControlFlow::Break(())) => building.abandon().map(|()| Rebuilt::CalledOff),
-        Err(error) => Err(building.failed(error)),
+fn run(
+    (log, models, snapshots): (&dyn Log, &dyn Models, Option<&dyn Snapshots>),
+    fold: &Arc<dyn Fold>,
+    clock: &dyn Clock,
+    manner: Manner,
+    watcher: Watcher<'_>,
+) -> Result<Rebuilt, EngineError> {
+    let mut beginnings = Beginnings::of(snapshots);
+    loop {
+        let Some(mut building) = Building::begin((log, models), fold, manner, &mut beginnings, watcher)? else {
+            return Ok(Rebuilt::CalledOff);
+        };
+        let from = building.from();
+        let done = match building.build(clock, watcher) {
+            Ok(ControlFlow::Continue(())) => building.finish(clock),
+            Ok(ControlFlow::Break(())) => building.abandon().map(|()| Rebuilt::CalledOff),
+            Err(error) => Err(building.failed(error)),
+        };
+        match done {
+            Err(error) if beginnings.blame(&fold.schema().model, from, &error) => {}
+            done => return done,
+        }
     }
 }
 
 impl<'b> Building<'b> {
-    /// Makes an empty table beside the live one.
+    /// Makes a table beside the live one that holds what the newest of the snapshots does, or nothing where none is fit
+    /// for it. `None` where it was called off.
     pub(crate) fn begin(
-        log: &'b dyn Log,
-        models: &'b dyn Models,
+        (log, models): (&'b dyn Log, &'b dyn Models),
         fold: &Arc<dyn Fold>,
-        bulk_rows: usize,
-        reads_ahead: bool,
-    ) -> Result<Self, EngineError> {
+        manner: Manner,
+        beginnings: &mut Beginnings<'_>,
+        watcher: Watcher<'_>,
+    ) -> Result<Option<Self>, EngineError> {
         let model = &fold.schema().model;
-        models.begin_build(fold.schema())?;
+        // First of all: what is given up from now on is not in what this begins from.
         let given_up = discarded(models, model)?;
+        let mut from = Position::ZERO;
+        loop {
+            let generation = models.begin_build(fold.schema())?.generation;
+            let Some((snapshots, position)) = beginnings.next(model) else { break };
+            let beginning = Beginning { log, models, snapshots, fold: fold.as_ref(), generation };
+            match beginning.from(position, &mut || watcher(0)) {
+                Ok(ControlFlow::Continue(())) => {
+                    from = position;
+                    break;
+                }
+                Ok(ControlFlow::Break(())) => {
+                    models.abandon_build(model)?;
+                    return Ok(None);
+                }
+                Err(NotBegun::Unusable(why)) => give_up(snapshots, model, position, &why),
+                Err(NotBegun::Store(error)) => {
+                    let _ = models.abandon_build(model);
+                    return Err(error.into());
+                }
+            }
+        }
         let projector = Projector::open(Arc::clone(fold), models, Table::Build, usize::MAX).map_err(store)?;
-        let projector = projector.in_bulk(bulk_rows, reads_ahead);
-        Ok(Self { log, models, fold: Arc::clone(fold), projector, given_up, events: 0, rows: 0 })
+        let projector = projector.in_bulk(manner.bulk_rows, manner.reads_ahead);
+        Ok(Some(Self { log, models, fold: Arc::clone(fold), projector, given_up, from, events: 0, rows: 0 }))
     }
 
-    /// As [`Building::begin`], with the default memory and the log read by a thread of its own.
-    pub(crate) fn begin_in_bulk(
-        log: &'b dyn Log,
-        models: &'b dyn Models,
-        fold: &Arc<dyn Fold>,
-    ) -> Result<Self, EngineError> {
-        Self::begin(log, models, fold, BULK_ROWS, true)
+    /// The position of the snapshot it began from; 0 for the log's start.
+    pub(crate) fn from(&self) -> Position {
+        self.from
+    }
+
+    /// How many events of subscribed types were in what it began from.
+    pub(crate) fn events_before(&self) -> u64 {
+        self.projector.checkpoint().counts.total()
     }
 
     /// Folds the log and verifies the table. `Break` where it was called off. Events go on coming: what is left afterwards
@@ -205,7 +340,7 @@ impl<'b> Building<'b> {
     /// Folds what came in meanwhile and puts the table in place. The caller holds the model's turn.
     pub(crate) fn finish(mut self, clock: &dyn Clock) -> Result<Rebuilt, EngineError> {
         match self.try_finish(clock) {
-            Ok(()) => Ok(Rebuilt::Swapped { events: self.events, rows: self.rows }),
+            Ok(()) => Ok(Rebuilt::Swapped { events: self.events, rows: self.rows, from: self.from }),
             Err(error) => Err(self.failed(error)),
         }
     }
@@ -239,7 +374,7 @@ impl<'b> Building<'b> {
     }
 }
 
-/// A build is of the fold's own version and starts at zero: only the store can fail it.
+/// A build is of the fold's own version and of this log: only the store can fail it.
 fn store(error: ProjectorError) -> EngineError {
     match error {
         ProjectorError::Store(error) => error.into(),

@@ -1,7 +1,7 @@
 //! The reconciler: models brought back to the log, on request or because it is needed, each time with a record.
 //!
 //! How a table is rebuilt, looked at and repaired is [`crate::rebuild`]'s, [`crate::content`]'s and [`crate::repair`]'s.
-//! Here is which of it is done when, by one at a time, and the thread that does it unasked.
+//! Here is which of it is done, by one at a time; when it is done unasked is [`crate::unasked`]'s.
 use crate::{
     EngineError,
     content::{Checked, Checker, Depth, conclude},
@@ -11,7 +11,7 @@ use crate::{
     operate::millis,
     projector::{Progress, ProjectorError},
     quarantine::unreplayed,
-    rebuild::{Building, Rebuilt},
+    rebuild::{Beginnings, Building, Manner, Rebuilt},
     repair::{evidence, repair},
     report::log_reconciliation,
     slot::{Progressing, Slot, Turn},
@@ -19,24 +19,15 @@ use crate::{
 };
 use evenkeel_core::{
     drift::{Content, Status, Verdict, Worker},
-    pace::{Run, Wait},
+    pace::Wait,
     reconciliation::{Evidence, Method, Reconciliation, ReconciliationResult},
     row::Key,
 };
 use evenkeel_store::StoreError;
-use std::{
-    collections::BTreeMap,
-    ops::ControlFlow,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{ops::ControlFlow, sync::atomic::Ordering, time::Duration};
 
 /// How long an explicit replay may take to reach the head it started with.
 const REPLAY_BUDGET: Duration = Duration::from_secs(600);
-
-/// How long after a reconciliation that did not help the next is tried: the first time, and at most.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(60);
 
 /// So many rows are repaired one by one however small the table is.
 const ALWAYS_REPAIRED: u64 = 100;
@@ -49,8 +40,19 @@ const EVIDENCE: usize = 1000;
 pub(crate) enum Asked {
     /// A person, whose word also covers what a fold may be at fault for.
     ByPerson,
+    /// As [`Asked::ByPerson`], and where the model is rebuilt it is from the log alone.
+    FromStart,
     /// Nobody.
     ByItself,
+}
+
+/// What a rebuild begins from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum From {
+    /// The newest snapshot that is fit for it.
+    Snapshot,
+    /// The log's first event.
+    Start,
 }
 
 /// A reconciliation at work, beside its record.
@@ -101,6 +103,10 @@ impl Inner {
         }
         waiting.extend(defects);
         drop(waiting);
+        if checked.has_defect() {
+            // Which rows of them the fold would make otherwise today nobody knows.
+            self.forget_snapshots(slot, "the fold makes other rows than it made before");
+        }
         Ok(checked)
     }
 
@@ -144,7 +150,7 @@ impl Inner {
         slot.watch.lock().reconciled();
         record.unreplayed = unreplayed(self.models.as_ref(), slot.name())?;
         record.duration_ms = millis(self.clock.monotonic().saturating_sub(started));
-        let is_news = asked == Asked::ByPerson || record.result != ReconciliationResult::NothingToDo;
+        let is_news = asked != Asked::ByItself || record.result != ReconciliationResult::NothingToDo;
         if is_news {
             log_reconciliation(&record);
             metrics::counter!("evenkeel_reconciliations_total", "model" => slot.name().to_string(), "method" => record.reconciliation_method.as_str(), "result" => record.result.as_str()).increment(1);
@@ -170,6 +176,7 @@ impl Inner {
             verified: false,
             started_at: observation.now,
             duration_ms: 0,
+            rebuilt_from: None,
         }
     }
 
@@ -185,12 +192,13 @@ impl Inner {
         record: &mut Reconciliation,
         work: &mut Work<'_>,
     ) -> Result<(), EngineError> {
+        let from = rebuilt_from(slot, observation, asked);
         match method {
             Some(Method::Replay) => return self.replay(slot, observation, record, &mut work.lease),
-            Some(Method::Rebuild) => return self.rebuild(slot, record, &mut work.lease),
+            Some(Method::Rebuild) => return self.rebuild(slot, record, from, &mut work.lease),
             Some(Method::Repair) => {}
             None if observation.outdated || status == Status::RebuildNeeded => {
-                return self.rebuild(slot, record, &mut work.lease);
+                return self.rebuild(slot, record, from, &mut work.lease);
             }
             None => {}
         }
@@ -238,7 +246,10 @@ impl Inner {
                 self.models.condemn(slot.name(), &reason)?;
                 return Err(EngineError::Method(format!("{reason}; the last rebuild was not long ago")));
             }
-            return self.rebuild(slot, record, &mut work.lease);
+            // Every cause is known now.
+            let is_safe = asked != Asked::FromStart && !checked.has_defect();
+            let from = if is_safe { From::Snapshot } else { From::Start };
+            return self.rebuild(slot, record, from, &mut work.lease);
         }
         self.repair_held(slot, &mut turn, (&checked, true), record)?;
         slot.waiting.lock().clear();
@@ -298,7 +309,7 @@ impl Inner {
     }
 
     /// Why a reconciliation that nobody asked for has to wait; `None` where it may begin.
-    fn must_wait(&self, slot: &Slot, rebuild: bool) -> Option<Wait> {
+    pub(crate) fn must_wait(&self, slot: &Slot, rebuild: bool) -> Option<Wait> {
         slot.pace.lock().wait(&self.options.pace, self.clock.monotonic(), rebuild)
     }
 
@@ -334,24 +345,57 @@ impl Inner {
     }
 
     /// Builds beside the live table, whose projector goes on, and has the turn for the end only.
-    fn rebuild(&self, slot: &Slot, record: &mut Reconciliation, lease: &mut Lease<'_>) -> Result<(), EngineError> {
+    fn rebuild(
+        &self,
+        slot: &Slot,
+        record: &mut Reconciliation,
+        from: From,
+        lease: &mut Lease<'_>,
+    ) -> Result<(), EngineError> {
         record.reconciliation_method = Method::Rebuild;
+        let snapshots = self.snapshots.as_deref().filter(|_| from == From::Snapshot);
+        let mut beginnings = Beginnings::of(snapshots);
+        loop {
+            let done = self.rebuild_once(slot, record, &mut beginnings, lease);
+            *slot.progress.lock() = None;
+            let began = record.rebuilt_from.unwrap_or_default();
+            match done {
+                Err(error) if beginnings.blame(slot.name(), began, &error) => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn rebuild_once(
+        &self,
+        slot: &Slot,
+        record: &mut Reconciliation,
+        beginnings: &mut Beginnings<'_>,
+        lease: &mut Lease<'_>,
+    ) -> Result<(), EngineError> {
+        record.rebuilt_from = None;
         let clock = self.clock.as_ref();
-        let mut building = Building::begin_in_bulk(self.log.as_ref(), self.models.as_ref(), &slot.fold)?;
         let since = clock.monotonic();
-        let of = self.log.safe_head()?.count(&slot.schema().subscribes);
-        let built = building.build(clock, &mut |events| {
-            record.events_replayed = events;
+        let all = self.log.safe_head()?.count(&slot.schema().subscribes);
+        let (mut of, mut replayed) = (all, 0);
+        let mut watch = |of: u64, events: u64| {
+            replayed = events;
             *slot.progress.lock() = Some(Progressing { since, events, of });
             lease.go_on()
-        });
-        *slot.progress.lock() = None;
+        };
+        let stores = (self.log.as_ref(), self.models.as_ref());
+        let manner = Manner::default();
+        let building = Building::begin(stores, &slot.fold, manner, beginnings, &mut |events| watch(all, events))?;
+        let Some(mut building) = building else { return Err(called_off()) };
+        record.rebuilt_from = Some(building.from());
+        of = of.saturating_sub(building.events_before());
+        let built = building.build(clock, &mut |events| watch(of, events));
+        record.events_replayed = replayed;
         match built {
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => {
                 building.abandon()?;
-                let why = "the rebuild was called off: the engine is stopping, or somebody else reconciles the model";
-                return Err(EngineError::Method(why.into()));
+                return Err(called_off());
             }
             Err(error) => return Err(building.failed(error)),
         }
@@ -430,6 +474,21 @@ impl Inner {
     }
 }
 
+fn called_off() -> EngineError {
+    let why = "the rebuild was called off: the engine is stopping, or somebody else reconciles the model";
+    EngineError::Method(why.into())
+}
+
+/// What a rebuild begins from that nothing was looked at for. Rows known to be wrong may be so because the fold makes
+/// others than it made: then snapshots have them too. A condemned table is another matter, since a fold at fault is no
+/// reason to condemn one.
+fn rebuilt_from(slot: &Slot, observation: &Observation, asked: Asked) -> From {
+    let state = &observation.state;
+    let is_fold_suspected =
+        slot.waits_for_person() || (state.content.verdict == Verdict::Drifted && state.condemned.is_none());
+    if asked == Asked::FromStart || is_fold_suspected { From::Start } else { From::Snapshot }
+}
+
 /// How thoroughly to look, given what is known: rows once named wrong take a full look to be cleared, sums that
 /// disagreed a look at all of them.
 fn depth_for(content: Content, by_person: bool) -> Depth {
@@ -449,112 +508,4 @@ fn subscribed(observation: &Observation) -> u64 {
 /// How many rows of a table may be repaired one by one.
 pub(crate) fn budget(rows: u64, share: f64) -> u64 {
     ((rows as f64 * share) as u64).max(ALWAYS_REPAIRED)
-}
-
-/// A reconciliation that did not help, or may not begin yet, and will be tried later.
-struct Retry {
-    at: Duration,
-    back_off: Option<Duration>,
-}
-
-/// What came of looking after a model.
-enum Looked {
-    /// All is well, or waits for a person.
-    Well,
-    /// Something is to be done, and not before this; `None` for ever.
-    Waits(Option<Duration>),
-    /// What was done did not help.
-    Failed,
-}
-
-/// The reconciler's thread: brings back models that need it, one at a time. What does not help is tried again, each time
-/// later; of a fold that never verifies the rebuilds take a tenth of the time at most.
-pub(crate) fn reconcile_what_is_needed(inner: &Arc<Inner>) {
-    let mut retries: BTreeMap<String, Retry> = BTreeMap::new();
-    loop {
-        let seen = inner.needed.seen();
-        if inner.go_on().is_break() {
-            return;
-        }
-        let now = inner.clock.monotonic();
-        let mut due = inner.take_needs();
-        due.retain(|name| !retries.contains_key(name));
-        due.extend(retries.iter().filter(|(_, retry)| retry.at <= now).map(|(name, _)| name.clone()));
-        for name in due {
-            let Ok(slot) = inner.slot(&name) else { continue };
-            let started = inner.clock.monotonic();
-            let looked = reconcile_if_needed(inner, slot);
-            if inner.go_on().is_break() {
-                return;
-            }
-            let ended = inner.clock.monotonic();
-            let last = retries.get(&name).and_then(|retry| retry.back_off);
-            let retry = match looked {
-                Looked::Well => {
-                    retries.remove(&name);
-                    continue;
-                }
-                // Where it waits for ever it is looked at all the same: a person may have done what there was to do.
-                Looked::Waits(until) => Retry { at: until.unwrap_or(ended + LAST_RETRY), back_off: last },
-                Looked::Failed => {
-                    let back_off = last.map_or(FIRST_RETRY, |last| (last * 2).min(LAST_RETRY));
-                    let at = ended + back_off.max(ended.saturating_sub(started) * 10);
-                    Retry { at, back_off: Some(back_off) }
-                }
-            };
-            retries.insert(name, retry);
-        }
-        let next = retries.values().map(|retry| retry.at).min();
-        let now = inner.clock.monotonic();
-        inner.needed.wait(seen, next.map_or(Duration::MAX, |at| at.saturating_sub(now)));
-    }
-}
-
-/// Brings a model back that has to be and may be now, or finds that it has not: somebody may have done it meanwhile.
-fn reconcile_if_needed(inner: &Inner, slot: &Slot) -> Looked {
-    let Ok(observation) = inner.observe(slot) else { return Looked::Failed };
-    if observation.head.is_none() {
-        return Looked::Failed;
-    }
-    let state = &observation.state;
-    let rolled_back = observation.outdated && state.rolled_back_from == Some(slot.schema().fingerprint);
-    if rolled_back {
-        return Looked::Well;
-    }
-    let report = slot.watch.lock().peek(&observation, &Worker::Running);
-    // Lag alone is the projector's to make good.
-    let rebuild = state.condemned.is_some()
-        || (report.status == Status::RebuildNeeded && (observation.outdated || report.lag.lag_count.is_none()));
-    let wrong = matches!(state.content.verdict, Verdict::Suspect | Verdict::Drifted);
-    // Rows that wait for a person are no reason to let others wait.
-    let waits = |content| slot.waits_for_person() && !has_news(inner, slot, content);
-    if !rebuild && (!wrong || waits(state.content)) {
-        *slot.held_back.lock() = None;
-        return Looked::Well;
-    }
-    if let Some(wait) = inner.must_wait(slot, rebuild) {
-        *slot.held_back.lock() = Some(wait);
-        return Looked::Waits(wait.until);
-    }
-    let method = rebuild.then_some(Method::Rebuild);
-    let began = inner.clock.monotonic();
-    match inner.reconcile(slot, method, Asked::ByItself) {
-        Ok(record) => {
-            let helped = record.error.is_none();
-            if record.result != ReconciliationResult::NothingToDo {
-                let rebuilt = record.reconciliation_method == Method::Rebuild;
-                slot.pace.lock().ran(Run { began, ended: inner.clock.monotonic(), rebuilt, helped });
-            }
-            if helped || waits(Content::default()) { Looked::Well } else { Looked::Failed }
-        }
-        Err(error) => {
-            tracing::warn!(model = %slot.name(), %error, "a model could not be reconciled");
-            Looked::Failed
-        }
-    }
-}
-
-/// As [`Slot::has_news`]; what cannot be read is looked at.
-fn has_news(inner: &Inner, slot: &Slot, content: Content) -> bool {
-    slot.has_news(inner.log.as_ref(), inner.models.as_ref(), content).unwrap_or(true)
 }

@@ -184,6 +184,29 @@ pub struct DriftReport {
     pub measured_at: String,
 }
 
+/// A snapshot of a model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SnapshotReport {
+    /// The model.
+    pub model: String,
+    /// The position up to which the model had come.
+    pub position: u64,
+    /// When it was taken; null where that cannot be read.
+    pub taken_at: Option<String>,
+    /// The version of the model; null where that cannot be read.
+    pub version: Option<u32>,
+    /// How many rows it has; null where that cannot be read.
+    pub rows: Option<u64>,
+    /// How much room it takes.
+    pub bytes: u64,
+    /// Whether a rebuild of the model as it is declared would begin from it, as far as its header tells: the rest of it is
+    /// looked at then.
+    pub usable: bool,
+    /// Why not.
+    pub reason: Option<String>,
+}
+
 /// Events of subscribed types, by what became of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

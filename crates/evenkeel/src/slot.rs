@@ -68,6 +68,15 @@ pub(crate) struct Progressing {
     pub(crate) of: u64,
 }
 
+/// What is known of a model's snapshots. Held as long as one is taken.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshotted {
+    /// Events of subscribed types that the newest one a rebuild would begin from has reached; `None` where not known.
+    pub(crate) events: Option<u64>,
+    /// When the next may be taken unasked, by the monotonic clock.
+    pub(crate) not_before: Duration,
+}
+
 /// What goes on with a model's table from one turn to the next.
 #[derive(Default)]
 pub(crate) struct Held {
@@ -145,6 +154,7 @@ pub(crate) struct Slot {
     pub(crate) pace: Mutex<Pace>,
     /// Why a reconciliation that is needed has not begun.
     pub(crate) held_back: Mutex<Option<Wait>>,
+    pub(crate) snapshotted: Mutex<Snapshotted>,
     /// Why the last measurement could not be made or kept; `None` where it was.
     unmeasured: Mutex<Option<String>>,
     pub(crate) thread: Mutex<Option<JoinHandle<()>>>,
@@ -172,6 +182,7 @@ impl Slot {
             waiting: Mutex::default(),
             pace: Mutex::default(),
             held_back: Mutex::new(None),
+            snapshotted: Mutex::default(),
             unmeasured: Mutex::new(None),
             thread: Mutex::new(None),
             stop: AtomicBool::new(false),

@@ -27,7 +27,7 @@ fn start_in(data: &Path, adjust: impl FnOnce(&mut Options)) -> Engine {
     let store = SqliteStore::open(data, SqliteOptions::new(Arc::new(move || now.now()))).unwrap();
     let mut options = project::options(&project.settings);
     adjust(&mut options);
-    project::start(&project, store.log.clone(), store.models.clone(), clock, options).unwrap()
+    project::start(&project, store.log.clone(), store.models.clone(), None, clock, options).unwrap()
 }
 
 /// An engine in a folder of its own.

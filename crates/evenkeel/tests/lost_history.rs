@@ -71,7 +71,7 @@ fn start(store: &MemoryStore, runs: bool) -> Engine {
     let files: Files = [("evenkeel.toml", SETTINGS), ("contracts/reading.toml", CONTRACT)].into_iter().collect();
     let gate = Arc::new(project::compile(&files, &[]).unwrap().gate);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let parts = Parts { log: store.log.clone(), models: store.models.clone(), clock, gate };
+    let parts = Parts { log: store.log.clone(), models: store.models.clone(), snapshots: None, clock, gate };
     let options = Options { project: runs, auto_reconcile: false, ..Options::default() };
     Engine::start(parts, vec![Model::new(Sums::new())], options).unwrap()
 }

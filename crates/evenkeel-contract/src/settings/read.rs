@@ -3,7 +3,7 @@
 //! The settings and their defaults are in [`super`].
 use super::{
     CausalSettings, DriftSettings, LimitSettings, NodeSettings, ReadSettings, ReconcileSettings, SecuritySettings,
-    Settings, StoreSettings, Synchronous,
+    Settings, SnapshotSettings, StoreSettings, Synchronous,
 };
 use crate::{
     diagnostic::{Diagnostic, Place},
@@ -36,6 +36,7 @@ pub(crate) fn read(mut file: Node, env: &[(String, String)], sink: &Sink) -> Dec
     section(&mut root, "store", |reader| store(reader, &mut settings.store));
     section(&mut root, "drift", |reader| drift(reader, &mut settings.drift));
     section(&mut root, "reconcile", |reader| reconcile(reader, &mut settings.reconcile));
+    section(&mut root, "snapshots", |reader| snapshots(reader, &mut settings.snapshots));
     section(&mut root, "causal", |reader| causal(reader, &mut settings.causal));
     section(&mut root, "read", |reader| read_section(reader, &mut settings.read));
     section(&mut root, "security", |reader| security(reader, &mut settings.security));
@@ -168,6 +169,16 @@ fn reconcile(reader: &mut Reader<'_>, reconcile: &mut ReconcileSettings) {
     reconcile.pace.quiet = Duration::try_from_secs_f64(quiet_seconds).unwrap_or(Duration::MAX);
     set(reader, "max_per_hour", &mut reconcile.pace.max_per_hour);
     set_at_least_one(reader, "keep_records", &mut reconcile.keep_records);
+}
+
+fn snapshots(reader: &mut Reader<'_>, snapshots: &mut SnapshotSettings) {
+    set(reader, "every_events", &mut snapshots.every_events);
+    if let Some(keep) = reader.optional::<At<u64>>("keep") {
+        if keep.value == 0 {
+            reader.sink.error(&keep.place, "expected an integer of at least 1, found 0; `every_events = 0` takes none");
+        }
+        snapshots.keep = keep.value;
+    }
 }
 
 fn causal(reader: &mut Reader<'_>, causal: &mut CausalSettings) {

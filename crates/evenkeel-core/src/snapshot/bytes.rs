@@ -91,7 +91,7 @@ impl<'f> Bytes<'f> {
     pub(super) fn key(&mut self) -> Result<Key, SnapshotError> {
         let parts = self.byte()?;
         let part = |_| match self.byte()? {
-            1 => Ok(KeyPart::Text(self.text()?.to_owned())),
+            1 => Ok(KeyPart::Text(self.text()?.into())),
             2 => self.array().map(|int| KeyPart::I64(i64::from_le_bytes(int))),
             other => Err(damaged(format!("a part of a key of kind {other}"))),
         };
@@ -102,7 +102,7 @@ impl<'f> Bytes<'f> {
         let bad = |text: &str| damaged(format!("{text:?} is no value of its kind"));
         Ok(match self.byte()? {
             0 => Cell::Null,
-            1 => Cell::Text(self.text()?.to_owned()),
+            1 => Cell::Text(self.text()?.into()),
             2 => Cell::I64(i64::from_le_bytes(self.array()?)),
             3 => match self.byte()? {
                 is @ (0 | 1) => Cell::Bool(is == 1),

@@ -143,7 +143,9 @@ impl<'s> Decoder<'s> {
         let event_id = EventId(bytes.array()?);
         let state = bytes.text()?;
         let state = state.parse().map_err(|_| damaged(format!("a parked event that is {state:?}")))?;
-        Ok(Park { touch, key, event_id, state, error: bytes.text()?.to_owned(), at: bytes.timestamp()? })
+        let (error, at) = (bytes.text()?.to_owned(), bytes.timestamp()?);
+        // What persons decide is in no snapshot.
+        Ok(Park { touch, key, event_id, state, error, at, decision: None })
     }
 
     fn end(&mut self, frame: &[u8], bytes: &mut Bytes<'_>) -> Result<Totals, SnapshotError> {

@@ -73,6 +73,7 @@ fn content() -> Content {
         state,
         error: "it does not fit".into(),
         at: Timestamp::from_micros(-1),
+        decision: None,
     };
     let (key, full) = row("mug", 1, full);
     Content {
@@ -241,7 +242,7 @@ fn cells() -> impl Strategy<Value = [Cell; 6]> {
     let day = day.prop_map(|(y, m, d)| Cell::Date(format!("{y:04}-{m:02}-{d:02}").parse().unwrap()));
     (
         null(decimal.boxed()),
-        null(any::<String>().prop_map(Cell::Text).boxed()),
+        null(any::<String>().prop_map(|text| Cell::Text(text.into())).boxed()),
         null(any::<bool>().prop_map(Cell::Bool).boxed()),
         null(any::<i64>().prop_map(|at| Cell::Timestamp(Timestamp::from_micros(at))).boxed()),
         null(day.boxed()),
@@ -267,6 +268,7 @@ fn contents() -> impl Strategy<Value = Content> {
         state: ParkState::ALL[state],
         error,
         at: Timestamp::from_micros(element.into()),
+        decision: None,
     });
     (rows, windows, touches, proptest::collection::vec(park, 0..9))
         .prop_map(|(rows, windows, touches, parks)| Content { rows, windows, touches, parks })

@@ -93,6 +93,8 @@ struct Named<T> {
     models: Option<T>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reconciliations: Option<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snapshots: Option<T>,
 }
 
 /// The drift in the shape it has over HTTP.
@@ -110,7 +112,7 @@ struct Page {
 }
 
 impl<T> Named<T> {
-    const NONE: Self = Self { models: None, reconciliations: None };
+    const NONE: Self = Self { models: None, reconciliations: None, snapshots: None };
 }
 
 impl Access {
@@ -176,6 +178,12 @@ impl Access {
             Self::Server(client) => client.get("/v1/models", &[]),
             Self::Direct(direct) => Document::of(&Named { models: Some(direct.node.engine.models()?), ..Named::NONE }),
         }
+    }
+
+    /// The names of the models.
+    pub(crate) fn model_names(&self) -> Result<Vec<String>, Failure> {
+        let models = self.models()?;
+        Ok(models.items("models").iter().map(|model| text(model, &["model"]).to_owned()).collect())
     }
 
     /// The declaration of one model.
@@ -255,14 +263,38 @@ impl Access {
     }
 
     /// Reconciles a model, by the method its drift calls for where none is named.
-    pub(crate) fn reconcile(&self, model: &str, method: Option<Method>) -> Result<Document, Failure> {
+    pub(crate) fn reconcile(&self, model: &str, method: Option<Method>, from_start: bool) -> Result<Document, Failure> {
         match self {
             Self::Server(client) => {
-                let method = method.map_or("auto", Method::as_str);
-                client
-                    .post(&format!("/v1/models/{}/reconcile", encode(model)), &serde_json::json!({ "method": method }))
+                let mut body = serde_json::json!({ "method": method.map_or("auto", Method::as_str) });
+                if from_start {
+                    body["from"] = "start".into();
+                }
+                client.post(&format!("/v1/models/{}/reconcile", encode(model)), &body)
             }
+            Self::Direct(direct) if from_start => Document::of(&direct.node.engine.rebuild_from_start(model)?),
             Self::Direct(direct) => Document::of(&direct.node.engine.reconcile(model, method)?),
+        }
+    }
+
+    /// Takes a snapshot of a model.
+    pub(crate) fn take_snapshot(&self, model: &str) -> Result<Document, Failure> {
+        match self {
+            Self::Server(client) => {
+                client.post(&format!("/v1/models/{}/snapshots", encode(model)), &serde_json::json!({}))
+            }
+            Self::Direct(direct) => Document::of(&direct.node.engine.take_snapshot(model)?),
+        }
+    }
+
+    /// The snapshots of a model.
+    pub(crate) fn snapshots(&self, model: &str) -> Result<Document, Failure> {
+        match self {
+            Self::Server(client) => client.get(&format!("/v1/models/{}/snapshots", encode(model)), &[]),
+            Self::Direct(direct) => {
+                let found = direct.node.engine.snapshots(Some(model))?;
+                Document::of(&Named { snapshots: Some(found), ..Named::NONE })
+            }
         }
     }
 

@@ -19,6 +19,8 @@ mod rollback;
 mod rows;
 mod serve;
 mod simulate;
+mod snapshot;
+mod snapshots;
 mod verify;
 
 pub(crate) use init::{SHOP as SHOP_FILES, write as write_project};
@@ -106,6 +108,13 @@ enum Command {
     Rollback(rollback::Args),
     /// List what was reconciled, newest first, or show one with the rows it found wrong
     Reconciliations(reconciliations::Args),
+    /// Take a snapshot of a model, for rebuilds to begin from
+    ///
+    /// It is verified before it is kept. The answer is "no" (1) where the model's rows are not fit for one: they may be
+    /// wrong, or are of another version.
+    Snapshot(snapshot::Args),
+    /// List the snapshots of models, newest first
+    Snapshots(snapshots::Args),
     /// Look into the quarantine, and decide about what waits there
     Quarantine(quarantine::Args),
     /// Run the whole engine in virtual time under faults, seed by seed
@@ -177,6 +186,8 @@ fn run(context: &Context, command: Command) -> Done {
         Command::Reconcile(args) => reconcile::run(context, &args),
         Command::Rollback(args) => rollback::run(context, &args),
         Command::Reconciliations(args) => reconciliations::run(context, &args),
+        Command::Snapshot(args) => snapshot::run(context, &args),
+        Command::Snapshots(args) => snapshots::run(context, &args),
         Command::Quarantine(args) => quarantine::run(context, &args),
         Command::Simulate(args) => simulate::run(context, &args),
         Command::Completions(args) => completions::run(context, &args),
@@ -221,6 +232,7 @@ impl From<EngineError> for Failure {
             EngineError::EntryState { .. }
             | EngineError::NotHalted(_)
             | EngineError::Method(_)
+            | EngineError::NotTaken { .. }
             | EngineError::Outdated(_) => Self::no(error.to_string()),
             EngineError::NotVerified { .. } | EngineError::Thread(_) => Self::unreachable(error.to_string()),
         }

@@ -6,7 +6,7 @@ use super::{
     access::{Access, Projectors},
     progress::watched,
 };
-use crate::output::{at, count, text, thousands};
+use crate::output::{Failure, at, count, text, thousands};
 use evenkeel::core::{json::Value, reconciliation};
 
 /// `evenkeel reconcile MODEL`
@@ -17,6 +17,9 @@ pub(super) struct Args {
     /// How; `auto` takes what its drift calls for
     #[arg(long, value_enum, default_value_t = Method::Auto)]
     method: Method,
+    /// Rebuild from the log alone, whatever snapshots there are; only with `--method rebuild`
+    #[arg(long)]
+    from_start: bool,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -33,6 +36,9 @@ enum Method {
 
 /// Runs the command.
 pub(super) fn run(context: &Context, args: &Args) -> Done {
+    if args.from_start && !matches!(args.method, Method::Rebuild) {
+        return Err(Failure::usage("--from-start is for --method rebuild"));
+    }
     let access = Access::open(context, Projectors::Stopped)?;
     access.model(&args.model)?;
     let method = match args.method {
@@ -41,7 +47,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Done {
         Method::Repair => Some(reconciliation::Method::Repair),
         Method::Rebuild => Some(reconciliation::Method::Rebuild),
     };
-    let record = watched(context, &access, &args.model, || access.reconcile(&args.model, method))?;
+    let record = watched(context, &access, &args.model, || access.reconcile(&args.model, method, args.from_start))?;
     if context.out.json {
         context.out.json(&record)?;
     } else {
@@ -62,8 +68,12 @@ pub(super) fn said(record: &Value) -> String {
         1 => "1 row repaired, ".to_owned(),
         rows => format!("{} rows repaired, ", thousands(rows)),
     };
+    let from = match count(record, &["rebuilt_from"]) {
+        0 => String::new(),
+        position => format!(" from the snapshot at position {}", thousands(position)),
+    };
     let mut said = format!(
-        "{}: {} {}; {repaired}{} events in {} ms, {}",
+        "{}: {}{from} {}; {repaired}{} events in {} ms, {}",
         word("model"),
         word("reconciliation_method"),
         word("result"),

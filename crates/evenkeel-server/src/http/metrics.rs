@@ -46,6 +46,13 @@ fn describe() {
         "evenkeel_scrub_passes_total",
         "Times that every row of a model was read again and found as written"
     );
+    describe_counter!("evenkeel_snapshots_total", "Snapshots of models that were begun, by model and result");
+    describe_gauge!("evenkeel_snapshot_position", "The position of the snapshot of a model that was taken last");
+    describe_gauge!(
+        "evenkeel_snapshot_bytes",
+        Unit::Bytes,
+        "How much room the snapshot of a model that was taken last takes"
+    );
     describe_gauge!("evenkeel_lag_events", "Events a model has not applied; NaN where not known");
     describe_gauge!(
         "evenkeel_lag_seconds",

@@ -20,6 +20,7 @@ mod quarantine;
 mod rate;
 pub(crate) mod reconciliations;
 mod rows;
+mod snapshots;
 
 pub(crate) mod server;
 
@@ -111,6 +112,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .routes(routes!(reconciliations::rollback))
         .routes(routes!(reconciliations::reconciliations))
         .routes(routes!(reconciliations::reconciliation))
+        .routes(routes!(snapshots::list, snapshots::take))
         .routes(routes!(drift::stop_projector))
         .routes(routes!(drift::start_projector))
         .routes(routes!(consumers::list))

@@ -78,6 +78,8 @@ pub(crate) struct ReconciliationRecord {
     started_at: String,
     /// How long it took.
     duration_ms: u64,
+    /// The position that a rebuild began from: of a snapshot, or 0 for the log's start; null where nothing was rebuilt.
+    rebuilt_from: Option<u64>,
 }
 
 /// The distance a reconciliation started from.
@@ -145,6 +147,7 @@ mod tests {
             verified: true,
             started_at: Timestamp::from_micros(0),
             duration_ms: 1,
+            rebuilt_from: None,
         };
         let sent = serde_json::to_value(&record).unwrap();
         let described =

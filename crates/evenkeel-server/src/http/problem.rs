@@ -231,6 +231,7 @@ impl From<EngineError> for Problem {
             EngineError::EntryState { state, .. } => Self::new(ENTRY_STATE, &error).with("state", state.as_str()),
             EngineError::NotHalted(_) => Self::new(NOT_HALTED, error),
             EngineError::Method(detail) => Self::new(MODEL_STATE, detail),
+            EngineError::NotTaken { .. } => Self::new(MODEL_STATE, error),
             EngineError::Outdated(_) => Self::new(OUTDATED, error),
             EngineError::NotVerified { .. } | EngineError::Thread(_) => Self::new(INTERNAL, error),
             EngineError::Store(error) => error.into(),

@@ -38,6 +38,10 @@ pub(crate) struct Reconcile {
     /// that are wrong. `rebuild`: fold everything anew beside the live table, compare, and swap.
     #[serde(default)]
     method: Option<String>,
+    /// What a rebuild begins from. `snapshot` (default): the newest one that is fit for it. `start`: the log's first event;
+    /// only with method `rebuild`.
+    #[serde(default)]
+    from: Option<String>,
 }
 
 /// Brings a model back to the log, and answers with the record of it.
@@ -62,8 +66,18 @@ pub(crate) async fn reconcile(
             Problem::new(BAD_PARAMETER, format!("method: expected auto, replay, repair or rebuild, found {word:?}"))
         })?),
     };
+    let from_start = match asked.from.as_deref() {
+        None | Some("snapshot") => false,
+        Some("start") if method == Some(Method::Rebuild) => true,
+        Some("start") => return Err(Problem::new(BAD_PARAMETER, "from: `start` is for method rebuild")),
+        Some(word) => {
+            return Err(Problem::new(BAD_PARAMETER, format!("from: expected snapshot or start, found {word:?}")));
+        }
+    };
     let engine = app.engine.clone();
-    let record = blocking(move || engine.reconcile(&model, method)).await?;
+    let reconcile =
+        move || if from_start { engine.rebuild_from_start(&model) } else { engine.reconcile(&model, method) };
+    let record = blocking(reconcile).await?;
     Ok(json(StatusCode::OK, &record))
 }
 

@@ -138,7 +138,13 @@ impl World {
             };
             Model { fold, ..Model::new(model.fold.clone()) }
         });
-        let parts = Parts { log: log.clone(), models: store.models, clock, gate: Arc::new(project.gate) };
+        let parts = Parts {
+            log: log.clone(),
+            models: store.models,
+            snapshots: Some(store.snapshots),
+            clock,
+            gate: Arc::new(project.gate),
+        };
         let engine = Engine::start(parts, models.collect(), setup.options).unwrap();
         let before = engine.reconciliations(None, 1).unwrap().first().map_or(0, |record| record.id);
         Self { engine, log, folder, own, before }

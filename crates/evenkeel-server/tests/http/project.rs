@@ -102,7 +102,9 @@ impl Server {
         let store =
             SqliteStore::open(&dir.path().join("data"), SqliteOptions::new(Arc::new(move || now.now()))).unwrap();
         let options = project::options(&project.settings);
-        let engine = project::start(&project, store.log.clone(), store.models.clone(), clock, options).unwrap();
+        let engine =
+            project::start(&project, store.log.clone(), store.models.clone(), Some(store.snapshots), clock, options)
+                .unwrap();
         let settings: &Settings = &project.settings;
         let running = serve::start(engine, settings).unwrap();
         Self { addr: running.addr, running: Some(running), dir }

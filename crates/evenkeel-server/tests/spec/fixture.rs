@@ -43,7 +43,9 @@ pub(crate) fn shop_with(adjust: impl FnOnce(&mut Options)) -> Shop {
     let store = SqliteStore::open(data.path(), SqliteOptions::new(Arc::new(move || now.now()))).unwrap();
     let mut options = project::options(&declared.settings);
     adjust(&mut options);
-    let engine = project::start(&declared, store.log.clone(), store.models.clone(), clock, options).unwrap();
+    let engine =
+        project::start(&declared, store.log.clone(), store.models.clone(), Some(store.snapshots), clock, options)
+            .unwrap();
     Shop { engine, _data: data }
 }
 

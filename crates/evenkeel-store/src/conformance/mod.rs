@@ -31,10 +31,11 @@ pub mod random;
 pub mod reading;
 pub mod records;
 pub mod rows;
+pub mod snapshots;
 pub mod steps;
 pub mod sums;
 
-use crate::{Log, Models, StoreError};
+use crate::{Log, Models, Snapshots, StoreError, memory::MemorySnapshots};
 use std::{any::Any, fmt, panic::Location, sync::Arc};
 
 /// The stores under test, empty and nobody else's.
@@ -43,13 +44,21 @@ pub struct Stores {
     pub log: Arc<dyn Log>,
     /// The models.
     pub models: Arc<dyn Models>,
+    /// Snapshots of models.
+    pub snapshots: Arc<dyn Snapshots>,
     kept: Vec<Box<dyn Any + Send>>,
 }
 
 impl Stores {
-    /// Two empty stores.
+    /// Two empty stores; snapshots are kept in memory.
     pub fn new(log: Arc<dyn Log>, models: Arc<dyn Models>) -> Self {
-        Self { log, models, kept: Vec::new() }
+        Self { log, models, snapshots: Arc::<MemorySnapshots>::default(), kept: Vec::new() }
+    }
+
+    /// With this home of snapshots, which is empty.
+    #[must_use]
+    pub fn with_snapshots(self, snapshots: Arc<dyn Snapshots>) -> Self {
+        Self { snapshots, ..self }
     }
 
     /// Keeps `thing`, such as a temporary folder, as long as the stores are in use.
@@ -224,6 +233,16 @@ macro_rules! __conformance_cases {
                 events_are_found_by_the_keys_they_touched
                 sums_go_with_their_table
                 sums_of_nothing_are_said_to_be_missing
+            }
+            snapshots {
+                frames_come_back_as_they_were_written
+                what_is_not_kept_is_not_there
+                a_draft_is_read_back_before_it_is_kept
+                snapshots_come_newest_first_and_of_one_model
+                a_snapshot_replaces_one_of_the_same_position
+                a_removed_snapshot_is_gone
+                a_frozen_table_is_of_one_moment
+                a_frozen_table_is_the_live_one_whole
             }
             random {
                 a_log_agrees_with_the_reference

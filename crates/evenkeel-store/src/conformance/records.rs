@@ -93,6 +93,7 @@ pub(crate) fn record(model: &str, n: u64) -> Reconciliation {
         verified: full,
         started_at: Timestamp::from_micros(-(n as i64)),
         duration_ms: n,
+        rebuilt_from: full.then_some(Position(n)),
     }
 }
 

@@ -2,7 +2,7 @@
 //! [`super::Fault`]'s.
 use super::{Fault, Operation, Script, Shell};
 use crate::{
-    Build, Loaded, Measured, ModelState, Models, Result, RowAt, Rows, Scrubbed, Step, Table,
+    Build, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed, Step, Table,
     memory::{Torn, Volatile},
 };
 use evenkeel_core::{
@@ -17,7 +17,7 @@ use evenkeel_core::{
     row::Key,
     schema::Schema,
 };
-use std::{sync::Arc, time::Duration};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 /// A home of models with faults.
 pub struct FaultyModels<M: Models + Volatile + Torn>(Shell<M>);
@@ -143,6 +143,10 @@ impl<M: Models + Volatile + Torn> Models for FaultyModels<M> {
 
     fn scrub(&self, model: &ModelName, table: Table, after: Option<&Key>, limit: usize) -> Result<Vec<Scrubbed>> {
         self.0.read(Operation::ReadContent, |models| models.scrub(model, table, after, limit))
+    }
+
+    fn freeze(&self, model: &ModelName, see: &mut dyn FnMut(Piece) -> ControlFlow<()>) -> Result<()> {
+        self.0.read(Operation::ReadContent, |models| models.freeze(model, see))
     }
 
     fn buckets(&self, model: &ModelName, table: Table) -> Result<Buckets> {

@@ -5,9 +5,11 @@
 //! [`Volatile`] store.
 mod log;
 mod models;
+mod snapshots;
 
 pub use log::{LogImage, MemoryLog};
 pub use models::{MemoryModels, ModelsImage, Tamper};
+pub use snapshots::{MemorySnapshots, SnapshotsImage};
 
 use crate::{Result, StoredRow, Table};
 use evenkeel_core::{Epoch, ModelName, Timestamp, row::Key};
@@ -37,7 +39,7 @@ pub trait Torn {
     fn put_back(&self, model: &ModelName, table: Table, keys: &[Key], rows: Vec<StoredRow>) -> Result<()>;
 }
 
-/// A log and a home of models in memory.
+/// A log, a home of models and one of snapshots in memory.
 ///
 /// ```
 /// use evenkeel_core::{Epoch, Position, Timestamp};
@@ -54,12 +56,14 @@ pub struct MemoryStore {
     pub log: Arc<MemoryLog>,
     /// The models.
     pub models: Arc<MemoryModels>,
+    /// Snapshots of the models.
+    pub snapshots: Arc<MemorySnapshots>,
 }
 
 impl MemoryStore {
     /// An empty store. `epoch` is the life of its log, `now` the clock of its safe head.
     pub fn new(epoch: Epoch, now: Now) -> Self {
-        Self { log: Arc::new(MemoryLog::new(epoch, now)), models: Arc::new(MemoryModels::default()) }
+        Self { log: Arc::new(MemoryLog::new(epoch, now)), models: Arc::default(), snapshots: Arc::default() }
     }
 }
 

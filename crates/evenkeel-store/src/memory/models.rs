@@ -9,8 +9,8 @@ pub use tamper::Tamper;
 
 use super::Volatile;
 use crate::{
-    Build, Loaded, Measured, ModelState, Models, Parked, Result, RowAt, Rows, Scrubbed, Step, StoreError, StoredRow,
-    Table,
+    Books, Build, Loaded, Measured, ModelState, Models, Parked, Piece, Result, RowAt, Rows, Scrubbed, Step, StoreError,
+    StoredRow, Table,
 };
 use evenkeel_core::{
     Digest, ModelName, Position, Timestamp,
@@ -28,7 +28,7 @@ use parking_lot::Mutex;
 use records::Records;
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    ops::Bound,
+    ops::{Bound, ControlFlow},
     time::Duration,
 };
 
@@ -442,6 +442,35 @@ impl Models for MemoryModels {
             Scrubbed { key: key.clone(), hash: hasher.key(key), digest, intact: *meant == Some(digest) }
         });
         Ok(scrubbed.collect())
+    }
+
+    fn freeze(&self, model: &ModelName, see: &mut dyn FnMut(Piece) -> ControlFlow<()>) -> Result<()> {
+        // A copy: whoever sees it may call the store.
+        let frozen = self.0.lock().model(model)?.clone();
+        let live = &frozen.live;
+        let books = Books {
+            state: frozen.state(),
+            parks: live.parks.values().cloned().collect(),
+            buckets: live.buckets.clone(),
+            identities: live.windows.iter().filter(|(_, sum)| !sum.is_zero()).map(|(w, sum)| (*w, *sum)).collect(),
+            watched: frozen.watched,
+            touched: !frozen.touched.is_empty(),
+        };
+        if see(Piece::Books(Box::new(books))).is_break() {
+            return Ok(());
+        }
+        let mut hasher = live.hasher();
+        for (key, (row, meant)) in &live.rows {
+            let (digest, hash) = (hasher.row(&live.schema, row), hasher.key(key));
+            let row = StoredRow { key: key.clone(), row: row.clone(), meant: *meant, digest };
+            if see(Piece::Rows(vec![(row, hash)])).is_break() {
+                return Ok(());
+            }
+        }
+        if !live.touches.is_empty() {
+            let _ = see(Piece::Touches(live.touches.iter().copied().collect()));
+        }
+        Ok(())
     }
 
     fn buckets(&self, model: &ModelName, table: Table) -> Result<Buckets> {

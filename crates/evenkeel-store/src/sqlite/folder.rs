@@ -51,7 +51,7 @@ impl Folder {
 }
 
 /// As `create_dir_all`, and each new name is on disk afterwards.
-fn create(path: &Path) -> io::Result<()> {
+pub(super) fn create(path: &Path) -> io::Result<()> {
     let missing: Vec<_> = path.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
     fs::create_dir_all(path)?;
     for dir in missing {
@@ -64,6 +64,6 @@ fn create(path: &Path) -> io::Result<()> {
 }
 
 /// Only Unix lets a folder be opened and synced; elsewhere the file system sees to its names itself.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
 }

@@ -11,6 +11,8 @@
 //! | `log.db` | every transaction, also after a power cut | `synchronous=FULL` |
 //! | `models.db` | not the latest steps: after a power cut a model may be at an earlier checkpoint, with the rows of that checkpoint, and catches up from the log | `synchronous=NORMAL` |
 //!
+//! Snapshots of models are files in the folder `snapshots`, each durable once it is there; they outlast `models.db`.
+//!
 //! With [`Synchronous::Normal`] the log too may lose its latest transactions in a power cut, never in a crash of the
 //! process.
 //!
@@ -23,11 +25,13 @@ mod folder;
 mod log;
 mod models;
 mod readers;
+mod snapshots;
 #[cfg(test)]
 mod tests;
 
 pub use log::SqliteLog;
 pub use models::SqliteModels;
+pub use snapshots::SqliteSnapshots;
 
 use crate::Result;
 use evenkeel_core::Timestamp;
@@ -95,6 +99,8 @@ pub struct SqliteStore {
     pub log: Arc<SqliteLog>,
     /// The models, `models.db`.
     pub models: Arc<SqliteModels>,
+    /// Snapshots of the models, in the folder `snapshots`.
+    pub snapshots: Arc<SqliteSnapshots>,
 }
 
 impl SqliteStore {
@@ -109,8 +115,9 @@ impl SqliteStore {
         let folder = Arc::new(Folder::open(dir)?);
         let log = SqliteLog::open(Arc::clone(&folder), &options)?;
         let models = SqliteModels::open(Arc::clone(&folder), &options)?;
+        let snapshots = SqliteSnapshots::open(Arc::clone(&folder))?;
         folder.sync()?;
-        Ok(Self { log: Arc::new(log), models: Arc::new(models) })
+        Ok(Self { log: Arc::new(log), models: Arc::new(models), snapshots: Arc::new(snapshots) })
     }
 
     /// Sets the greatest size of each file, in pages; `None` for as much as the disk holds. A file that is larger

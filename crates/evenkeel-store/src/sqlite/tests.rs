@@ -151,14 +151,14 @@ fn a_missing_folder_is_made_and_a_file_is_refused_by_name() {
 
 #[test]
 fn a_newer_format_is_refused_and_not_touched() {
-    for file in ["log.db", "models.db"] {
+    for (file, supported) in [("log.db", 2), ("models.db", 3)] {
         let folder = TempDir::new().unwrap();
         drop(open(&folder));
         foreign(&folder, file).pragma_update(None, "user_version", 7).unwrap();
         let before = fs::read(folder.path().join(file)).unwrap();
         let path = folder.path().join(file);
         let error = SqliteStore::open(folder.path(), options()).unwrap_err();
-        assert_eq!(error, StoreError::Newer { path: path.clone(), found: 7, supported: 2 });
+        assert_eq!(error, StoreError::Newer { path: path.clone(), found: 7, supported });
         assert_eq!(fs::read(path).unwrap(), before);
     }
 }

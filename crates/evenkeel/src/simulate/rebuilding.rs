@@ -40,8 +40,12 @@ impl World {
         let mut beside = Ok(());
         let reconciling = slot.health.reconciling();
         let mut turn = slot.turn();
-        let result =
-            rebuild::rebuild_in_batches((&log, models.as_ref()), &slot.fold, clock.as_ref(), batch_events, &mut |_| {
+        let result = rebuild::rebuild_in_batches(
+            (&log, models.as_ref(), None),
+            &slot.fold,
+            clock.as_ref(),
+            batch_events,
+            &mut |_| {
                 for _ in 0..if disturbed { self.random.below(4) } else { 0 } {
                     if self.is_dark() || beside.is_err() {
                         break;
@@ -50,7 +54,8 @@ impl World {
                 }
                 let ends = beside.is_err() || self.is_dark() || (disturbed && self.random.chance(60));
                 if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            });
+            },
+        );
         turn.changed();
         drop(turn);
         drop(reconciling);

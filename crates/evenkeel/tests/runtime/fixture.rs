@@ -18,9 +18,9 @@ use evenkeel::{
     reader::ReadOptions,
     report::{DriftReport, Receipt, RowAnswer},
     store::{
-        Log, Models,
+        Log, Models, Snapshots,
         faulty::{Fault, FaultyLog, FaultyModels, Operation},
-        memory::{MemoryLog, MemoryModels, MemoryStore},
+        memory::{MemoryLog, MemoryModels, MemorySnapshots, MemoryStore},
         sqlite::{SqliteOptions, SqliteStore},
     },
 };
@@ -199,7 +199,8 @@ impl Stores {
         models: Vec<Model>,
         adjust: impl FnOnce(&mut Options),
     ) -> Result<Running, EngineError> {
-        start_over(self.log.clone(), self.models.clone(), self.clock.clone(), models, adjust)
+        let snapshots = self.memory.snapshots.clone();
+        start_over((self.log.clone(), self.models.clone(), snapshots), self.clock.clone(), models, adjust)
     }
 
     /// An engine over these stores; it looks after its models every few milliseconds.
@@ -213,19 +214,19 @@ pub(crate) fn start_in(folder: &Path, fold: Tally, adjust: impl FnOnce(&mut Opti
     let clock = Arc::new(SystemClock::default());
     let now = Arc::clone(&clock);
     let store = SqliteStore::open(folder, SqliteOptions::new(Arc::new(move || now.now()))).unwrap();
-    start_over(store.log, store.models, clock, vec![Model::new(fold)], adjust).unwrap()
+    let stores = (store.log as Arc<dyn Log>, store.models as Arc<dyn Models>, store.snapshots as Arc<dyn Snapshots>);
+    start_over(stores, clock, vec![Model::new(fold)], adjust).unwrap()
 }
 
 fn start_over(
-    log: Arc<dyn Log>,
-    models: Arc<dyn Models>,
+    (log, models, snapshots): (Arc<dyn Log>, Arc<dyn Models>, Arc<dyn Snapshots>),
     clock: Arc<dyn Clock>,
     declared: Vec<Model>,
     adjust: impl FnOnce(&mut Options),
 ) -> Result<Running, EngineError> {
     let mut options = Options { heartbeat: Duration::from_millis(5), ..Options::default() };
     adjust(&mut options);
-    let parts = Parts { log, models, clock, gate: Arc::new(gate()) };
+    let parts = Parts { log, models, snapshots: Some(snapshots), clock, gate: Arc::new(gate()) };
     Engine::start(parts, declared, options).map(Running)
 }
 
@@ -293,5 +294,6 @@ pub(crate) fn exact(fold: Tally) -> Model {
 /// An engine with the tally over a log of the test's own.
 pub(crate) fn over_log(log: Arc<dyn Log>, adjust: impl FnOnce(&mut Options)) -> Running {
     let clock = Arc::new(SystemClock::default());
-    start_over(log, Arc::new(MemoryModels::default()), clock, vec![Model::new(tally())], adjust).unwrap()
+    let stores = (log, Arc::new(MemoryModels::default()) as Arc<dyn Models>, Arc::new(MemorySnapshots::default()) as _);
+    start_over(stores, clock, vec![Model::new(tally())], adjust).unwrap()
 }

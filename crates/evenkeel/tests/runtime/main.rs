@@ -11,5 +11,6 @@ mod outages;
 mod quarantine;
 mod reading;
 mod records;
+mod snapshots;
 mod stopping;
 mod versions;

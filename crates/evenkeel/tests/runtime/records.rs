@@ -100,6 +100,7 @@ fn who_works_for_long_keeps_the_lease_by_renewing_it() {
         let parts = Parts {
             log: stores.log.clone(),
             models: stores.models.clone(),
+            snapshots: None,
             clock: clock.clone(),
             gate: Arc::new(gate()),
         };

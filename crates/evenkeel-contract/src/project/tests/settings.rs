@@ -295,6 +295,29 @@ warning: there are no models in models/: there is nothing to read
 }
 
 #[test]
+fn at_least_one_snapshot_is_kept() {
+    shop()
+        .edit(
+            "evenkeel.toml",
+            r#"[node]
+"#,
+            r#"[snapshots]
+keep = 0
+[node]
+"#,
+        )
+        .says(
+            r#"
+error: expected an integer of at least 1, found 0; `every_events = 0` takes none
+ --> evenkeel.toml:2:8
+  |
+2 | keep = 0
+  |        ^
+"#,
+        );
+}
+
+#[test]
 fn repair_budgets_are_shares_and_names_are_plain() {
     shop()
         .edit(

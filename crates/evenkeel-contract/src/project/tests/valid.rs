@@ -80,6 +80,9 @@ scrub_rows_per_second = 6
 keep_records = 61
 quiet_seconds = 62.5
 max_per_hour = 63
+[snapshots]
+every_events = 60
+keep = 61
 [causal]
 timeout_seconds = 7
 max_events = 8
@@ -107,7 +110,7 @@ shutdown_seconds = 19
     for ahead in ["timeout_seconds", "max_bytes", "max_retries"] {
         assert!(told.contains(&format!("`{ahead}` has no effect yet")), "{told}");
     }
-    for works in ["budget_ms", "repair_budget", "scrub_rows_per_second"] {
+    for works in ["budget_ms", "repair_budget", "scrub_rows_per_second", "every_events"] {
         assert!(!told.contains(&format!("`{works}` has")), "{told}");
     }
     let from_file = compiled.settings;
@@ -132,6 +135,7 @@ shutdown_seconds = 19
     assert_eq!((pace.quiet.as_secs_f64(), pace.max_per_hour), (62.5, 63));
     assert_eq!(from_file.limits.shutdown_seconds, 19.0);
     assert_eq!(from_file.security.hosts, ["node.example", "10.0.0.8"]);
+    assert_eq!((from_file.snapshots.every_events, from_file.snapshots.keep), (60, 61));
     assert_eq!(from_file.read.freshness.very_stale_seconds, 15.0);
 }
 

@@ -7,7 +7,7 @@ use crate::sqlite::{
     fields::{Fields, int, size, words},
 };
 use evenkeel_core::{
-    ModelName,
+    ModelName, Position,
     reconciliation::{DriftMetrics, Evidence, Reconciliation},
 };
 use rusqlite::{Connection, OptionalExtension, params};
@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 /// What [`decode`] reads.
 const COLUMNS: &str = "id, model, event_id, source, source_event_id, read_model_last_id, lag_count, lag_seconds, \
                        drift_score, reconciliation_status, reconciliation_method, result, error, rows_repaired, \
-                       events_replayed, unreplayed, verified, started_at, duration_ms";
+                       events_replayed, unreplayed, verified, started_at, duration_ms, rebuilt_from";
 
 /// Keeps a record with the wrong rows it found, and returns its number. At most `kept` of its model remain.
 pub(super) fn record(conn: &Connection, record: &Reconciliation, evidence: &[Evidence], kept: u64) -> Fallible<u64> {
@@ -25,8 +25,8 @@ pub(super) fn record(conn: &Connection, record: &Reconciliation, evidence: &[Evi
     let mut insert = conn.prepare_cached(
         "INSERT INTO _ek_reconciliations(model, event_id, source, source_event_id, read_model_last_id, lag_count, \
          lag_seconds, drift_score, reconciliation_status, reconciliation_method, result, error, rows_repaired, \
-         events_replayed, unreplayed, verified, started_at, duration_ms, evidence) \
-         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+         events_replayed, unreplayed, verified, started_at, duration_ms, evidence, rebuilt_from) \
+         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
     )?;
     let id = insert.insert(params![
         record.model.as_str(),
@@ -48,6 +48,7 @@ pub(super) fn record(conn: &Connection, record: &Reconciliation, evidence: &[Evi
         record.started_at.to_string(),
         int(record.duration_ms),
         known,
+        record.rebuilt_from.map(|position| int(position.0)),
     ])?;
     if known.is_none() && !evidence.is_empty() {
         let mut keep = conn.prepare_cached(
@@ -164,5 +165,6 @@ fn decode(fields: Fields<'_, '_>) -> Fallible<Reconciliation> {
         verified: fields.int(16)? != 0,
         started_at: fields.parsed(17)?,
         duration_ms: fields.number(18)?,
+        rebuilt_from: fields.opt_number(19)?.map(Position),
     })
 }

@@ -15,6 +15,7 @@ mod build;
 mod cells;
 mod consumers;
 mod content;
+mod freeze;
 mod layout;
 mod lease;
 mod parks;
@@ -31,7 +32,9 @@ use super::{
     fields::Fields,
     folder::Folder,
 };
-use crate::{Build, KEPT_RECORDS, Loaded, Measured, ModelState, Models, Result, RowAt, Rows, Scrubbed, Step, Table};
+use crate::{
+    Build, KEPT_RECORDS, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed, Step, Table,
+};
 use evenkeel_core::{
     Digest, ModelName, Position, Timestamp,
     checkpoint::Checkpoint,
@@ -49,6 +52,7 @@ use parks::Waiting;
 use rusqlite::{Connection, config::DbConfig};
 use std::{
     fmt,
+    ops::ControlFlow,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -58,7 +62,7 @@ use std::{
 use watch::Noted;
 
 const FORMAT: Format =
-    Format { file: "models.db", holds: "home of models", application_id: 0x456b_6d64, version: 2, create };
+    Format { file: "models.db", holds: "home of models", application_id: 0x456b_6d64, version: 3, create };
 
 fn create() -> String {
     include_str!("schema.sql").to_owned()
@@ -291,6 +295,10 @@ impl Models for SqliteModels {
             let home = state::table(conn, &self.layouts, model, table)?;
             content::scrub(conn, &home.layout, after, limit)
         })
+    }
+
+    fn freeze(&self, model: &ModelName, see: &mut dyn FnMut(Piece) -> ControlFlow<()>) -> Result<()> {
+        self.read(|conn| freeze::freeze(conn, &self.layouts, model, see).map(drop))
     }
 
     fn buckets(&self, model: &ModelName, table: Table) -> Result<Buckets> {

@@ -146,7 +146,8 @@ CREATE TABLE _ek_reconciliations(
   started_at TEXT NOT NULL,
   duration_ms INTEGER NOT NULL,
   -- Under which number its wrong rows are kept: its own, or that of an earlier one that found the same.
-  evidence INTEGER
+  evidence INTEGER,
+  rebuilt_from INTEGER
 ) STRICT;
 CREATE INDEX _ek_reconciliations_of_model ON _ek_reconciliations(model, id);
 CREATE INDEX _ek_reconciliations_with_evidence ON _ek_reconciliations(evidence) WHERE evidence IS NOT NULL;
