@@ -5,7 +5,7 @@
 //! meanwhile is folded, and the swap is one transaction. A crash at any moment leaves the old table or the new one. What a
 //! crash left of a build is dropped by the next.
 //!
-//! A build may begin from a snapshot of the model ([`crate::snapshot`]) instead of the log's first event. Where it cannot,
+//! A build may begin from a snapshot of the model (`snapshot.rs`) instead of the log's first event. Where it cannot,
 //! or the table made from it is not verified, the snapshot is removed and the next older one tried, and in the end the
 //! whole log is folded.
 //!
