@@ -186,6 +186,19 @@ pub fn measure(sample: &Sample<'_>) -> Lag {
     }
 }
 
+/// Whether a table made anew, which has to fold `to_fold` events more than what it begins from, is estimated to be there
+/// before the projector has applied the `lag_count` it is behind. Folding in bulk is never slower for each event than
+/// applying; half as many events leave room for taking over the rows and verifying them.
+///
+/// ```
+/// use evenkeel_core::drift::rebuild_is_faster;
+/// assert!(rebuild_is_faster(1_000_000, 30_000), "there is a snapshot");
+/// assert!(!rebuild_is_faster(1_000_000, 1_000_000), "there is none");
+/// ```
+pub const fn rebuild_is_faster(lag_count: u64, to_fold: u64) -> bool {
+    to_fold < lag_count / 2
+}
+
 /// Whether the checkpoint speaks of events this log does not have.
 fn lost_history(sample: &Sample<'_>, head: &SafeHead) -> bool {
     !head.holds(sample.checkpoint)

@@ -3,7 +3,7 @@
 //! Its fields are those that the specification wants logged. Doing it is the runtime's.
 use crate::{
     content::Cause,
-    drift::{Lag, ReconciliationStatus},
+    drift::{Content, Lag, ReconciliationStatus, Verdict},
     ids::{EventId, ModelName, Position, SourceName},
     time::Timestamp,
     words::words,
@@ -49,18 +49,33 @@ pub struct DriftMetrics {
     pub drift_score: Option<f64>,
     /// The specification's status.
     pub reconciliation_status: ReconciliationStatus,
+    /// What was known of the rows.
+    pub content_verdict: Verdict,
+    /// Buckets whose rows did not add up when they were last summed up.
+    pub bad_buckets: u32,
 }
 
 impl DriftMetrics {
-    /// From a measured lag.
+    /// From a measured lag, and what is known of the rows.
     pub fn new(
         source_event_id: Option<EventId>,
         read_model_last_id: Option<EventId>,
         lag: &Lag,
         reconciliation_status: ReconciliationStatus,
+        content: &Content,
     ) -> Self {
         let Lag { lag_count, lag_seconds, drift_score } = *lag;
-        Self { source_event_id, read_model_last_id, lag_count, lag_seconds, drift_score, reconciliation_status }
+        let Content { verdict: content_verdict, bad_buckets, .. } = *content;
+        Self {
+            source_event_id,
+            read_model_last_id,
+            lag_count,
+            lag_seconds,
+            drift_score,
+            reconciliation_status,
+            content_verdict,
+            bad_buckets,
+        }
     }
 }
 

@@ -80,6 +80,7 @@ impl Observation {
             self.state.checkpoint.last_event,
             &measure(&self.sample(worker)),
             status.reconciliation(),
+            &self.state.content,
         )
     }
 }

@@ -140,6 +140,14 @@ impl Inner {
         }
     }
 
+    /// How many events a rebuild would fold: those that the newest snapshot which is fit for it has not reached.
+    pub(crate) fn events_to_fold(&self, slot: &Slot) -> u64 {
+        let Ok(head) = self.log.safe_head() else { return u64::MAX };
+        let found = self.snapshots.as_deref().and_then(|home| snapshot::list(home, slot.schema()).ok());
+        let reached = found.and_then(|found| newest(&found, slot.schema(), &head)).unwrap_or(0);
+        head.count(&slot.schema().subscribes).saturating_sub(reached)
+    }
+
     fn report(&self, slot: &Slot, found: &Found, head: &SafeHead) -> SnapshotReport {
         let header = found.header.as_ref().ok();
         let hindrance = found.hindrance(slot.schema(), head);

@@ -4,7 +4,7 @@
 //! What is then done about a model is [`crate::reconciler`]'s.
 use crate::{engine::Inner, reconciler::Asked, slot::Slot};
 use evenkeel_core::{
-    drift::{Content, Status, Verdict, Worker},
+    drift::{Content, Status, Verdict, Worker, rebuild_is_faster},
     pace::Run,
     reconciliation::{Method, ReconciliationResult},
 };
@@ -85,9 +85,11 @@ fn reconcile_if_needed(inner: &Inner, slot: &Slot) -> Looked {
         return Looked::Well;
     }
     let report = slot.watch.lock().peek(&observation, &Worker::Running);
-    // Lag alone is the projector's to make good.
+    // Lag alone is the projector's to make good, unless a snapshot takes the model most of the way.
+    let is_far_behind = |lag_count| rebuild_is_faster(lag_count, inner.events_to_fold(slot));
     let rebuild = state.condemned.is_some()
-        || (report.status == Status::RebuildNeeded && (observation.outdated || report.lag.lag_count.is_none()));
+        || (report.status == Status::RebuildNeeded
+            && (observation.outdated || report.lag.lag_count.is_none_or(is_far_behind)));
     let wrong = matches!(state.content.verdict, Verdict::Suspect | Verdict::Drifted);
     // Rows that wait for a person are no reason to let others wait.
     let waits = |content| slot.waits_for_person() && !has_news(inner, slot, content);

@@ -12,7 +12,7 @@ use crate::{
 };
 use evenkeel_core::{
     Position,
-    drift::{Verdict, Worker},
+    drift::{Status, Verdict, Worker},
 };
 use evenkeel_store::StoreError;
 use std::{
@@ -168,7 +168,10 @@ fn measure(inner: &Inner, slot: &Slot) -> Result<(), StoreError> {
         models.doubt(slot.name(), 0)?;
         doubted = true;
     }
-    if doubted && (!waits || slot.has_news(log, models, observation.state.content)?) {
+    let has_news = doubted && (!waits || slot.has_news(log, models, observation.state.content)?);
+    // Whoever looks after it judges whether a snapshot is nearer to the log than the table is.
+    let fell_behind = seen.report.changed && seen.report.status == Status::RebuildNeeded;
+    if has_news || fell_behind {
         inner.reconcile_needed(slot);
     }
     seen.keep(log, models, fold, &observation).inspect_err(|_| slot.watch.lock().take_back(&seen))

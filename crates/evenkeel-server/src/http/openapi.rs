@@ -98,6 +98,10 @@ pub(crate) struct DriftMetricsRecord {
     drift_score: Option<f64>,
     /// `in_sync`, `recovering` or `rebuild_needed`.
     reconciliation_status: String,
+    /// What was known of the rows: `verified`, `unverified`, `suspect` or `drifted`.
+    content_verdict: String,
+    /// Buckets whose rows did not add up when they were last summed up.
+    bad_buckets: u32,
 }
 
 /// An event that a reconciliation could not apply.
@@ -117,7 +121,7 @@ mod tests {
     use super::*;
     use evenkeel::core::{
         EventId, Position, Timestamp,
-        drift::{Lag, ReconciliationStatus},
+        drift::{Content, Lag, ReconciliationStatus},
         reconciliation::{DriftMetrics, Method, Reconciliation, ReconciliationResult, Unreplayed},
     };
     use serde_json::Value;
@@ -137,7 +141,13 @@ mod tests {
             model: "orders".into(),
             event_id: Some(id),
             source: Some("shop".into()),
-            drift_metrics: DriftMetrics::new(None, None, &Lag::default(), ReconciliationStatus::ALL[0]),
+            drift_metrics: DriftMetrics::new(
+                None,
+                None,
+                &Lag::default(),
+                ReconciliationStatus::ALL[0],
+                &Content::default(),
+            ),
             reconciliation_method: Method::Replay,
             result: ReconciliationResult::Converged,
             error: None,

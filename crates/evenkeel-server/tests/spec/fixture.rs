@@ -18,7 +18,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 pub(crate) struct Shop {
     pub(crate) engine: Engine,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl Drop for Shop {
@@ -46,10 +46,15 @@ pub(crate) fn shop_with(adjust: impl FnOnce(&mut Options)) -> Shop {
     let engine =
         project::start(&declared, store.log.clone(), store.models.clone(), Some(store.snapshots), clock, options)
             .unwrap();
-    Shop { engine, _data: data }
+    Shop { engine, data }
 }
 
 impl Shop {
+    /// The data folder.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
+    }
+
     pub(crate) fn publish(&self, events: Vec<String>) -> Vec<Receipt> {
         self.engine.publish_blocking(events.into_iter().map(String::into_bytes).collect(), None).unwrap()
     }

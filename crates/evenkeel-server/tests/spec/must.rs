@@ -1,15 +1,17 @@
 //! What the specification says an implementation MUST do.
 use crate::fixture::{column, event, folder, placed, shop, shop_with};
 use evenkeel::{
-    core::{Position, freshness::Level, reconciliation::Method},
+    core::{Position, drift::Verdict, freshness::Level, reconciliation::Method},
     reader::{ReadOptions, RowsRequest},
+    store::sqlite::execute_as_stranger,
 };
 use std::{
     io::{BufRead, BufReader},
     process::{Command, Stdio},
 };
 
-/// The record of a reconciliation holds the drift it started from, measured before anything was done.
+/// The record of a reconciliation holds the drift it started from, measured before anything was done: in events, in
+/// seconds, and of the rows.
 #[test]
 fn measure_drift_before_reconciling() {
     let shop = shop_with(|options| options.project = false);
@@ -21,7 +23,12 @@ fn measure_drift_before_reconciling() {
         assert!(metrics.lag_seconds.is_some() && metrics.drift_score.is_some());
         assert!(metrics.source_event_id.is_some());
         assert_eq!((record.result.as_str(), record.verified, record.events_replayed), ("converged", true, 7));
+        assert_eq!(metrics.content_verdict, Verdict::Unverified);
     }
+    execute_as_stranger(shop.data(), "UPDATE orders SET status = 'lost' WHERE order_id = 'o-3'").unwrap();
+    let record = shop.engine.reconcile("orders", None).unwrap();
+    assert_eq!((record.reconciliation_method, record.rows_repaired), (Method::Repair, 1));
+    assert_eq!((record.drift_metrics.lag_count, record.drift_metrics.content_verdict), (Some(0), Verdict::Suspect));
 }
 
 /// Every way to read a model says how fresh the answer is, also where there is no row.

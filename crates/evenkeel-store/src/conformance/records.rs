@@ -83,6 +83,8 @@ pub(crate) fn record(model: &str, n: u64) -> Reconciliation {
             lag_seconds: full.then_some(0.1),
             drift_score: full.then_some(1.0 / 3.0),
             reconciliation_status: ReconciliationStatus::ALL[n as usize % ReconciliationStatus::ALL.len()],
+            content_verdict: Verdict::ALL[n as usize % Verdict::ALL.len()],
+            bad_buckets: if full { u32::MAX } else { 0 },
         },
         reconciliation_method: Method::ALL[n as usize % Method::ALL.len()],
         result: ReconciliationResult::ALL[n as usize % ReconciliationResult::ALL.len()],

@@ -211,11 +211,15 @@ impl Stores {
 
 /// An engine over the embedded store in `folder`.
 pub(crate) fn start_in(folder: &Path, fold: Tally, adjust: impl FnOnce(&mut Options)) -> Running {
+    start_model_in(folder, Model::new(fold), adjust)
+}
+
+pub(crate) fn start_model_in(folder: &Path, model: Model, adjust: impl FnOnce(&mut Options)) -> Running {
     let clock = Arc::new(SystemClock::default());
     let now = Arc::clone(&clock);
     let store = SqliteStore::open(folder, SqliteOptions::new(Arc::new(move || now.now()))).unwrap();
     let stores = (store.log as Arc<dyn Log>, store.models as Arc<dyn Models>, store.snapshots as Arc<dyn Snapshots>);
-    start_over(stores, clock, vec![Model::new(fold)], adjust).unwrap()
+    start_over(stores, clock, vec![model], adjust).unwrap()
 }
 
 fn start_over(

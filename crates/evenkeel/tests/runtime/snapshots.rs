@@ -1,12 +1,13 @@
 //! Snapshots of models: taken while events flow, kept only when sound, and begun from by rebuilds that come to the same as
 //! the whole log does.
-use super::fixture::{Running, Stores, Tally, decision, eventually, noted, start_in, tally};
+use super::fixture::{Running, Stores, Tally, decision, eventually, noted, start_in, start_model_in, tally};
 use evenkeel::{
-    EngineError,
+    EngineError, Model,
     core::{
         Position, Timestamp,
         content::Window,
         digest::{BUCKETS, KeyHash, RowDigest, Sum},
+        drift::Thresholds,
         fold::{FoldError, Park, ParkState, TouchId},
         reconciliation::{Method, Reconciliation},
         row::{Cell, Key, Row},
@@ -393,6 +394,34 @@ fn a_store_that_fails_while_a_table_begins_costs_no_snapshot() {
     assert_eq!(whole(stores.memory.models.as_ref()), before);
     assert_eq!(positions(&engine), [200, 100]);
     assert_eq!(rebuilt_from(&engine, stores.memory.models.as_ref()), 200);
+}
+
+#[test]
+fn a_model_that_lost_its_rows_begins_from_its_snapshot_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    // The projector is far from done when the model has been behind for too long.
+    let adjust = |options: &mut evenkeel::Options| {
+        options.snapshot_every_events = 0;
+        options.batch_events = 1;
+    };
+    let thresholds = Thresholds { max_lag_seconds: 0.0, ..Thresholds::default() };
+    {
+        let engine = start_in(folder.path(), tally(), |options| options.snapshot_every_events = 0);
+        send(&engine, 0, 1200);
+        engine.take_snapshot("tally").unwrap();
+        send(&engine, 1200, 1210);
+    }
+    for file in ["models.db", "models.db-wal", "models.db-shm"] {
+        let _ = fs::remove_file(folder.path().join(file));
+    }
+    let engine = start_model_in(folder.path(), Model { thresholds, ..Model::new(tally()) }, adjust);
+    let records = || engine.reconciliations(Some("tally"), 10).unwrap();
+    eventually("a rebuild", || !records().is_empty());
+    let record = records().remove(0);
+    assert_eq!((record.reconciliation_method, record.error.as_deref()), (Method::Rebuild, None));
+    assert_eq!((record.rebuilt_from, record.events_replayed), (Some(Position(1200)), 10));
+    assert_eq!(engine.models().unwrap()[0].rows, 100);
+    assert_eq!(engine.wrong_rows(), 0);
 }
 
 #[test]

@@ -16,7 +16,8 @@ use std::collections::BTreeSet;
 /// What [`decode`] reads.
 const COLUMNS: &str = "id, model, event_id, source, source_event_id, read_model_last_id, lag_count, lag_seconds, \
                        drift_score, reconciliation_status, reconciliation_method, result, error, rows_repaired, \
-                       events_replayed, unreplayed, verified, started_at, duration_ms, rebuilt_from";
+                       events_replayed, unreplayed, verified, started_at, duration_ms, rebuilt_from, content_verdict, \
+                       bad_buckets";
 
 /// Keeps a record with the wrong rows it found, and returns its number. At most `kept` of its model remain.
 pub(super) fn record(conn: &Connection, record: &Reconciliation, evidence: &[Evidence], kept: u64) -> Fallible<u64> {
@@ -25,8 +26,10 @@ pub(super) fn record(conn: &Connection, record: &Reconciliation, evidence: &[Evi
     let mut insert = conn.prepare_cached(
         "INSERT INTO _ek_reconciliations(model, event_id, source, source_event_id, read_model_last_id, lag_count, \
          lag_seconds, drift_score, reconciliation_status, reconciliation_method, result, error, rows_repaired, \
-         events_replayed, unreplayed, verified, started_at, duration_ms, evidence, rebuilt_from) \
-         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
+         events_replayed, unreplayed, verified, started_at, duration_ms, evidence, rebuilt_from, \
+         content_verdict, bad_buckets) \
+         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
+         ?21, ?22)",
     )?;
     let id = insert.insert(params![
         record.model.as_str(),
@@ -49,6 +52,8 @@ pub(super) fn record(conn: &Connection, record: &Reconciliation, evidence: &[Evi
         int(record.duration_ms),
         known,
         record.rebuilt_from.map(|position| int(position.0)),
+        metrics.content_verdict.as_str(),
+        metrics.bad_buckets,
     ])?;
     if known.is_none() && !evidence.is_empty() {
         let mut keep = conn.prepare_cached(
@@ -155,6 +160,8 @@ fn decode(fields: Fields<'_, '_>) -> Fallible<Reconciliation> {
             lag_seconds: fields.opt_real(7)?,
             drift_score: fields.opt_real(8)?,
             reconciliation_status: fields.parsed(9)?,
+            content_verdict: fields.parsed(20)?,
+            bad_buckets: fields.number32(21)?,
         },
         reconciliation_method: fields.parsed(10)?,
         result: fields.parsed(11)?,

@@ -62,7 +62,7 @@ use std::{
 use watch::Noted;
 
 const FORMAT: Format =
-    Format { file: "models.db", holds: "home of models", application_id: 0x456b_6d64, version: 3, create };
+    Format { file: "models.db", holds: "home of models", application_id: 0x456b_6d64, version: 4, create };
 
 fn create() -> String {
     include_str!("schema.sql").to_owned()

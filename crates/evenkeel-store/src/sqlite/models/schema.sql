@@ -136,6 +136,8 @@ CREATE TABLE _ek_reconciliations(
   lag_seconds REAL,
   drift_score REAL,
   reconciliation_status TEXT NOT NULL,
+  content_verdict TEXT NOT NULL,
+  bad_buckets INTEGER NOT NULL,
   reconciliation_method TEXT NOT NULL,
   result TEXT NOT NULL,
   error TEXT,
@@ -147,6 +149,7 @@ CREATE TABLE _ek_reconciliations(
   duration_ms INTEGER NOT NULL,
   -- Under which number its wrong rows are kept: its own, or that of an earlier one that found the same.
   evidence INTEGER,
+  -- The position of the snapshot that a rebuild began from, 0 for the start of the log.
   rebuilt_from INTEGER
 ) STRICT;
 CREATE INDEX _ek_reconciliations_of_model ON _ek_reconciliations(model, id);
