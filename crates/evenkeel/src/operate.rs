@@ -162,7 +162,7 @@ impl Engine {
             turn.changed();
             slot.identities.forget();
         }
-        let rows = inner.models.count(slot.name())?;
+        let rows = inner.meant_rows(slot)?;
         let count = checked.wrong.len() as u64;
         if count > budget(rows, slot.repair_budget) && !checked.has_defect() {
             let reason = format!("{count} of {rows} rows differ from the log, over what is repaired one by one");
