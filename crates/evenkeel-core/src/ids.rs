@@ -181,6 +181,16 @@ macro_rules! name {
     };
 }
 
+number! {
+    /// One life of a replica's identity. A replica whose memory was lost or restored begins another, so that what its
+    /// earlier life may have said and forgotten is never taken for what it says now.
+    Incarnation
+}
+
+name! {
+    /// The name of a replica: a node that accepts writes.
+    ReplicaName
+}
 name! {
     /// The CloudEvents `source` of an event: which bounded context emitted it.
     SourceName

@@ -2,12 +2,18 @@
 //! read model is from the log.
 //!
 //! Nothing here does I/O, reads a clock or draws a random number: time and inputs are passed in, decisions come
-//! back as values. That is what lets the whole engine run in virtual time. Clocks, CRDTs and the causal buffer
-//! will live here too, beside [`intake`]; they are not built yet.
+//! back as values. That is what lets the whole engine run in virtual time.
+//!
+//! For what happens at the same time in several places there are [`clock`] (hybrid logical and vector clocks),
+//! [`order`] (the total order of writes) and [`causal`] (the buffer that delivers in causal order); their bytes
+//! are canonical ([`codec`]). They are a library of their own so far: [`intake`] and [`fold`] do not use them yet.
 //!
 //! An event's way through this crate: [`json`] (exact bytes) → [`event`] → [`intake`] → [`fold`] → [`row`], watched
 //! by [`drift`] and described to readers by [`freshness`].
+pub mod causal;
 pub mod checkpoint;
+pub mod clock;
+pub mod codec;
 pub mod condition;
 pub mod consumer;
 pub mod content;
@@ -20,6 +26,7 @@ pub mod freshness;
 pub mod ids;
 pub mod intake;
 pub mod json;
+pub mod order;
 pub mod pace;
 pub mod quarantine;
 pub mod reconciliation;
@@ -30,6 +37,9 @@ pub mod time;
 pub mod words;
 
 pub use event::{Draft, Event};
-pub use ids::{Digest, Epoch, EventId, EventType, ModelName, Position, SourceName, StreamVersion, Subject};
+pub use ids::{
+    Digest, Epoch, EventId, EventType, Incarnation, ModelName, Position, ReplicaName, SourceName, StreamVersion,
+    Subject,
+};
 pub use smol_str::SmolStr;
 pub use time::Timestamp;
