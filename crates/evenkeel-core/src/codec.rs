@@ -3,7 +3,7 @@
 //! An encoding opens with a format version and a tag of its type. Numbers are LEB128 of minimal length, texts and bytes
 //! carry their length. Reading refuses whatever writing would not have produced, so equal bytes and equal values are
 //! the same thing, and bytes can be digested and compared. Not a general serialiser: only what must agree between
-//! replicas is written with it. What names actors is in [`crate::clock`].
+//! replicas is written with it. What names actors is in [`crate::crdt`] and [`crate::clock`].
 use std::sync::Arc;
 
 /// The version that encodings open with.

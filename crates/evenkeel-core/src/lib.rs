@@ -5,7 +5,7 @@
 //! back as values. That is what lets the whole engine run in virtual time.
 //!
 //! For what happens at the same time in several places there are [`clock`] (hybrid logical and vector clocks),
-//! [`order`] (the total order of writes) and [`causal`] (the buffer that delivers in causal order); their bytes
+//! [`order`] (the total order of writes), [`causal`] (the buffer that delivers in causal order) and [`crdt`]; their bytes
 //! are canonical ([`codec`]). They are a library of their own so far: [`intake`] and [`fold`] do not use them yet.
 //!
 //! An event's way through this crate: [`json`] (exact bytes) → [`event`] → [`intake`] → [`fold`] → [`row`], watched
@@ -17,6 +17,7 @@ pub mod codec;
 pub mod condition;
 pub mod consumer;
 pub mod content;
+pub mod crdt;
 pub mod decimal;
 pub mod digest;
 pub mod drift;

@@ -4,7 +4,7 @@
 //! those of what a write knew, so this order extends cause and effect (Lamport 1978), and it is an order: of any set of
 //! writes all replicas pick the same, however and in whatever order they compare. The tempting rule "cause first, and
 //! among concurrent writes the wall clock" is none: see this module's tests for three writes that it puts in a circle.
-//! Not here: merging of states, and where decisions are recorded.
+//! Not here: merging of states ([`crate::crdt`]) and where decisions are recorded.
 use crate::{
     clock::{Dot, Hlc, Relation, VectorClock},
     codec::{CodecError, Reader, Value, put_bytes, put_number},
