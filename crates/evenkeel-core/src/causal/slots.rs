@@ -7,6 +7,9 @@ use crate::{clock::Dot, time::Timestamp};
 /// The place of a waiting event.
 pub(super) type SlotId = u32;
 
+/// Slots in a piece.
+const PIECE: usize = 512;
+
 /// No place.
 pub(super) const NONE: SlotId = SlotId::MAX;
 
@@ -40,7 +43,10 @@ pub(super) struct Slot<E> {
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Slots<E> {
-    slots: Vec<Option<Slot<E>>>,
+    /// In pieces of [`PIECE`], so that growing neither moves what waits nor takes twice the memory for a while.
+    pieces: Vec<Vec<Option<Slot<E>>>>,
+    /// How many slots there are.
+    made: usize,
     free: Vec<SlotId>,
     oldest: SlotId,
     newest: SlotId,
@@ -49,7 +55,7 @@ pub(super) struct Slots<E> {
 
 impl<E> Default for Slots<E> {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), oldest: NONE, newest: NONE, len: 0 }
+        Self { pieces: Vec::new(), made: 0, free: Vec::new(), oldest: NONE, newest: NONE, len: 0 }
     }
 }
 
@@ -62,12 +68,19 @@ impl<E> Slots<E> {
     }
 
     pub(super) fn get(&self, id: SlotId) -> Option<&Slot<E>> {
-        self.slots.get(id as usize)?.as_ref()
+        let id = id as usize;
+        self.pieces.get(id / PIECE)?.get(id % PIECE)?.as_ref()
     }
 
     #[inline]
     pub(super) fn get_mut(&mut self, id: SlotId) -> Option<&mut Slot<E>> {
-        self.slots.get_mut(id as usize)?.as_mut()
+        self.place(id)?.as_mut()
+    }
+
+    #[inline]
+    fn place(&mut self, id: SlotId) -> Option<&mut Option<Slot<E>>> {
+        let id = id as usize;
+        self.pieces.get_mut(id / PIECE)?.get_mut(id % PIECE)
     }
 
     /// The one that has waited longest.
@@ -94,12 +107,18 @@ impl<E> Slots<E> {
         };
         let id = match self.free.pop() {
             Some(id) => {
-                self.slots[id as usize] = Some(slot);
+                if let Some(place) = self.place(id) {
+                    *place = Some(slot);
+                }
                 id
             }
             None => {
-                self.slots.push(Some(slot));
-                (self.slots.len() - 1) as SlotId
+                if self.made.is_multiple_of(PIECE) && self.pieces.len() == self.made / PIECE {
+                    self.pieces.push(Vec::with_capacity(PIECE));
+                }
+                self.pieces[self.made / PIECE].push(Some(slot));
+                self.made += 1;
+                (self.made - 1) as SlotId
             }
         };
         match self.get_mut(self.newest) {
@@ -113,7 +132,7 @@ impl<E> Slots<E> {
 
     /// Takes one out, which must be in no list of waiters any more.
     pub(super) fn remove(&mut self, id: SlotId) -> Option<Slot<E>> {
-        let slot = self.slots.get_mut(id as usize)?.take()?;
+        let slot = self.place(id)?.take()?;
         match self.get_mut(slot.older) {
             Some(older) => older.newer = slot.newer,
             None => self.oldest = slot.newer,
@@ -126,8 +145,10 @@ impl<E> Slots<E> {
         if self.len == 0 {
             // Gives back what a burst left behind, and the next one finds its slots in order.
             self.free.clear();
-            self.slots.clear();
-            self.slots.shrink_to(1024);
+            self.free.shrink_to(PIECE);
+            self.pieces.truncate(1);
+            self.pieces.iter_mut().for_each(Vec::clear);
+            self.made = 0;
         } else {
             self.free.push(id);
         }
