@@ -4,16 +4,20 @@
 //! shared machine mean nothing on another day. Prints one table. Not a test: nothing here fails because it is slow.
 mod append;
 mod catchup;
+mod causal;
 mod clients;
+mod clocks;
 mod content;
 mod events;
 mod figure;
 mod folder;
 mod http;
 mod latency;
+mod lots;
 mod peer;
 mod raw;
 mod server;
+mod sets;
 
 use figure::{Plan, Table};
 use std::process::ExitCode;
@@ -25,9 +29,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Whatever went wrong, in words.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-const SECTIONS: [&str; 6] = ["append", "peer", "catchup", "content", "latency", "http"];
+const SECTIONS: [&str; 9] = ["append", "peer", "catchup", "content", "latency", "http", "clocks", "crdts", "causal"];
 
-const USAGE: &str = "usage: [append] [peer] [catchup] [content] [latency] [http] [--rounds N] [--scale F] [--ours]
+const USAGE: &str = "usage: [append] [peer] [catchup] [content] [latency] [http] [clocks] [crdts] [causal] [--rounds N] [--scale F] [--ours]
   without a section all of them are run
   --rounds N   how often each side is measured (default 5)
   --scale F    takes F times as many events (default 1)
@@ -54,6 +58,9 @@ fn run() -> Result<()> {
             "catchup" => catchup::measure(&plan, &mut table)?,
             "content" => content::measure(&plan, &mut table)?,
             "latency" => latency::measure(&plan, &mut table)?,
+            "clocks" => clocks::measure(&plan, &mut table)?,
+            "crdts" => sets::measure(&plan, &mut table)?,
+            "causal" => causal::measure(&plan, &mut table)?,
             _ => http::measure(&plan, &mut table)?,
         }
     }
