@@ -66,7 +66,8 @@ impl<E> CausalBuffer<E> {
         }
     }
 
-    /// A buffer that goes on where another was: what waited there is to be offered again.
+    /// A buffer that goes on where another was: what waited there is to be offered again, and
+    /// then [`CausalBuffer::settle`] to be called.
     pub fn resume(limits: Limits, progress: &Progress) -> Self {
         let mut buffer = Self::new(limits);
         for (&actor, source) in &progress.0 {
@@ -523,6 +524,15 @@ impl<E> CausalBuffer<E> {
         }
         self.drain(out);
         Ok(())
+    }
+
+    /// To be called once after [`CausalBuffer::resume`], when all that waited was offered again: passes the holes in which
+    /// nobody stands any more.
+    pub fn settle(&mut self, out: &mut Vec<Delivered<E>>) {
+        for at in 0..self.lanes.len() {
+            self.look(at);
+        }
+        self.drain(out);
     }
 
     /// The actor sends no more. Its last event is the last that is known; what is missing before is not waited for any

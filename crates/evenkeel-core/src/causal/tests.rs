@@ -133,6 +133,29 @@ fn an_expired_event_leaves_every_list_it_was_in() {
 }
 
 #[test]
+fn an_expired_event_is_nobodys_neighbour_any_more() {
+    let mut rig = rig();
+    // The oldest comes to stand before the others, since it waited for something else first.
+    rig.offer_at(0.0, event(A, 1, &[(B, 1), (C, 1)]));
+    rig.offer_at(1.0, event(Actor(3), 1, &[(C, 1)]));
+    rig.offer_at(2.0, event(Actor(4), 1, &[(C, 1)]));
+    rig.offer_at(2.5, event(B, 1, &[]));
+    assert_eq!(rig.tick(10.0).len(), 1);
+    // Another takes its place in the table and waits elsewhere.
+    rig.offer_at(10.0, event(Actor(5), 1, &[(Actor(6), 1)]));
+    rig.offer_at(10.0, event(Actor(7), 1, &[(Actor(6), 1)]));
+    assert_eq!(rig.tick(12.0).len(), 2);
+    for seq in [1, 2] {
+        rig.offer_at(12.0, event(Actor(8), seq, &[(C, 1)]));
+    }
+    rig.delivered();
+    rig.offer_at(12.0, event(Actor(6), 1, &[]));
+    assert_eq!(rig.delivered(), [dot(Actor(6), 1), dot(Actor(7), 1), dot(Actor(5), 1)]);
+    rig.offer_at(12.0, event(C, 1, &[]));
+    assert_eq!(rig.delivered(), [dot(C, 1), dot(Actor(8), 1), dot(Actor(8), 2)]);
+}
+
+#[test]
 fn what_does_not_fit_is_handed_back_and_never_takes_anothers_place() {
     let mut rig = Rig::new(Limits { max_events: 2, ..Limits::default() });
     rig.offer(event(A, 2, &[]));
@@ -313,11 +336,12 @@ fn nobody_waits_for_a_retired_source() {
     rig.offer(event(A, 5, &[(B, 1)]));
     rig.offer(event(C, 1, &[(A, 5)]));
     rig.offer(event(C, 2, &[(A, 9)]));
+    assert_eq!(rig.offer(event(Actor(3), 1, &[(A, 9)])), Verdict::Waiting { on: dot(A, 9) });
     rig.delivered();
     assert_eq!(rig.buffer.retire(A, &mut rig.out), 5);
     assert_eq!(rig.delivered(), [], "its fifth waits, and those that depend on it do");
     rig.offer(event(B, 1, &[]));
-    assert_eq!(rig.delivered(), [dot(B, 1), dot(A, 5), dot(C, 1), dot(C, 2)]);
+    assert_eq!(rig.delivered(), [dot(B, 1), dot(A, 5), dot(C, 1), dot(Actor(3), 1), dot(C, 2)]);
     assert_eq!(rig.offer(event(C, 3, &[(A, 10)])), Verdict::Delivered);
     assert!(matches!(rig.offer(event(A, 6, &[])), Verdict::Refused { why: Refusal::Retired { last: 5 }, .. }));
     assert_eq!(rig.offer(event(A, 3, &[])), Verdict::Delivered);
@@ -335,6 +359,25 @@ fn a_retired_source_whose_last_expires_holds_nobody_up() {
     assert_eq!(rig.buffer.retire(A, &mut rig.out), 2);
     assert_eq!(rig.tick(10.0), [(dot(A, 2), vec![dot(B, 1)])]);
     assert_eq!(rig.delivered(), [dot(C, 1)]);
+}
+
+#[test]
+fn what_stood_in_a_hole_takes_its_place_again_after_a_restart() {
+    let mut first = rig();
+    first.offer(event(A, 1, &[(B, 1)]));
+    first.offer(event(C, 1, &[(B, 1)]));
+    first.skip(A, 1, 3);
+    first.skip(C, 1, 2);
+    let progress = first.buffer.progress();
+    assert_eq!((progress.0[&A].passed, progress.0[&C].passed), (0, 0), "two wait where the holes are");
+    let mut again = Rig { buffer: CausalBuffer::resume(Limits::default(), &progress), out: vec![] };
+    assert_eq!(again.offer(event(A, 1, &[(B, 1)])), Verdict::Waiting { on: dot(B, 1) });
+    again.buffer.settle(&mut again.out);
+    // C's was not there again, A's was.
+    assert_eq!((again.buffer.passed(A), again.buffer.passed(C)), (0, 2));
+    again.offer(event(B, 1, &[]));
+    assert!(again.out.iter().all(|delivered| !delivered.exception));
+    assert_eq!((again.delivered(), again.buffer.passed(A)), (vec![dot(B, 1), dot(A, 1)], 3));
 }
 
 #[test]

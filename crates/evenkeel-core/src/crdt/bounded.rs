@@ -35,6 +35,14 @@ struct Row {
 }
 
 impl Row {
+    /// Whether it holds less of something than `earlier`: totals only grow.
+    fn lacks(&self, earlier: &Self) -> bool {
+        let sent = |to: &Actor| self.sent.get(to).copied().unwrap_or(0);
+        self.added < earlier.added
+            || self.taken < earlier.taken
+            || earlier.sent.iter().any(|(to, amount)| sent(to) < *amount)
+    }
+
     /// The greater of everything: what one dot used for two things becomes.
     fn join(&mut self, other: &Self) {
         self.added = self.added.max(other.added);
@@ -135,7 +143,16 @@ impl Crdt for BoundedCounter {
         let mut merged = Merged::default();
         for (&actor, theirs) in &other.0 {
             let ours = self.0.entry(actor).or_default();
-            match ours.seq.cmp(&theirs.seq) {
+            let order = ours.seq.cmp(&theirs.seq);
+            let reused = match order {
+                Ordering::Less => theirs.lacks(ours),
+                Ordering::Greater => ours.lacks(theirs),
+                Ordering::Equal => ours != theirs,
+            };
+            if reused {
+                merged.reused.push(Reused::Dot(Dot::new(actor, ours.seq.max(theirs.seq))));
+            }
+            match order {
                 Ordering::Greater => {}
                 Ordering::Less => {
                     *ours = theirs.clone();
@@ -146,7 +163,6 @@ impl Crdt for BoundedCounter {
                     let before = ours.clone();
                     ours.join(theirs);
                     merged.changed |= before != *ours;
-                    merged.reused.push(Reused::Dot(Dot::new(actor, theirs.seq)));
                 }
             }
         }

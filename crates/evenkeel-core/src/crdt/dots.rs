@@ -43,7 +43,10 @@ impl<V: Value> Dots<V> {
     /// The values of one event.
     pub(super) fn of(dot: Dot, values: impl IntoIterator<Item = V>) -> Self {
         let mut dots = Self::default();
-        dots.context.insert(dot);
+        // Dots begin with 1: an event without one writes nothing.
+        if !dots.context.insert(dot) {
+            return dots;
+        }
         dots.entries = (0..).map(|index| Tag { dot, index }).zip(values).collect();
         dots
     }

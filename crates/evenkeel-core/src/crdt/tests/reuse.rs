@@ -57,6 +57,18 @@ fn a_later_dot_that_holds_less_is_told_too() {
     one.add(dot(A, 1), 9).unwrap();
     let other = GCounter::default().add(dot(A, 2), 3).unwrap();
     assert_eq!(told(&one, &other).value(), 3);
+    let mut one = BoundedCounter::default();
+    one.add(dot(A, 1), 9).unwrap();
+    let other = BoundedCounter::default().add(dot(A, 2), 3).unwrap();
+    assert_eq!(told(&one, &other).value(), 3);
+}
+
+#[test]
+fn a_dot_of_zero_writes_nothing() {
+    let mut register = Mv::default();
+    assert_eq!(register.write(dot(A, 0), 7u64), Mv::default());
+    assert_eq!(OrSet::adding(dot(A, 0), [7u64]), OrSet::default());
+    assert_eq!(register.values().len(), 0);
 }
 
 #[test]
