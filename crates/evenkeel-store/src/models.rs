@@ -372,6 +372,10 @@ pub trait Models: Send + Sync {
     /// may have been writes that nobody noted. Its content is then [`Content::doubted`], in the same transaction: it is
     /// said once, and whoever hears it may end before anybody else does.
     fn watch(&self, model: &ModelName) -> Result<bool>;
+    /// How often somebody else than this store was found to have written to the home of models, by now: whatever was
+    /// committed before this is called is in it. Counted from when the store was opened. Says nothing of what was
+    /// written. `None` where it cannot be told now.
+    fn strangers(&self) -> Result<Option<u64>>;
     /// Takes the lease on reconciling a model, or renews it, until `now + length`. `false` where another holder has it.
     fn lease(&self, model: &ModelName, holder: &str, now: Timestamp, length: Duration) -> Result<bool>;
     /// Gives the lease up, if `holder` has it.

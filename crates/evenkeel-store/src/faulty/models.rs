@@ -195,6 +195,10 @@ impl<M: Models + Volatile + Torn> Models for FaultyModels<M> {
         self.0.write(Operation::SetContent, |models, _| models.watch(model))
     }
 
+    fn strangers(&self) -> Result<Option<u64>> {
+        self.0.read(Operation::ReadState, |models| models.strangers())
+    }
+
     fn lease(&self, model: &ModelName, holder: &str, now: Timestamp, length: Duration) -> Result<bool> {
         self.0.write(Operation::Lease, |models, _| models.lease(model, holder, now, length))
     }

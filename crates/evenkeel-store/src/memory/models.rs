@@ -29,12 +29,16 @@ use records::Records;
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     ops::{Bound, ControlFlow},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
 /// A home of models in memory. Its digest key is no secret: whoever could use it holds the rows.
 #[derive(Default)]
-pub struct MemoryModels(Mutex<HomeState>);
+pub struct MemoryModels(Mutex<HomeState>, Strangers);
+
+/// How often the rows were tampered with: of the process, and nothing that a crash takes back.
+type Strangers = AtomicU64;
 
 const DIGEST_KEY: DigestKey = DigestKey([0x5a; 32]);
 
@@ -544,6 +548,10 @@ impl Models for MemoryModels {
             model.live.content = model.live.content.doubted();
         }
         Ok(was_watched)
+    }
+
+    fn strangers(&self) -> Result<Option<u64>> {
+        Ok(Some(self.1.load(Ordering::SeqCst)))
     }
 
     fn lease(&self, model: &ModelName, holder: &str, now: Timestamp, length: Duration) -> Result<bool> {

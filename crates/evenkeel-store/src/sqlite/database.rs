@@ -6,6 +6,7 @@ use super::{
     fault::{Fallible, Fault},
     folder::Folder,
     readers::{Reader, Readers},
+    strangers::Strangers,
 };
 use crate::{Result, StoreError};
 use parking_lot::{Mutex, MutexGuard};
@@ -13,7 +14,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// SQLite's own limit, which stands for "no limit".
@@ -23,6 +24,9 @@ const UNLIMITED_PAGES: u32 = 4_294_967_294;
 const CHECKPOINT_PAGES: u32 = 16_384;
 /// What a write-ahead log that grew beyond this is cut to.
 const WAL_BYTES: u32 = 128 << 20;
+/// How long who wants to know of strangers waits for a writer that is not in a transaction of its own: somebody else's may
+/// keep it waiting for long.
+const PATIENCE: Duration = Duration::from_millis(5);
 /// Prepared statements that one connection keeps.
 const STATEMENTS: usize = 128;
 
@@ -54,6 +58,7 @@ pub(super) struct Database<W, R> {
     // Fields are dropped in this order: the writer is the last connection and tidies the file up, then the lock goes.
     readers: Readers<R>,
     writer: Mutex<Writer<W>>,
+    strangers: Arc<Strangers>,
     settings: Settings,
     path: PathBuf,
     folder: Arc<Folder>,
@@ -64,6 +69,7 @@ pub(super) struct Writer<W> {
     conn: Connection,
     /// What it has lately looked up or written; forgotten when a transaction fails.
     state: W,
+    strangers: Arc<Strangers>,
     path: PathBuf,
 }
 
@@ -86,8 +92,9 @@ impl<W: Default, R: Default> Database<W, R> {
         let path = folder.path().join(format.file);
         let settings = Settings { synchronous, busy_timeout_ms: options.busy_timeout_ms, max_pages: options.max_pages };
         let conn = open_writer(&path, format, settings).map_err(|fault| fault.at(&path))?;
-        let writer = Mutex::new(Writer { conn, state: W::default(), path: path.clone() });
-        Ok(Self { readers: Readers::new(), writer, settings, path, folder })
+        let strangers = Arc::new(Strangers::new(&conn).map_err(|fault| fault.at(&path))?);
+        let writer = Writer { conn, state: W::default(), strangers: Arc::clone(&strangers), path: path.clone() };
+        Ok(Self { readers: Readers::new(), writer: Mutex::new(writer), strangers, settings, path, folder })
     }
 
     /// The data folder.
@@ -133,6 +140,23 @@ impl<W: Default, R: Default> Database<W, R> {
         read().map_err(|fault: Fault| fault.at(&self.path))
     }
 
+    /// How often somebody else was found to have written to the file, by now; `None` where that cannot be told soon.
+    pub(super) fn strangers(&self) -> Result<Option<u64>> {
+        let started = Instant::now();
+        loop {
+            if let Some(writer) = self.writer.try_lock() {
+                return self.strangers.look(&writer.conn).map(Some).map_err(|fault| fault.at(&self.path));
+            }
+            if let Some(found) = self.strangers.while_writing() {
+                return Ok(Some(found));
+            }
+            if started.elapsed() > PATIENCE {
+                return Ok(None);
+            }
+            std::thread::sleep(PATIENCE / 100);
+        }
+    }
+
     /// Sets the connection that writes up.
     pub(super) fn configure(&self, set: impl FnOnce(&Connection) -> Fallible<()>) -> Result<()> {
         set(&self.writer().conn).map_err(|fault| fault.at(&self.path))
@@ -147,15 +171,17 @@ impl<W: Default, R: Default> Database<W, R> {
 impl<W: Default> Writer<W> {
     /// Runs `work` in a transaction. When this fails nothing was written.
     pub(super) fn transact<T>(&mut self, work: impl FnOnce(&Connection, &mut W) -> Fallible<Done<T>>) -> Result<T> {
-        let Self { conn, state, path } = self;
+        let Self { conn, state, strangers, path } = self;
         let result = (|| {
             if !conn.is_autocommit() {
                 // An earlier rollback failed, as on a disk that gave errors.
                 conn.execute_batch("ROLLBACK")?;
             }
             let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let writing = strangers.begin(&transaction)?;
             match work(&transaction, state)? {
                 Done::Commit(value) => {
+                    drop(writing);
                     transaction.commit()?;
                     Ok(value)
                 }

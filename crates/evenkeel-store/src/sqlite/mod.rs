@@ -26,6 +26,7 @@ mod log;
 mod models;
 mod readers;
 mod snapshots;
+mod strangers;
 #[cfg(test)]
 mod tests;
 

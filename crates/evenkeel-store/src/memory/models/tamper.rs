@@ -8,6 +8,7 @@ use evenkeel_core::{
     content::{ForeignWrite, Touched},
     row::{Key, Row},
 };
+use std::sync::atomic::Ordering;
 
 /// What [`MemoryModels::tamper`] does behind the projector's back.
 #[derive(Debug, Clone)]
@@ -29,6 +30,7 @@ impl MemoryModels {
     pub fn tamper(&self, model: &ModelName, now: Timestamp, tamper: Tamper) -> Result<()> {
         let mut home = self.0.lock();
         let model = home.model_mut(model)?;
+        self.1.fetch_add(1, Ordering::SeqCst);
         match tamper {
             Tamper::Unwatch => model.watched = false,
             Tamper::Write(key, row) => {

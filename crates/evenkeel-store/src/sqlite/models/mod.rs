@@ -374,6 +374,10 @@ impl Models for SqliteModels {
         Ok(is_watched)
     }
 
+    fn strangers(&self) -> Result<Option<u64>> {
+        self.db.strangers()
+    }
+
     fn lease(&self, model: &ModelName, holder: &str, now: Timestamp, length: Duration) -> Result<bool> {
         self.write(|conn| lease::take(conn, model, holder, now, now.plus(length)))
     }
