@@ -7,8 +7,11 @@ mod read;
 pub(crate) use read::{Declared, drift, read};
 
 use crate::source::Source;
-use core::net::{Ipv4Addr, SocketAddr};
-use evenkeel_core::{drift::Thresholds, freshness::FreshnessLimits, pace};
+use core::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+use evenkeel_core::{drift::Thresholds, freshness::FreshnessLimits, pace, token};
 
 /// The settings of a node.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -157,6 +160,8 @@ pub struct ReadSettings {
     pub base_delay_ms: u64,
     /// `max_delay_ms`
     pub max_delay_ms: u64,
+    /// `token_max_age_seconds`: how long a token is taken after it was issued.
+    pub token_max_age: Duration,
     /// `slightly_stale_seconds` and `very_stale_seconds`.
     pub freshness: FreshnessLimits,
 }
@@ -164,7 +169,14 @@ pub struct ReadSettings {
 impl Default for ReadSettings {
     fn default() -> Self {
         let freshness = FreshnessLimits::default();
-        Self { budget_ms: 250, max_retries: 3, base_delay_ms: 100, max_delay_ms: 5000, freshness }
+        Self {
+            budget_ms: 250,
+            max_retries: 3,
+            base_delay_ms: 100,
+            max_delay_ms: 5000,
+            token_max_age: token::MAX_AGE,
+            freshness,
+        }
     }
 }
 

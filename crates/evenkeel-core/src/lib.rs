@@ -35,6 +35,7 @@ pub mod row;
 pub mod schema;
 pub mod snapshot;
 pub mod time;
+pub mod token;
 pub mod words;
 
 pub use event::{Draft, Event};

@@ -14,4 +14,5 @@ mod http {
     mod rows;
     mod snapshots;
     mod surface;
+    mod tokens;
 }

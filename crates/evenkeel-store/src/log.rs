@@ -10,6 +10,7 @@ use evenkeel_core::{
     digest::Sum,
     intake::{Ask, Facts, Writes},
     quarantine::{Entry, ParkKey, QuarantineId, Reason, State},
+    token::Origin,
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -106,4 +107,7 @@ pub trait Log: Send + Sync {
 
     /// How many unresolved entries have this subject under one of these contracts.
     fn quarantined_of(&self, subject: &str, contracts: &BTreeSet<EventType>) -> Result<u64>;
+
+    /// What the log's tokens are bound to: an id that no other log has and that outlives epochs, and a secret of its own.
+    fn origin(&self) -> Origin;
 }

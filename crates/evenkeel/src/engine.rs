@@ -22,6 +22,7 @@ use evenkeel_core::{
     pace,
     quarantine::Reason,
     row::Key,
+    token,
 };
 use evenkeel_store::{KEPT_RECORDS, Log, Models, Snapshots, StoreError};
 use parking_lot::Mutex;
@@ -61,6 +62,8 @@ pub struct Options {
     pub ingest: IngestLimits,
     /// Where the classes of staleness begin.
     pub freshness: FreshnessLimits,
+    /// How long a token is taken after it was issued.
+    pub token_max_age: Duration,
     /// Whether models that need it are repaired or rebuilt without being asked.
     pub auto_reconcile: bool,
     /// How often each model may be repaired or rebuilt without being asked.
@@ -86,6 +89,7 @@ impl Default for Options {
             batch_events: 10_000,
             ingest: IngestLimits::default(),
             freshness: FreshnessLimits::default(),
+            token_max_age: token::MAX_AGE,
             auto_reconcile: true,
             pace: pace::Limits::default(),
             scrub_rows_per_second: 5000,

@@ -1,7 +1,7 @@
 //! What the runtime says when it cannot do what was asked, by what its caller can do about it.
 //!
 //! What a store says of itself is [`evenkeel_store::StoreError`].
-use evenkeel_core::{ModelName, freshness::Level, quarantine::State, row::Misfit};
+use evenkeel_core::{ModelName, freshness::Level, quarantine::State, row::Misfit, token::TokenError};
 use evenkeel_store::StoreError;
 use std::time::Duration;
 
@@ -55,6 +55,9 @@ pub enum ReadError {
     /// The parameter cannot be honoured.
     #[error("{0}")]
     Parameter(String),
+    /// The token is not taken.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The level is not offered.
     #[error("level {0} is not offered yet; offered are eventual and strong")]
     Level(Level),

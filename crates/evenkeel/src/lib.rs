@@ -25,6 +25,7 @@ mod signal;
 mod slot;
 mod snapshot;
 mod snapshotting;
+mod tokens;
 mod unasked;
 mod worker;
 

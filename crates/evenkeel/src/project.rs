@@ -100,6 +100,7 @@ pub fn load(dir: &Path) -> Result<(Project, Files), ProjectError> {
 pub fn options(settings: &Settings) -> Options {
     Options {
         freshness: settings.read.freshness,
+        token_max_age: settings.read.token_max_age,
         auto_reconcile: settings.reconcile.auto,
         scrub_rows_per_second: settings.reconcile.scrub_rows_per_second,
         pace: settings.reconcile.pace,

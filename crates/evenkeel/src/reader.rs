@@ -20,9 +20,10 @@ use evenkeel_core::{
     digest::{BUCKETS, RowHasher},
     drift::{Report, Verdict},
     fold::{Fold, FreshFold, TouchId},
-    freshness::{FreshnessLimits, Level, assess},
+    freshness::{Action, Freshness, FreshnessLimits, Level, assess},
     row::{Key, Row},
     schema::Schema,
+    token::Token,
 };
 use evenkeel_store::{Log, Models, RowAt, StoreError, Table};
 use std::{
@@ -127,7 +128,7 @@ impl Reader<'_> {
         match self.fold_tail(key, &at, &observation, started.saturating_add(options.budget)) {
             Ok((row, head)) => {
                 let mut consistency = self.label(&observation, &said(Level::Strong));
-                current(&mut consistency, &head, &observation);
+                self.current(&mut consistency, &head, &observation);
                 Ok(RowAnswer { data: row.map(|row| row.to_json(schema)), consistency })
             }
             Err(Tail::Store(error)) => Err(error.into()),
@@ -154,7 +155,7 @@ impl Reader<'_> {
             if reached && usable && answer.consistency.parked_events == 0 {
                 // The moment this is known to hold for: the log may have grown since, and the page not with it.
                 let head = observation.head.as_ref().filter(|head| observation.has_reached(head)).unwrap_or(&target);
-                current(&mut answer.consistency, head, &observation);
+                self.current(&mut answer.consistency, head, &observation);
                 return Ok(answer);
             }
             let left = started.saturating_add(options.budget).saturating_sub(self.clock.monotonic());
@@ -323,7 +324,23 @@ impl Reader<'_> {
     fn label(&self, observation: &Observation, said: &Said) -> Consistency {
         let worker = self.slot.health.get();
         let report = self.slot.watch.lock().peek(observation, &worker);
-        label(observation, &report, said, self.limits)
+        label(self.log, observation, &report, said, self.limits)
+    }
+
+    /// Says that an answer holds everything up to `head`.
+    fn current(&self, consistency: &mut Consistency, head: &SafeHead, observation: &Observation) {
+        consistency.position = head.position.0;
+        consistency.head = Some(head.position.0);
+        consistency.lag_count = Some(0);
+        consistency.lag_seconds = Some(0.0);
+        consistency.staleness_seconds = Some(0.0);
+        consistency.data_stale = false;
+        consistency.freshness = Freshness::Fresh.as_str();
+        consistency.suggested_action = Action::UseData.as_str();
+        consistency.eta_seconds = Some(0.0);
+        consistency.as_of = Some(head.at.to_string());
+        consistency.staleness_bound_seconds = Some(observation.now.seconds_since(head.at));
+        consistency.token = Some(having_read(self.log, head.position, observation));
     }
 
     /// Whether the table that is there has another key than the declared one.
@@ -417,22 +434,13 @@ fn other_key() -> ReadError {
     ReadError::NotMet { reason, retry_after: Duration::from_secs(1) }
 }
 
-/// Says that an answer holds everything up to `head`.
-fn current(consistency: &mut Consistency, head: &SafeHead, observation: &Observation) {
-    consistency.position = head.position.0;
-    consistency.head = Some(head.position.0);
-    consistency.lag_count = Some(0);
-    consistency.lag_seconds = Some(0.0);
-    consistency.staleness_seconds = Some(0.0);
-    consistency.data_stale = false;
-    consistency.freshness = evenkeel_core::freshness::Freshness::Fresh.as_str();
-    consistency.suggested_action = evenkeel_core::freshness::Action::UseData.as_str();
-    consistency.eta_seconds = Some(0.0);
-    consistency.as_of = Some(head.at.to_string());
-    consistency.staleness_bound_seconds = Some(observation.now.seconds_since(head.at));
-}
-
-fn label(observation: &Observation, report: &Report, said: &Said, limits: &FreshnessLimits) -> Consistency {
+fn label(
+    log: &dyn Log,
+    observation: &Observation,
+    report: &Report,
+    said: &Said,
+    limits: &FreshnessLimits,
+) -> Consistency {
     let state = &observation.state;
     // Rows of an older version may lack what the declared one would have in them.
     let withheld = said.parked_events > 0 || observation.outdated;
@@ -460,8 +468,20 @@ fn label(observation: &Observation, report: &Report, said: &Said, limits: &Fresh
         content: content(&state.content),
         parked_events: said.parked_events,
         quarantined_events: said.quarantined_events,
-        token: None,
+        token: token(log, observation),
     }
+}
+
+/// The token of whoever has seen this.
+fn token(log: &dyn Log, observation: &Observation) -> Option<String> {
+    let checkpoint = &observation.state.checkpoint;
+    observation.head.as_ref().filter(|head| head.holds(checkpoint))?;
+    Some(having_read(log, checkpoint.position, observation))
+}
+
+fn having_read(log: &dyn Log, position: Position, observation: &Observation) -> String {
+    let origin = log.origin();
+    Token::new(&origin).having_read(position).seal(&origin, observation.now)
 }
 
 pub(crate) fn content(content: &evenkeel_core::drift::Content) -> ContentReport {

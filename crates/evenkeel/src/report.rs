@@ -103,7 +103,7 @@ pub struct Consistency {
     /// Events about what was read that wait in the gate's quarantine; null where it is not known which rows they are
     /// about.
     pub quarantined_events: Option<u64>,
-    /// Null: tokens are not offered.
+    /// The reader's token with what this answer shows; null where the log cannot be read or the model is not of it.
     pub token: Option<String>,
 }
 

@@ -2,7 +2,7 @@
 //! until they are rebuilt, and are right afterwards.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 use evenkeel::{
-    Clock, Engine, EngineError, Model, Options, Parts, SystemClock,
+    Clock, Engine, EngineError, Model, Options, Parts, ReadError, SystemClock,
     contract::{diagnostic::Files, project},
     core::{
         Digest, Epoch, Event,
@@ -13,6 +13,7 @@ use evenkeel::{
         reconciliation::Method,
         row::{Cell, Key, Row},
         schema::{Column, ColumnType, Merge, Schema},
+        token::TokenError,
     },
     reader::ReadOptions,
     store::memory::{MemoryStore, Volatile},
@@ -85,6 +86,31 @@ fn publish(engine: &Engine, readings: &[(u32, i64)]) {
     };
     let receipts = engine.publish_blocking(readings.iter().map(event).collect(), None).unwrap();
     assert!(receipts.iter().all(|receipt| receipt.outcome == "admitted"), "{receipts:?}");
+}
+
+#[test]
+fn a_token_of_a_lost_history_is_told_from_one_of_this_log() {
+    let clock = SystemClock::default();
+    let store = MemoryStore::new(Epoch(1), Arc::new(move || clock.now()));
+    let engine = start(&store, true);
+    publish(&engine, &[(1, 1)]);
+    let on_disk = store.log.image();
+    publish(&engine, &[(2, 2)]);
+    let receipts = engine.publish_blocking(Vec::new(), None).unwrap();
+    let kept = engine.token_after(None, &receipts);
+    assert!(engine.wait_until_current(Duration::from_secs(60)).unwrap());
+    let seen = engine.get("sums", &["m"], ReadOptions::default()).unwrap().consistency.token.unwrap();
+    assert!(engine.token(&seen).is_ok());
+    engine.stop();
+    store.log.restore(on_disk);
+
+    let engine = start(&store, false);
+    assert!(matches!(engine.token(&seen), Err(ReadError::Token(TokenError::LostHistory(_)))));
+    assert!(matches!(engine.token(&format!("{kept},{seen}")), Err(ReadError::Token(TokenError::LostHistory(_)))));
+    assert!(engine.token(&kept).is_ok());
+    // The model speaks of what the log has lost: a token of its rows would promise it.
+    assert_eq!(engine.get("sums", &["m"], ReadOptions::default()).unwrap().consistency.token, None);
+    engine.stop();
 }
 
 fn sum(engine: &Engine) -> Option<i64> {

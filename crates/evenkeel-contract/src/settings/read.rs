@@ -194,6 +194,9 @@ fn read_section(reader: &mut Reader<'_>, read: &mut ReadSettings) {
     set_ahead(reader, "max_retries", &mut read.max_retries);
     set_ahead(reader, "base_delay_ms", &mut read.base_delay_ms);
     set_ahead(reader, "max_delay_ms", &mut read.max_delay_ms);
+    if let Some(age) = reader.optional::<At<f64>>("token_max_age_seconds") {
+        read.token_max_age = Duration::try_from_secs_f64(age.value).unwrap_or(Duration::MAX);
+    }
     let mut slightly = At { value: read.freshness.slightly_stale_seconds, place: reader.place.clone() };
     let mut very = At { value: read.freshness.very_stale_seconds, place: reader.place.clone() };
     set(reader, "slightly_stale_seconds", &mut slightly);

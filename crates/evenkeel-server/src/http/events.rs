@@ -3,16 +3,20 @@
 //! Telling the modes apart and cutting a body into events; what an event is, and whether it is admitted, is the gate's.
 use super::{
     App, body, json,
-    params::{Params, no_token},
+    params::{Params, TOKEN, tokens},
     problem::{BAD_PARAMETER, BAD_REQUEST, Problem, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE},
 };
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
-use evenkeel::{contract::envelope, core::StreamVersion, report::Receipt};
+use evenkeel::{
+    contract::envelope,
+    core::{StreamVersion, token::Token},
+    report::Receipt,
+};
 use serde::Serialize;
 use std::{fmt::Write as _, sync::Arc};
 
@@ -24,7 +28,7 @@ const DECIDE_APART: usize = 64;
 pub(crate) struct Published {
     /// One for each event.
     results: Vec<Receipt>,
-    /// Null: tokens are not offered yet.
+    /// What the writer has seen and written now, for reads that are to have it in them; null where nothing was sent.
     token: Option<String>,
 }
 
@@ -35,6 +39,7 @@ pub(crate) struct Published {
     post, path = "/v1/events", tag = "events",
     params(
         ("Expected-Version" = Option<u64>, Header, description = "The version the event's stream must have, 0 for a new one; single events only"),
+        ("Consistency-Token" = Option<String>, Header, description = "What the writer has seen: tokens of earlier answers, with commas between"),
         ("Content-Encoding" = Option<String>, Header, description = "`gzip`, or none"),
     ),
     request_body(description = "One event in binary mode (`ce-` headers) or structured mode, or a batch", content(
@@ -47,7 +52,7 @@ pub(crate) struct Published {
 pub(crate) async fn publish(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     Params::of(&parts.uri)?.finish()?;
-    no_token(&parts.headers)?;
+    let seen = seen(&app, &parts.headers).await?;
     let mode = mode(&parts.headers)?;
     let expected = expected_version(&parts.headers, mode)?;
     let events = events(&app, &parts.headers, mode, body).await?;
@@ -60,7 +65,18 @@ pub(crate) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
     } else {
         app.engine.publish(events, expected).await?
     };
-    Ok(json(StatusCode::ACCEPTED, &Published { results, token: None }))
+    let token = (!results.is_empty()).then(|| app.engine.token_after(seen, &results));
+    let header = token.as_deref().and_then(|token| HeaderValue::from_str(token).ok());
+    let mut response = json(StatusCode::ACCEPTED, &Published { results, token });
+    response.headers_mut().extend(header.map(|token| (TOKEN, token)));
+    Ok(response)
+}
+
+/// What the writer says to have seen.
+async fn seen(app: &App, headers: &HeaderMap) -> Result<Option<Token>, Problem> {
+    let Some(text) = tokens(headers)? else { return Ok(None) };
+    let engine = app.engine.clone();
+    super::blocking(move || engine.token(&text)).await.map(Some)
 }
 
 /// The modes of the binding.
@@ -171,7 +187,7 @@ fn header_text(value: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::{HeaderName, HeaderValue};
+    use axum::http::HeaderName;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()

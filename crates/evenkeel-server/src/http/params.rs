@@ -2,7 +2,8 @@
 //!
 //! Bodies are [`super::body`]'s.
 use super::problem::{BAD_PARAMETER, NOT_OFFERED, Problem};
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, HeaderName, Uri};
+use evenkeel::core::token::TokenError;
 use std::{fmt::Display, str::FromStr};
 
 /// Parameters that are known by name and not offered yet.
@@ -87,15 +88,19 @@ impl Params {
     }
 }
 
-/// Refuses the token of a client that relies on it.
+/// The header that carries tokens both ways.
+pub(crate) const TOKEN: HeaderName = HeaderName::from_static("consistency-token");
+
+/// The tokens that the headers hand in, with commas between.
 ///
 /// # Errors
-/// 400 where there is one.
-pub(crate) fn no_token(headers: &HeaderMap) -> Result<(), Problem> {
-    if headers.contains_key("consistency-token") {
-        return Err(Problem::new(NOT_OFFERED, "the header Consistency-Token is not offered yet"));
+/// 400 where one is not text.
+pub(crate) fn tokens(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut all = Vec::new();
+    for value in headers.get_all(TOKEN) {
+        all.push(value.to_str().map_err(|_| TokenError::Malformed)?);
     }
-    Ok(())
+    Ok((!all.is_empty()).then(|| all.join(",")))
 }
 
 /// The parts of a path after the first `skip`, decoded one by one, so that a key may hold a slash.

@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use evenkeel::{EngineError, PublishError, ReadError, store::StoreError};
+use evenkeel::{EngineError, PublishError, ReadError, core::token::TokenError, store::StoreError};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::{fmt::Display, time::Duration};
@@ -42,6 +42,9 @@ catalogue! {
         "Correct the parameter that the detail names; /openapi.json lists those of each address.";
     BAD_KEY = "bad-key", BAD_REQUEST, "The key does not fit the model",
         "Give one path part for each key column of the model, in order; /v1/models names them.";
+    BAD_TOKEN = "bad-token", BAD_REQUEST, "The token is not taken",
+        "`reason` says why: malformed, forged, foreign, expired or version. Send the text of an earlier answer of this \
+         server, unchanged; without one, read at level strong.";
     NOT_OFFERED = "not-offered", BAD_REQUEST, "This is not offered yet",
         "Leave it out. It is refused rather than ignored, so that nobody relies on it in vain.";
     UNREADABLE_EVENT = "unreadable-event", BAD_REQUEST, "No source and id can be read from an event",
@@ -69,6 +72,9 @@ catalogue! {
         "Nothing was taken. Send it again, in smaller parts over a slow line.";
     VERSION_CONFLICT = "version-conflict", CONFLICT, "The stream has another version than expected",
         "Nothing was written. Read the stream's state again, decide again, and send with the version in `actual`.";
+    LOST_HISTORY = "lost-history", CONFLICT, "The token speaks of events that the log has lost",
+        "The log was restored from an earlier copy or replaced. What was written since is to be sent again; drop the \
+         token, and read what is there now.";
     ENTRY_STATE = "entry-state", CONFLICT, "The entry's state does not allow this",
         "Read the entry again: somebody may have decided about it, or it waits behind an earlier one.";
     NOT_HALTED = "not-halted", CONFLICT, "The source is not halted",
@@ -208,12 +214,20 @@ impl From<PublishError> for Problem {
     }
 }
 
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        let kind = if matches!(error, TokenError::LostHistory(_)) { LOST_HISTORY } else { BAD_TOKEN };
+        Self::new(kind, &error).with("reason", error.reason())
+    }
+}
+
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::NoModel(_) => Self::new(NO_MODEL, error),
             ReadError::Key(misfit) => Self::new(BAD_KEY, misfit),
             ReadError::Parameter(detail) => Self::new(BAD_PARAMETER, detail),
+            ReadError::Token(error) => error.into(),
             ReadError::Level(_) => Self::new(NOT_OFFERED, error),
             ReadError::NotMet { reason, retry_after } => Self::new(NOT_MET, reason).retry_after(retry_after),
             ReadError::Store(error) => error.into(),

@@ -3,8 +3,8 @@
 //! Reading them and finding out how fresh they are is the engine's ([`evenkeel::reader`]).
 use super::{
     App, blocking, freshness, json,
-    params::{Params, no_token, path_parts},
-    problem::{BAD_PARAMETER, NO_ROW, Problem},
+    params::{Params, TOKEN, path_parts},
+    problem::{BAD_PARAMETER, NO_ROW, NOT_OFFERED, Problem},
 };
 use axum::{
     extract::{Path, State},
@@ -116,7 +116,9 @@ struct Read {
 
 impl Read {
     fn of(params: &mut Params, headers: &HeaderMap, budget: Duration) -> Result<Self, Problem> {
-        no_token(headers)?;
+        if headers.contains_key(TOKEN) {
+            return Err(Problem::new(NOT_OFFERED, "the header Consistency-Token is not offered yet"));
+        }
         let words = Level::ALL.iter().map(|level| level.as_str()).collect::<Vec<_>>().join(", ");
         let level = params.get("level", format!("one of {words}"))?.unwrap_or(Level::Eventual);
         let longest_ms = u64::try_from(LONGEST.as_millis()).unwrap_or(u64::MAX);
@@ -135,6 +137,8 @@ impl Read {
     fn label(self, response: &mut Response, consistency: &Consistency) {
         let headers = response.headers_mut();
         headers.extend(freshness::header(consistency).map(|value| (freshness::FRESHNESS, value)));
+        let token = consistency.token.as_deref().and_then(|token| HeaderValue::from_str(token).ok());
+        headers.extend(token.map(|token| (TOKEN, token)));
         headers.extend(self.applied.map(|value| (HeaderName::from_static("preference-applied"), value)));
     }
 }

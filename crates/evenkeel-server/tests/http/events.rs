@@ -28,7 +28,7 @@ fn a_structured_event_is_taken() {
         (&json!(1), &json!(1), &json!(true))
     );
     assert_eq!(result["event_id"].as_str().unwrap().len(), 64);
-    assert_eq!(answer["token"], Value::Null);
+    assert!(answer["token"].as_str().is_some_and(|token| token.len() > 100), "{answer}");
 }
 
 #[test]
@@ -129,15 +129,6 @@ fn an_expected_version_makes_the_append_conditional() {
     let headers = [("Content-Type", "application/cloudevents-batch+json"), ("Expected-Version", "2")];
     server.publish_bytes(b"[]", &headers).problem(400, "bad-parameter");
     assert_eq!(server.positions(), [1, 2]);
-}
-
-#[test]
-fn what_is_not_offered_yet_is_refused() {
-    let server = Server::start();
-    let problem =
-        server.publish_with(&order("1", "o-1", "1"), &[("Consistency-Token", "t")]).problem(400, "not-offered");
-    assert!(problem["detail"].as_str().unwrap().contains("Consistency-Token"));
-    assert!(server.positions().is_empty());
 }
 
 #[test]

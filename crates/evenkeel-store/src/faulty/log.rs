@@ -8,6 +8,7 @@ use evenkeel_core::{
     digest::Sum,
     intake::Ask,
     quarantine::{Entry, ParkKey, QuarantineId},
+    token::Origin,
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -85,5 +86,9 @@ impl<L: Log + Volatile> Log for FaultyLog<L> {
 
     fn quarantined_of(&self, subject: &str, contracts: &BTreeSet<EventType>) -> Result<u64> {
         self.0.read(Operation::ReadQuarantine, |log| log.quarantined_of(subject, contracts))
+    }
+
+    fn origin(&self) -> Origin {
+        self.0.inner().origin()
     }
 }

@@ -8,6 +8,7 @@ use evenkeel_core::{
     digest::Sum,
     intake::Ask,
     quarantine::{Entry, ParkKey, QuarantineId},
+    token::Origin,
 };
 use std::{collections::BTreeSet, ops::Deref, time::Duration};
 
@@ -91,5 +92,9 @@ where
 
     fn quarantined_of(&self, subject: &str, contracts: &BTreeSet<EventType>) -> Result<u64> {
         self.log.quarantined_of(subject, contracts)
+    }
+
+    fn origin(&self) -> Origin {
+        self.log.origin()
     }
 }

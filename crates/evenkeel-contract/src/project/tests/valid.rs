@@ -58,9 +58,8 @@ fn the_fingerprint_follows_what_decides_rows_and_nothing_else() {
     }
 }
 
-#[test]
-fn every_setting_can_be_written_and_comes_from_the_environment() {
-    let all = r#"
+/// A value of its own for every setting.
+const ALL: &str = r#"
 [node]
 id = "b"
 data = "elsewhere"
@@ -94,6 +93,7 @@ base_delay_ms = 12
 max_delay_ms = 13
 slightly_stale_seconds = 14
 very_stale_seconds = 15
+token_max_age_seconds = 21
 [security]
 insecure = true
 hosts = "node.example, 10.0.0.8"
@@ -104,7 +104,10 @@ header_timeout_ms = 18
 write_timeout_ms = 20
 shutdown_seconds = 19
 "#;
-    let compiled = Shop { files: [(SETTINGS, all)].into_iter().collect(), env: Vec::new() }.compile().unwrap();
+
+#[test]
+fn every_setting_can_be_written_and_comes_from_the_environment() {
+    let compiled = Shop { files: [(SETTINGS, ALL)].into_iter().collect(), env: Vec::new() }.compile().unwrap();
     // Whoever sets something that no stage looks at yet is told.
     let told = compiled.warnings.to_string();
     for ahead in ["timeout_seconds", "max_bytes", "max_retries"] {
@@ -116,7 +119,7 @@ shutdown_seconds = 19
     let from_file = compiled.settings;
     let mut from_env = Shop { files: [(SETTINGS, "")].into_iter().collect(), env: Vec::new() };
     let mut section = String::new();
-    for line in all.lines().filter(|line| !line.is_empty()) {
+    for line in ALL.lines().filter(|line| !line.is_empty()) {
         match line.split_once(" = ") {
             None => section = line.trim_matches(['[', ']']).to_ascii_uppercase(),
             Some((key, value)) => {
@@ -136,7 +139,7 @@ shutdown_seconds = 19
     assert_eq!(from_file.limits.shutdown_seconds, 19.0);
     assert_eq!(from_file.security.hosts, ["node.example", "10.0.0.8"]);
     assert_eq!((from_file.snapshots.every_events, from_file.snapshots.keep), (60, 61));
-    assert_eq!(from_file.read.freshness.very_stale_seconds, 15.0);
+    assert_eq!((from_file.read.freshness.very_stale_seconds, from_file.read.token_max_age.as_secs()), (15.0, 21));
 }
 
 #[test]

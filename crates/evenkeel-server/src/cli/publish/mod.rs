@@ -66,7 +66,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Done {
     let input = Input::open(&args.file, &bar)?;
     let access = Access::open(context, Projectors::Running)?;
     let sender = Sender::new(&access, Backoff::new(Duration::from_secs(args.retry_seconds)));
-    let mut publish = Publish { context, bar, sender, batch: usize::from(args.batch), summary: Summary::default() };
+    let mut publish =
+        Publish { context, bar, sender, batch: usize::from(args.batch), summary: Summary::default(), reached: None };
     let result = publish.all(input);
     publish.bar.finish_and_clear();
     let summary = publish.summary;
@@ -89,6 +90,8 @@ struct Publish<'p> {
     sender: Sender<'p>,
     batch: usize,
     summary: Summary,
+    /// The position that the summary's token covers.
+    reached: Option<u64>,
 }
 
 impl Publish<'_> {
@@ -128,10 +131,15 @@ impl Publish<'_> {
         }
         match self.sender.send(batch)? {
             Sent::Taken { outcomes, token } => {
+                // Batches are separate requests: the token of the one that reached furthest covers the others too.
+                let reached = outcomes.iter().filter_map(|outcome| outcome.position).max();
+                if self.summary.token.is_none() || reached >= self.reached {
+                    self.summary.token = token.or(self.summary.token.take());
+                    self.reached = reached;
+                }
                 for outcome in outcomes {
                     self.summary.count(&outcome.outcome, outcome.reason.as_deref());
                 }
-                self.summary.token = token.or(self.summary.token.take());
                 self.bar.set_message(format!("{} events taken", thousands(self.summary.taken())));
             }
             Sent::Refused(Refusal { why }) => match batch {

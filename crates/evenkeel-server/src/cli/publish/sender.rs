@@ -38,6 +38,9 @@ pub(super) struct Outcome {
     pub(super) outcome: String,
     /// Why, where it was quarantined.
     pub(super) reason: Option<String>,
+    /// Where it is in the log, if it is.
+    #[serde(default)]
+    pub(super) position: Option<u64>,
 }
 
 /// Why a batch is not taken.
@@ -170,9 +173,13 @@ fn over_engine(engine: &Engine, batch: &[Line]) -> Try {
     let outcome = |receipt: Receipt| Outcome {
         outcome: receipt.outcome.to_owned(),
         reason: receipt.reason.map(ToOwned::to_owned),
+        position: receipt.position,
     };
     match engine.publish_blocking(events, None) {
-        Ok(receipts) => Try::Done(Sent::Taken { outcomes: receipts.into_iter().map(outcome).collect(), token: None }),
+        Ok(receipts) => {
+            let token = Some(engine.token_after(None, &receipts));
+            Try::Done(Sent::Taken { outcomes: receipts.into_iter().map(outcome).collect(), token })
+        }
         Err(
             error @ (PublishError::Unreadable { .. }
             | PublishError::VersionConflict { .. }

@@ -27,6 +27,7 @@ use evenkeel_core::{
     digest::Sum,
     intake::Ask,
     quarantine::{Entry, ParkKey, QuarantineId},
+    token::{LogId, Origin, TokenKey},
 };
 use parking_lot::{Condvar, Mutex};
 use read::Names;
@@ -52,6 +53,7 @@ fn create() -> String {
 pub struct SqliteLog {
     db: Database<Streams, Names>,
     epoch: Epoch,
+    origin: Origin,
     now: Now,
     tip: Mutex<Tip>,
     grown: Condvar,
@@ -80,7 +82,8 @@ impl SqliteLog {
             let position = head(conn)?.map_or(Position::ZERO, |(position, _)| position);
             Ok((epoch(Fields(row).text(0)?)?, Tip { position, counts: Arc::new(counts(conn)?) }))
         })?;
-        Ok(Self { db, epoch, now: Arc::clone(&options.now), tip: Mutex::new(tip), grown: Condvar::new() })
+        let origin = origin(&db, epoch)?;
+        Ok(Self { db, epoch, origin, now: Arc::clone(&options.now), tip: Mutex::new(tip), grown: Condvar::new() })
     }
 
     pub(super) fn database(&self) -> &Database<Streams, Names> {
@@ -97,6 +100,30 @@ impl SqliteLog {
         }
         self.grown.notify_all();
     }
+}
+
+/// The log's id and the secret of its tokens; drawn by SQLite, from the system's randomness, where there are none yet.
+fn origin(db: &Database<Streams, Names>, epoch: Epoch) -> Result<Origin> {
+    let read = |conn: &Connection| {
+        let mut select =
+            conn.prepare("SELECT unhex(value) FROM meta WHERE name IN ('log_id', 'token_key') ORDER BY name")?;
+        let mut rows = select.query([])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let id: [u8; 16] = row.get(0)?;
+        let lost = || Fault::Bad("the log has lost the key of its tokens".into());
+        let key: [u8; 32] = rows.next()?.ok_or_else(lost)?.get(0)?;
+        Ok(Some(Origin { log: LogId(id), epoch, key: TokenKey(key) }))
+    };
+    if let Some(origin) = db.read(|conn, _| read(conn))? {
+        return Ok(origin);
+    }
+    db.write(|conn, _| {
+        conn.execute_batch(
+            "INSERT INTO meta VALUES('log_id', hex(randomblob(16))), ('token_key', hex(randomblob(32)));",
+        )?;
+        let drawn = read(conn)?;
+        Ok(Done::Commit(drawn.ok_or_else(|| Fault::Bad("the log keeps no key of its tokens".into()))?))
+    })
 }
 
 /// The last event's position and identity.
@@ -208,6 +235,10 @@ impl Log for SqliteLog {
 
     fn quarantined_of(&self, subject: &str, contracts: &BTreeSet<EventType>) -> Result<u64> {
         self.db.read(|conn, _| quarantine::of_subject(conn, subject, contracts))
+    }
+
+    fn origin(&self) -> Origin {
+        self.origin
     }
 }
 

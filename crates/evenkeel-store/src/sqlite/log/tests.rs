@@ -48,6 +48,16 @@ fn two_logs_have_two_epochs() {
 }
 
 #[test]
+fn a_log_keeps_its_own_id_and_secret() {
+    let (a, b) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (ours, other) = (open(&a).log.origin(), open(&b).log.origin());
+    assert_eq!(open(&a).log.origin(), ours);
+    assert_ne!(ours.log, other.log);
+    assert_ne!(ours.key, other.key);
+    assert_eq!(open(&a).log.safe_head().unwrap().epoch, ours.epoch);
+}
+
+#[test]
 fn a_failed_transaction_leaves_no_trace_in_memory() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);
