@@ -33,6 +33,8 @@ pub struct ModelDeclaration {
     pub drift: DriftSettings,
     /// The level every read of it has at least.
     pub require: Option<Level>,
+    /// The level of reads that name none.
+    pub default_level: Option<Level>,
 }
 
 /// The path of the settings in a project folder.
@@ -86,6 +88,7 @@ pub fn compile(files: &Files, env: &[(String, String)]) -> Result<Project, Diagn
         fold: models::check(model, &catalogue, &sink),
         drift: model.drift,
         require: model.require,
+        default_level: model.default_level,
     });
     let compiled = compiled.collect();
     if !models.is_empty() && !sink.has_errors() {

@@ -19,6 +19,7 @@ pub mod consumer;
 pub mod content;
 pub mod crdt;
 pub mod decimal;
+pub mod demand;
 pub mod digest;
 pub mod drift;
 pub mod event;
@@ -36,6 +37,7 @@ pub mod schema;
 pub mod snapshot;
 pub mod time;
 pub mod token;
+pub mod waiting;
 pub mod words;
 
 pub use event::{Draft, Event};

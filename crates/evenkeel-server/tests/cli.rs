@@ -47,11 +47,12 @@ fn documents(project: &Project, reach: &[&str]) -> Vec<(String, i32, Value)> {
 
 /// Without times, durations, rates, and what says whether a projector runs.
 fn still(value: Value) -> Value {
-    const MOVES: [&str; 15] = [
+    const MOVES: [&str; 16] = [
         "status",
         "reason",
         "reconciliation_status",
         "as_of",
+        "token",
         "measured_at",
         "duration_ms",
         "verified_as_of",
@@ -96,7 +97,7 @@ fn commands_say_the_same_with_a_server_and_without() {
             (&["drift", "nothing"], 2),
             (&["rows", "orders", "--cursor", "nonsense"], 2),
             (&["quarantine", "show", "q-999"], 2),
-            (&["get", "orders", "o-1003", "--level", "causal"], 2),
+            (&["get", "orders", "o-1003", "--token", "t"], 2),
         ] {
             let run = project.run(&[reach, args].concat());
             assert_eq!(run.code, expected, "{args:?}: {run:?}");

@@ -7,6 +7,7 @@ mod http {
     mod connections;
     mod consumers;
     mod events;
+    mod levels;
     mod operating;
     mod project;
     mod quarantine;

@@ -166,7 +166,7 @@ fn show(what: &str, answer: &RowAnswer) -> Result<(), Box<dyn Error>> {
 pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let engine = start(folder.path())?;
-    let strong = ReadOptions { level: Level::Strong, budget: Duration::from_secs(5), ..ReadOptions::default() };
+    let strong = ReadOptions { budget: Duration::from_secs(5), ..ReadOptions::at(Level::Strong) };
 
     // When `publish` returns the events are on the disk, once each, however often they are sent.
     let mut clicks: Vec<_> = (0..10).map(|i| click(i, "ada", Some(&format!("10:{:02}:00", 5 * i)))).collect();

@@ -7,7 +7,7 @@ use crate::{
     ingest::{Ingest, IngestLimits},
     monitor::{self, Observation},
     quarantine,
-    reader::{ReadOptions, Reader, RowsRequest},
+    reader::{Course, ReadOptions, Reader, RowsRequest},
     report::{Receipt, RowAnswer, RowsAnswer},
     signal::Signal,
     slot::{Model, Slot},
@@ -149,7 +149,7 @@ impl Default for Options {
 /// let receipts = engine.publish_blocking(vec![sold.into()], None)?;
 /// assert_eq!((receipts[0].outcome, receipts[0].position), ("admitted", Some(1)));
 ///
-/// let answer = engine.get("sales", &["mug"], ReadOptions { level: Level::Strong, ..ReadOptions::default() })?;
+/// let answer = engine.get("sales", &["mug"], ReadOptions::at(Level::Strong))?;
 /// assert_eq!(answer.data.and_then(|row| row.get("units")?.as_i64()), Some(3));
 /// assert_eq!(answer.consistency.freshness, "fresh");
 /// engine.stop();
@@ -338,6 +338,22 @@ impl Engine {
         self.inner.reader(slot).get(&key, options)
     }
 
+    /// As [`Engine::get`], for callers in an async runtime of tokio with time: a read that waits holds no thread.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn get_async(
+        &self,
+        model: &str,
+        key: &[impl AsRef<str>],
+        options: ReadOptions,
+    ) -> Result<RowAnswer, ReadError> {
+        let slot = self.inner.readable(model)?;
+        let key = Key::parse(slot.schema(), key).map_err(ReadError::Key)?;
+        let course = Course::new(slot, options, self.inner.clock.monotonic());
+        self.inner.drive(slot, course, move |reader, course| reader.try_get(&key, course)).await
+    }
+
     /// Reads rows in order of their keys.
     ///
     /// # Errors
@@ -345,6 +361,21 @@ impl Engine {
     pub fn rows(&self, model: &str, request: &RowsRequest, options: ReadOptions) -> Result<RowsAnswer, ReadError> {
         let slot = self.inner.readable(model)?;
         self.inner.reader(slot).rows(request, options)
+    }
+
+    /// As [`Engine::rows`], for callers in an async runtime of tokio with time.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn rows_async(
+        &self,
+        model: &str,
+        request: RowsRequest,
+        options: ReadOptions,
+    ) -> Result<RowsAnswer, ReadError> {
+        let slot = self.inner.readable(model)?;
+        let course = Course::new(slot, options, self.inner.clock.monotonic());
+        self.inner.drive(slot, course, move |reader, course| reader.try_rows(&request, course)).await
     }
 
     /// Stops taking events, writes those that wait, lets each projector end its batch, calls off verifications and
@@ -359,6 +390,8 @@ impl Engine {
         inner.snapshotting.notify();
         for slot in inner.slots.values() {
             worker::stop_projector(slot, "the engine has stopped");
+            // Nobody will be woken any more.
+            slot.commits.close();
         }
         for thread in std::mem::take(&mut *inner.threads.lock()) {
             let _ = thread.join();
@@ -375,7 +408,7 @@ impl Inner {
         self.slots.get(model).ok_or_else(|| ReadError::NoModel(model.to_owned()))
     }
 
-    pub(crate) fn reader<'e>(&'e self, slot: &'e Slot) -> Reader<'e> {
+    pub(crate) fn reader<'e>(&'e self, slot: &'e Arc<Slot>) -> Reader<'e> {
         Reader {
             log: self.log.as_ref(),
             models: self.models.as_ref(),

@@ -1,7 +1,8 @@
 //! What the runtime says when it cannot do what was asked, by what its caller can do about it.
 //!
 //! What a store says of itself is [`evenkeel_store::StoreError`].
-use evenkeel_core::{ModelName, freshness::Level, quarantine::State, row::Misfit, token::TokenError};
+use crate::report::Consistency;
+use evenkeel_core::{ModelName, quarantine::State, row::Misfit, token::TokenError};
 use evenkeel_store::StoreError;
 use std::time::Duration;
 
@@ -58,9 +59,6 @@ pub enum ReadError {
     /// The token is not taken.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// The level is not offered.
-    #[error("level {0} is not offered yet; offered are eventual and strong")]
-    Level(Level),
     /// What was asked for cannot be met within the budget.
     #[error("{reason}")]
     NotMet {
@@ -68,6 +66,8 @@ pub enum ReadError {
         reason: String,
         /// When asking again makes sense.
         retry_after: Duration,
+        /// How fresh the answer would have been, where anything was read.
+        label: Option<Box<Consistency>>,
     },
     /// The store could not read.
     #[error(transparent)]

@@ -129,6 +129,7 @@ pub fn start(
         thresholds: model.drift.thresholds,
         repair_budget: model.drift.repair_budget,
         require: model.require,
+        default_level: model.default_level,
     });
     let parts = Parts { log, models, snapshots, clock, gate: Arc::new(project.gate.clone()) };
     Engine::start(parts, declared.collect(), options)

@@ -436,7 +436,10 @@ impl Inner {
             let advanced = slot.turn().advance(slot, self.log.as_ref(), self.models.as_ref(), self.clock.now());
             let idle = matches!(advanced, Ok(Progress::Idle));
             match advanced {
-                Ok(_) => slot.moved.notify(),
+                Ok(_) => {
+                    slot.moved.notify();
+                    slot.commits.disturbed();
+                }
                 Err(ProjectorError::Store(StoreError::Conflict { .. })) => {}
                 Err(ProjectorError::Damaged { keys, .. }) => self.heal(slot, &keys)?,
                 Err(ProjectorError::Store(error)) => return Err(error.into()),

@@ -7,11 +7,13 @@ use crate::{
     identities::Compared,
     monitor::Watch,
     projector::{Progress, Projector, ProjectorError},
+    reader::Commits,
     signal::Signal,
 };
 use evenkeel_core::{
-    ModelName, Timestamp,
+    ModelName, Position, Timestamp,
     content::Pass,
+    demand::{Bounds, Terms},
     drift::{Content, Thresholds, Worker},
     fold::Fold,
     freshness::Level,
@@ -48,12 +50,20 @@ pub struct Model {
     pub repair_budget: f64,
     /// The weakest level it may be read at.
     pub require: Option<Level>,
+    /// The level of reads that name none.
+    pub default_level: Option<Level>,
 }
 
 impl Model {
     /// A model with the default thresholds, readable at any level.
     pub fn new(fold: impl Fold + 'static) -> Self {
-        Self { fold: Arc::new(fold), thresholds: Thresholds::default(), repair_budget: 0.01, require: None }
+        Self {
+            fold: Arc::new(fold),
+            thresholds: Thresholds::default(),
+            repair_budget: 0.01,
+            require: None,
+            default_level: None,
+        }
     }
 }
 
@@ -112,6 +122,11 @@ impl Turn<'_> {
         Ok(progress)
     }
 
+    /// How far the table has come, where it was taken up.
+    pub(crate) fn position(&self) -> Option<Position> {
+        self.0.projector.as_ref().map(|projector| projector.checkpoint().position)
+    }
+
     /// The scrub's pass.
     pub(crate) fn pass(&mut self) -> &mut Option<Pass> {
         &mut self.0.pass
@@ -125,7 +140,8 @@ impl Turn<'_> {
 
 pub(crate) struct Slot {
     pub(crate) fold: Arc<dyn Fold>,
-    pub(crate) require: Option<Level>,
+    /// What readers are given.
+    pub(crate) terms: Terms,
     pub(crate) repair_budget: f64,
     pub(crate) batch_events: usize,
     turn: Mutex<Held>,
@@ -138,6 +154,8 @@ pub(crate) struct Slot {
     pub(crate) retry: Signal,
     /// The projector committed.
     pub(crate) moved: Signal,
+    /// Readers who wait for a position.
+    pub(crate) commits: Commits,
     pub(crate) health: Health,
     pub(crate) watch: Mutex<Watch>,
     /// Whether it has reached the events of the log, by their identities.
@@ -163,9 +181,13 @@ pub(crate) struct Slot {
 
 impl Slot {
     pub(crate) fn new(model: Model, batch_events: usize, as_of: Option<Timestamp>) -> Self {
+        let Thresholds { max_lag_events, max_lag_seconds, .. } = model.thresholds;
+        let max_staleness = Duration::try_from_secs_f64(max_lag_seconds).unwrap_or(Duration::MAX);
+        let bounds = Bounds { max_lag: Some(max_lag_events), max_staleness: Some(max_staleness), ..Bounds::default() };
+        let level = |level: Option<Level>| level.unwrap_or(Level::Eventual);
         Self {
             fold: Arc::new(Guarded(model.fold)),
-            require: model.require,
+            terms: Terms { default: level(model.default_level), require: level(model.require), bounds },
             repair_budget: model.repair_budget,
             batch_events,
             turn: Mutex::default(),
@@ -173,6 +195,7 @@ impl Slot {
             wake: Signal::default(),
             retry: Signal::default(),
             moved: Signal::default(),
+            commits: Commits::default(),
             health: Health::new(Worker::Lost("its projector is not running".into())),
             watch: Mutex::new(Watch::new(model.thresholds, as_of)),
             identities: Compared::default(),
@@ -205,6 +228,7 @@ impl Slot {
         self.wake.notify();
         self.retry.notify();
         self.moved.notify();
+        self.commits.disturbed();
     }
 
     /// Whether rows are known to be wrong that only a person may have put right.

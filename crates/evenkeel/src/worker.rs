@@ -68,14 +68,20 @@ fn project(inner: &Arc<Inner>, slot: &Slot) {
             return;
         }
         let result = catch_unwind(AssertUnwindSafe(|| {
-            slot.turn().advance(slot, inner.log.as_ref(), inner.models.as_ref(), inner.clock.now())
+            let mut turn = slot.turn();
+            let began = inner.clock.monotonic();
+            let progress = turn.advance(slot, inner.log.as_ref(), inner.models.as_ref(), inner.clock.now())?;
+            Ok((progress, turn.position().unwrap_or_default(), inner.clock.monotonic().saturating_sub(began)))
         }));
         let failure = match result {
-            Ok(Ok(progress)) => {
+            Ok(Ok((progress, position, took))) => {
                 back_off = BACK_OFF.0;
                 slot.health.recovered();
                 match progress {
-                    Progress::Moved(_) => slot.moved.notify(),
+                    Progress::Moved(events) => {
+                        slot.commits.reached(position, events as u64, took);
+                        slot.moved.notify();
+                    }
                     Progress::Idle => slot.wake.wait(seen, inner.options.heartbeat),
                 }
                 continue;

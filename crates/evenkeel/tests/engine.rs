@@ -65,7 +65,7 @@ fn publish(engine: &Engine, events: Vec<Vec<u8>>) -> Vec<Receipt> {
 }
 
 fn strong() -> ReadOptions {
-    ReadOptions { level: Level::Strong, budget: LONG, ..ReadOptions::default() }
+    ReadOptions { budget: LONG, ..ReadOptions::at(Level::Strong) }
 }
 
 fn column<'a>(answer: &'a RowAnswer, name: &str) -> &'a Value {

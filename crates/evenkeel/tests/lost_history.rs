@@ -114,7 +114,7 @@ fn a_token_of_a_lost_history_is_told_from_one_of_this_log() {
 }
 
 fn sum(engine: &Engine) -> Option<i64> {
-    let options = ReadOptions { level: Level::Strong, ..ReadOptions::default() };
+    let options = ReadOptions::at(Level::Strong);
     engine.get("sums", &["m"], options).unwrap().data.unwrap().get("sum").and_then(Value::as_i64)
 }
 

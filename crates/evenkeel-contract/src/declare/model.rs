@@ -26,6 +26,7 @@ pub(crate) struct ModelDecl {
     pub(crate) clauses: Vec<ClauseDecl>,
     pub(crate) drift: DriftSettings,
     pub(crate) require: Option<Level>,
+    pub(crate) default_level: Option<Level>,
 }
 
 /// A column as declared.
@@ -107,7 +108,8 @@ pub(crate) fn read(file: &Node, defaults: DriftSettings, sink: &Sink) -> Option<
         settings::drift(&mut table, &mut drift);
         table.finish();
     }
-    let require = require(&mut reader);
+    let require = level(&mut reader, "require");
+    let default_level = level(&mut reader, "default_level");
     reader.finish();
     Some(ModelDecl {
         name: name?,
@@ -118,16 +120,13 @@ pub(crate) fn read(file: &Node, defaults: DriftSettings, sink: &Sink) -> Option<
         clauses,
         drift,
         require,
+        default_level,
     })
 }
 
-fn require(reader: &mut Reader<'_>) -> Option<Level> {
+fn level(reader: &mut Reader<'_>, key: &'static str) -> Option<Level> {
     let words: Vec<_> = Level::ALL.iter().map(|level| (level.as_str(), *level)).collect();
-    let level = reader.word("require", &words)?;
-    if !matches!(level.value, Level::Strong | Level::Eventual) {
-        reader.sink.error(&level.place, format!("level `{}` is not supported yet", level.value));
-    }
-    Some(level.value)
+    reader.word(key, &words).map(|level| level.value)
 }
 
 fn column(entry: &Entry, sink: &Sink) -> ColumnDecl {

@@ -25,7 +25,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Done {
     let access = Access::open(context, Projectors::Stopped)?;
     let model = access.model(&args.model)?;
     let columns = at(&model, &["key"]).as_array().map_or(1, <[_]>::len);
-    let answer = access.get(&args.model, &parts(&args.key, columns), args.read)?;
+    let answer = access.get(&args.model, &parts(&args.key, columns), &args.read)?;
     let row = answer.at(&["data"]);
     if context.out.json {
         context.out.json(&answer)?;

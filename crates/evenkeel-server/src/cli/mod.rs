@@ -278,7 +278,8 @@ mod tests {
         assert_eq!(code(EngineError::NotHalted("x".into()).into()), 1);
         assert_eq!(code(EngineError::Method("x is at work".into()).into()), 1);
         assert_eq!(code(ReadError::NoModel("x".into()).into()), 2);
-        let not_met = ReadError::NotMet { reason: "late".into(), retry_after: std::time::Duration::from_secs(1) };
+        let not_met =
+            ReadError::NotMet { reason: "late".into(), retry_after: std::time::Duration::from_secs(1), label: None };
         assert_eq!(code(not_met.into()), 1);
         assert_eq!(code(ProjectError::NotAProject("x".into()).into()), 2);
     }

@@ -26,7 +26,7 @@ pub(super) struct Args {
 pub(super) fn run(context: &Context, args: &Args) -> Done {
     let access = Access::open(context, Projectors::Stopped)?;
     let model = access.model(&args.model)?;
-    let answer = access.rows(&args.model, args.limit.map(usize::from), args.cursor.as_deref(), args.read)?;
+    let answer = access.rows(&args.model, args.limit.map(usize::from), args.cursor.as_deref(), &args.read)?;
     if context.out.json {
         context.out.json(&answer)?;
         return Ok(Answer::Yes);

@@ -7,8 +7,7 @@ use evenkeel::core::token::TokenError;
 use std::{fmt::Display, str::FromStr};
 
 /// Parameters that are known by name and not offered yet.
-const LATER: [&str; 8] =
-    ["token", "max_lag", "max_staleness_ms", "consistent_since", "order", "select", "key", "Consistency-Token"];
+const LATER: [&str; 3] = ["order", "select", "key"];
 
 /// The parameters of a request; each is taken out once.
 pub(crate) struct Params(Vec<(String, String)>);

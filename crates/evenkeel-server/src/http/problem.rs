@@ -3,6 +3,10 @@
 //!
 //! The catalogue is stable: clients tell problems apart by `type`. Each `type` is an address of this server that says
 //! in plain text what the problem is and what to do.
+use super::{
+    freshness::{self, FRESHNESS},
+    params::TOKEN,
+};
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -228,8 +232,17 @@ impl From<ReadError> for Problem {
             ReadError::Key(misfit) => Self::new(BAD_KEY, misfit),
             ReadError::Parameter(detail) => Self::new(BAD_PARAMETER, detail),
             ReadError::Token(error) => error.into(),
-            ReadError::Level(_) => Self::new(NOT_OFFERED, error),
-            ReadError::NotMet { reason, retry_after } => Self::new(NOT_MET, reason).retry_after(retry_after),
+            ReadError::NotMet { reason, retry_after, label } => {
+                let problem = Self::new(NOT_MET, reason).retry_after(retry_after);
+                let Some(label) = label else { return problem };
+                let header = |problem: Self, name, value: Option<HeaderValue>| match value {
+                    Some(value) => problem.header(name, value),
+                    None => problem,
+                };
+                let token = label.token.as_deref().and_then(|token| HeaderValue::from_str(token).ok());
+                let problem = header(problem, FRESHNESS, freshness::header(&label));
+                header(problem, TOKEN, token).with("consistency", &label)
+            }
             ReadError::Store(error) => error.into(),
         }
     }

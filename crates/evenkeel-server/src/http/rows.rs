@@ -3,8 +3,8 @@
 //! Reading them and finding out how fresh they are is the engine's ([`evenkeel::reader`]).
 use super::{
     App, blocking, freshness, json,
-    params::{Params, TOKEN, path_parts},
-    problem::{BAD_PARAMETER, NO_ROW, NOT_OFFERED, Problem},
+    params::{Params, TOKEN, path_parts, tokens},
+    problem::{BAD_PARAMETER, NO_ROW, Problem},
 };
 use axum::{
     extract::{Path, State},
@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use evenkeel::{
-    core::freshness::Level,
+    core::{demand::Bounds, freshness::Level},
     reader::{ReadOptions, RowsRequest},
     report::{Consistency, ModelReport, RowAnswer, RowsAnswer},
 };
@@ -47,23 +47,29 @@ pub(crate) async fn models(State(app): State<Arc<App>>, uri: Uri) -> Result<Resp
     params(
         ("model" = String, Path, description = "The model"),
         ("key" = String, Path, description = "The key; `/{key}/{key}` for several columns. A slash within a value is written %2F"),
-        ("level" = Option<String>, Query, description = "`eventual` (default) or `strong`"),
+        ("level" = Option<String>, Query, description = "`eventual`, `bounded`, `monotonic`, `causal` or `strong`; where none is named the one that token or bounds call for, or the model's own"),
+        ("token" = Option<String>, Query, description = "What the reader has seen and written: tokens of earlier answers, with commas between"),
+        ("max_lag" = Option<u64>, Query, description = "How many events may be missing"),
+        ("max_staleness_ms" = Option<u64>, Query, description = "How old the oldest missing event may be"),
+        ("consistent_since" = Option<String>, Query, description = "Everything committed before this instant (RFC 3339) must be in the answer"),
         ("budget_ms" = Option<u64>, Query, description = "How long the read may wait to meet its level"),
         ("allow_stale" = Option<bool>, Query, description = "Whether an answer that does not meet its level is welcome, labelled"),
         ("Prefer" = Option<String>, Header, description = "`wait=SECONDS`, instead of `budget_ms`"),
+        ("Consistency-Token" = Option<String>, Header, description = "As `token`"),
     ),
     responses((status = 200, description = "The row", body = RowAnswer)),
 )]
 pub(crate) async fn row(State(app): State<Arc<App>>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
     let mut params = Params::of(&uri)?;
-    let read = Read::of(&mut params, &headers, app.budget)?;
+    let mut read = Read::of(&mut params, &headers, app.budget)?;
     params.finish()?;
+    read.take_token(&app).await?;
     // /v1/models/{model}/rows/{key}…
     let mut parts = path_parts(&uri, 2)?.into_iter();
     let model = parts.next().unwrap_or_default();
     let key: Vec<String> = parts.skip(1).collect();
-    let (engine, options, shown) = (app.engine.clone(), read.options, key.join("/"));
-    let answer = blocking(move || engine.get(&model, &key, options)).await?;
+    let shown = key.join("/");
+    let answer = app.engine.get_async(&model, &key, read.options).await?;
     let mut response = match &answer.data {
         Some(_) => json(StatusCode::OK, &answer),
         None => Problem::new(NO_ROW, format!("there is no row {shown:?}"))
@@ -82,10 +88,15 @@ pub(crate) async fn row(State(app): State<Arc<App>>, uri: Uri, headers: HeaderMa
         ("model" = String, Path, description = "The model"),
         ("limit" = Option<u64>, Query, description = "Rows of the page: 1 to 10000, 100 where left out"),
         ("cursor" = Option<String>, Query, description = "The `next` of the page before"),
-        ("level" = Option<String>, Query, description = "`eventual` (default) or `strong`"),
+        ("level" = Option<String>, Query, description = "`eventual`, `bounded`, `monotonic`, `causal` or `strong`; where none is named the one that token or bounds call for, or the model's own"),
+        ("token" = Option<String>, Query, description = "What the reader has seen and written: tokens of earlier answers, with commas between"),
+        ("max_lag" = Option<u64>, Query, description = "How many events may be missing"),
+        ("max_staleness_ms" = Option<u64>, Query, description = "How old the oldest missing event may be"),
+        ("consistent_since" = Option<String>, Query, description = "Everything committed before this instant (RFC 3339) must be in the answer"),
         ("budget_ms" = Option<u64>, Query, description = "How long the read may wait to meet its level"),
         ("allow_stale" = Option<bool>, Query, description = "Whether an answer that does not meet its level is welcome, labelled"),
         ("Prefer" = Option<String>, Header, description = "`wait=SECONDS`, instead of `budget_ms`"),
+        ("Consistency-Token" = Option<String>, Header, description = "As `token`"),
     ),
     responses((status = 200, description = "A page of rows", body = RowsAnswer)),
 )]
@@ -98,10 +109,10 @@ pub(crate) async fn rows(
     let mut params = Params::of(&uri)?;
     let limit = params.number("limit", 1..=MOST_ROWS)?.unwrap_or(0);
     let request = RowsRequest { cursor: params.text("cursor"), limit: usize::try_from(limit).unwrap_or(0) };
-    let read = Read::of(&mut params, &headers, app.budget)?;
+    let mut read = Read::of(&mut params, &headers, app.budget)?;
     params.finish()?;
-    let (engine, options) = (app.engine.clone(), read.options);
-    let answer = blocking(move || engine.rows(&model, &request, options)).await?;
+    read.take_token(&app).await?;
+    let answer = app.engine.rows_async(&model, request, read.options).await?;
     let mut response = json(StatusCode::OK, &answer);
     read.label(&mut response, &answer.consistency);
     Ok(response)
@@ -110,17 +121,25 @@ pub(crate) async fn rows(
 /// How a read was asked for.
 struct Read {
     options: ReadOptions,
+    /// The tokens that were handed in, not looked at yet.
+    tokens: Option<String>,
     /// The preference that was applied.
     applied: Option<HeaderValue>,
 }
 
 impl Read {
     fn of(params: &mut Params, headers: &HeaderMap, budget: Duration) -> Result<Self, Problem> {
-        if headers.contains_key(TOKEN) {
-            return Err(Problem::new(NOT_OFFERED, "the header Consistency-Token is not offered yet"));
-        }
         let words = Level::ALL.iter().map(|level| level.as_str()).collect::<Vec<_>>().join(", ");
-        let level = params.get("level", format!("one of {words}"))?.unwrap_or(Level::Eventual);
+        let level = params.get("level", format!("one of {words}"))?;
+        let bounds = Bounds {
+            max_lag: params.number("max_lag", 0..=u64::MAX)?,
+            max_staleness: params.number("max_staleness_ms", 0..=u64::MAX)?.map(Duration::from_millis),
+            since: params.get("consistent_since", "an instant such as 2026-01-31T10:00:00Z")?,
+        };
+        let tokens = match (params.text("token"), tokens(headers)?) {
+            (Some(a), Some(b)) => Some(format!("{a},{b}")),
+            (a, b) => a.or(b),
+        };
         let longest_ms = u64::try_from(LONGEST.as_millis()).unwrap_or(u64::MAX);
         let budget_ms = params.number("budget_ms", 0..=longest_ms)?.map(Duration::from_millis);
         let allow_stale = params.get("allow_stale", "true or false")?.unwrap_or(false);
@@ -130,7 +149,15 @@ impl Read {
         };
         let applied = wait.and_then(|wait| HeaderValue::from_str(&format!("wait={}", wait.as_secs())).ok());
         let budget = budget_ms.or(wait).unwrap_or(budget);
-        Ok(Self { options: ReadOptions { level, budget, allow_stale }, applied })
+        Ok(Self { options: ReadOptions { level, bounds, token: None, budget, allow_stale }, tokens, applied })
+    }
+
+    /// Has the tokens looked at.
+    async fn take_token(&mut self, app: &App) -> Result<(), Problem> {
+        let Some(text) = self.tokens.take() else { return Ok(()) };
+        let engine = app.engine.clone();
+        self.options.token = Some(blocking(move || engine.token(&text)).await?);
+        Ok(())
     }
 
     /// Puts what is known of the answer into its headers.

@@ -212,7 +212,7 @@ impl World {
     }
 
     pub(crate) fn read(&self, model: &str, key: &[String], level: Level) -> RowAnswer {
-        let options = ReadOptions { level, budget: LONG, allow_stale: false };
+        let options = ReadOptions { budget: LONG, ..ReadOptions::at(level) };
         self.engine.get(model, key, options).unwrap()
     }
 

@@ -68,7 +68,7 @@ impl Shop {
     }
 
     pub(crate) fn order(&self, id: &str, level: Level) -> RowAnswer {
-        let options = ReadOptions { level, budget: LONG, ..ReadOptions::default() };
+        let options = ReadOptions { budget: LONG, ..ReadOptions::at(level) };
         self.engine.get("orders", &[id], options).unwrap()
     }
 }

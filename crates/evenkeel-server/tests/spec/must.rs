@@ -38,7 +38,7 @@ fn check_staleness_on_every_read() {
     shop.publish(vec![placed("1", "o-1", "5.00")]);
     shop.settle();
     for level in [Level::Eventual, Level::Strong] {
-        let options = ReadOptions { level, ..ReadOptions::default() };
+        let options = ReadOptions::at(level);
         let row = shop.engine.get("orders", &["o-1"], options).unwrap().consistency;
         let missing = shop.engine.get("orders", &["nobody"], options).unwrap().consistency;
         let rows = shop.engine.rows("orders", &RowsRequest::default(), options).unwrap().consistency;

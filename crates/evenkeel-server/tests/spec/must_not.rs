@@ -46,7 +46,7 @@ fn let_stale_reads_pass_in_silence() {
     assert_eq!((said.data_stale, said.lag_count, said.status), (true, Some(1), "stalled"));
     assert!(said.freshness != "fresh" && said.staleness_seconds.is_some());
 
-    let strong = ReadOptions { level: Level::Strong, budget: Duration::from_millis(1), allow_stale: false };
+    let strong = ReadOptions { budget: Duration::from_millis(1), ..ReadOptions::at(Level::Strong) };
     let refused = shop.engine.rows("orders", &RowsRequest::default(), strong);
     assert!(matches!(refused, Err(ReadError::NotMet { .. })), "{refused:?}");
     let opted_in = ReadOptions { allow_stale: true, ..strong };

@@ -80,8 +80,11 @@ impl World {
                 replay_threshold: REPLAY_THRESHOLD,
                 stall_seconds: 5.0,
             };
-            let slot =
-                Slot::new(Model { fold, thresholds, repair_budget: 0.01, require: None }, batch_events, state.as_of);
+            let slot = Slot::new(
+                Model { fold, thresholds, repair_budget: 0.01, require: None, default_level: None },
+                batch_events,
+                state.as_of,
+            );
             slot.health.set(Worker::Running);
             slots.push(Arc::new(slot));
         }

@@ -46,7 +46,7 @@ impl World {
     pub(super) fn read_key(&mut self, model: usize, key: &Key, level: Level) -> Checked {
         let Some(slot) = self.slot(model) else { return Ok(()) };
         let faults = self.faults.lock().counts.total();
-        let options = ReadOptions { level, budget: BUDGET, allow_stale: false };
+        let options = ReadOptions { budget: BUDGET, ..ReadOptions::at(level) };
         let answer = self.with_reader(&slot, |reader| reader.get(key, options));
         let disturbed = self.faults.lock().counts.total() != faults;
         let name = self.name(model);
@@ -71,7 +71,7 @@ impl World {
         self.node.as_ref().map(|node| Arc::clone(&node.slots[model]))
     }
 
-    fn with_reader<T>(&self, slot: &Slot, read: impl FnOnce(&Reader<'_>) -> T) -> T {
+    fn with_reader<T>(&self, slot: &Arc<Slot>, read: impl FnOnce(&Reader<'_>) -> T) -> T {
         read(&Reader {
             log: self.log.as_ref(),
             models: self.models.as_ref(),
@@ -180,7 +180,7 @@ impl World {
         let Some(slot) = self.slot(model) else { return Ok(()) };
         let faults = self.faults.lock().counts.total();
         // Without a budget: waiting is for threads.
-        let options = ReadOptions { level, budget: Duration::ZERO, allow_stale: false };
+        let options = ReadOptions { budget: Duration::ZERO, ..ReadOptions::at(level) };
         let request = RowsRequest { cursor: None, limit: 10_000 };
         let answer = self.with_reader(&slot, |reader| reader.rows(&request, options));
         let disturbed = self.faults.lock().counts.total() != faults;

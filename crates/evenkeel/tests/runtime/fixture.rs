@@ -264,7 +264,7 @@ impl Running {
     }
 
     pub(crate) fn read(&self, key: &str, level: Level) -> RowAnswer {
-        self.get("tally", &[key], ReadOptions { level, budget: LONG, ..ReadOptions::default() }).unwrap()
+        self.get("tally", &[key], ReadOptions { budget: LONG, ..ReadOptions::at(level) }).unwrap()
     }
 
     /// The sum of a key at a level; `None` where there is no row.

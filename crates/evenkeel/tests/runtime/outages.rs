@@ -11,7 +11,7 @@ use evenkeel::{
 };
 
 fn strong() -> ReadOptions {
-    ReadOptions { level: Level::Strong, budget: LONG, ..ReadOptions::default() }
+    ReadOptions { budget: LONG, ..ReadOptions::at(Level::Strong) }
 }
 
 #[test]

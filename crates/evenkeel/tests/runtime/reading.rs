@@ -1,11 +1,15 @@
 //! Reads that wait.
 use super::fixture::{LONG, Stores, eventually, noted, tally};
 use evenkeel::{
+    Model, ReadError,
     core::freshness::Level,
     reader::{ReadOptions, RowsRequest},
     store::{Table, faulty::Operation},
 };
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 #[test]
 fn a_strong_read_of_rows_is_woken_by_the_projector() {
@@ -15,7 +19,7 @@ fn a_strong_read_of_rows_is_woken_by_the_projector() {
     engine.send(vec![noted("1", "a", 1), noted("2", "b", 2)]);
     let before = stores.faults.calls(Operation::ReadTable(Table::Live));
     let reader = engine.0.clone();
-    let strong = ReadOptions { level: Level::Strong, budget: Duration::MAX, ..ReadOptions::default() };
+    let strong = ReadOptions { budget: Duration::MAX, ..ReadOptions::at(Level::Strong) };
     let reading = thread::spawn(move || reader.rows("tally", &RowsRequest::default(), strong));
     eventually("it has looked once", || stores.faults.calls(Operation::ReadTable(Table::Live)) > before);
     engine.start_projector("tally").unwrap();
@@ -50,4 +54,58 @@ fn pages_follow_each_other_and_a_cursor_of_nothing_is_refused() {
         let request = RowsRequest { cursor: Some(cursor.into()), limit: 3 };
         assert!(engine.rows("tally", &request, ReadOptions::default()).is_err(), "{cursor}");
     }
+}
+
+#[test]
+fn a_model_that_requires_a_level_is_never_served_weaker() {
+    let stores = Stores::new();
+    let model = Model { require: Some(Level::Strong), ..Model::new(tally()) };
+    let engine = stores.try_start(vec![model], |options| options.project = false).unwrap();
+    engine.send(vec![noted("1", "a", 1)]);
+    for level in [None, Some(Level::Eventual), Some(Level::Causal)] {
+        let budget = Duration::from_millis(200);
+        let options = ReadOptions { level, allow_stale: true, budget, ..ReadOptions::default() };
+        let said = engine.get("tally", &["a"], options).unwrap().consistency;
+        let requested = level.unwrap_or(Level::Eventual).as_str();
+        assert_eq!((said.level_requested, said.level_served, said.data_stale), (requested, "strong", false));
+        let refused = engine.rows("tally", &RowsRequest::default(), options);
+        assert!(matches!(refused, Err(ReadError::NotMet { .. })), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_read_that_names_no_level_has_the_models_own() {
+    let stores = Stores::new();
+    let model = Model { default_level: Some(Level::Strong), ..Model::new(tally()) };
+    let engine = stores.try_start(vec![model], |options| options.project = false).unwrap();
+    engine.send(vec![noted("1", "a", 1)]);
+    let said = |options| engine.get("tally", &["a"], options).unwrap().consistency.level_served;
+    assert_eq!(said(ReadOptions::default()), "strong");
+    assert_eq!(said(ReadOptions::at(Level::Eventual)), "eventual");
+}
+
+#[test]
+fn what_comes_too_late_for_the_budget_is_not_waited_for() {
+    let stores = Stores::new();
+    let slow = tally().before(|_, _| {
+        thread::sleep(Duration::from_millis(10));
+        Ok(())
+    });
+    let engine = stores.start(slow, |options| options.batch_events = 16);
+    let send = |from: usize, to: usize| {
+        let receipts = engine.send((from..to).map(|id| noted(&id.to_string(), &format!("k{id}"), 1)).collect());
+        engine.token(&engine.token_after(None, &receipts)).unwrap()
+    };
+    send(0, 16);
+    engine.settle();
+    let token = Some(send(16, 116));
+    let budget = Duration::from_millis(300);
+    let began = Instant::now();
+    let late = engine.get("tally", &["k115"], ReadOptions { token, budget, ..ReadOptions::default() });
+    let Err(ReadError::NotMet { label: Some(label), .. }) = late else { panic!("{late:?}") };
+    assert!(began.elapsed() < Duration::from_millis(200), "{:?}", began.elapsed());
+    assert_eq!((label.attempts, label.suggested_action), (1, "retry_with_backoff"));
+    let patient =
+        engine.get("tally", &["k115"], ReadOptions { token, budget: LONG, ..ReadOptions::default() }).unwrap();
+    assert!(patient.data.is_some() && patient.consistency.waited_ms > 0, "{patient:?}");
 }

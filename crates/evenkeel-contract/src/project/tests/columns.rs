@@ -283,19 +283,6 @@ error: `columns` is given twice
 }
 
 #[test]
-fn a_level_that_is_not_built_yet() {
-    shop().edit("models/orders.toml", "version = 1", "version = 1\nrequire = \"causal\"").says(
-        r#"
-error: level `causal` is not supported yet
- --> models/orders.toml:3:11
-  |
-3 | require = "causal"
-  |           ^^^^^^^^
-"#,
-    );
-}
-
-#[test]
 fn a_key_that_another_version_of_the_event_lacks() {
     let second = r#"contract = "order_created"
 version = 2

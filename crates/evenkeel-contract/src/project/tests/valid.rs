@@ -210,6 +210,7 @@ invariant = [{ name = "amount_positive", gt = ["/data/amount", 0] }]
 version = 1
 key = "case_id"
 require = "strong"
+default_level = "causal"
 [columns]
 case_id = "text"
 activity = "text"
@@ -245,7 +246,7 @@ delete = true
     let project = project.compile().unwrap();
     assert!(project.warnings.is_empty(), "{}", project.warnings);
     let model = &project.models[0];
-    assert_eq!(model.require, Some(Level::Strong));
+    assert_eq!((model.require, model.default_level), (Some(Level::Strong), Some(Level::Causal)));
     assert_eq!(model.fold.clauses()[1].when.len(), 2);
     assert!(model.fold.clauses()[2].delete);
 }

@@ -1,0 +1,137 @@
+//! The strong path of a single row: its table is believed only where nothing speaks against it, and the log's tail is
+//! folded over it; else it is folded from its events.
+//!
+//! Reads the model first and then the log, so that nothing falls between.
+use super::{Reader, label::usable};
+use crate::{monitor::Observation, projector::discarded, refold::events_of};
+use evenkeel_core::{
+    Position,
+    checkpoint::SafeHead,
+    digest::RowHasher,
+    fold::{FreshFold, TouchId},
+    row::{Key, Row},
+};
+use evenkeel_store::{RowAt, StoreError, Table};
+use std::{collections::HashSet, time::Duration};
+
+/// Events of the tail read at a time.
+const TAIL_PAGE: usize = 1000;
+
+/// What a row is folded upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Base {
+    /// The stored row.
+    Row,
+    /// Its events up to the checkpoint.
+    Events,
+    /// The log from its first event.
+    Log,
+}
+
+/// Why a key's tail was not folded.
+pub(super) enum Tail {
+    NotMet(String),
+    Store(StoreError),
+}
+
+impl Reader<'_> {
+    /// The key's row with everything the log holds, and the head up to which that is at least.
+    pub(super) fn fold_tail(
+        &self,
+        key: &Key,
+        at: &RowAt,
+        observation: &Observation,
+        deadline: Duration,
+    ) -> Result<(Option<Row>, SafeHead), Tail> {
+        let head = observation.head.as_ref().ok_or_else(|| Tail::NotMet("the log cannot be read".into()))?;
+        let state = &at.state;
+        let checkpoint = &state.checkpoint;
+        let of_this = !observation.outdated && state.condemned.is_none() && head.holds(checkpoint);
+        if of_this && at.parked_events > 0 {
+            return Err(Tail::NotMet(format!("{} events of this row could not be applied", at.parked_events)));
+        }
+        // A row is taken from the table only where it is there and everything says that the projector wrote it. One that
+        // is not there may have been deleted by anybody.
+        let has_all = of_this && self.has_all().map_err(Tail::Store)?;
+        let from_table = has_all && usable(state.content.verdict) && at.intact && at.row.is_some();
+        let base = match (from_table, has_all) {
+            (true, _) => Base::Row,
+            (false, true) => Base::Events,
+            // What the model does not know of is not in its index of touched keys either.
+            (false, false) => Base::Log,
+        };
+        let discarded = discarded(self.models, &self.fold().schema().model).map_err(Tail::Store)?;
+        let folded = self.fold_key(base, key, at, head, &discarded, deadline)?;
+        let folded = match folded {
+            None => self.fold_key(Base::Log, key, at, head, &discarded, deadline)?,
+            some => some,
+        };
+        folded.ok_or_else(|| Tail::NotMet("the log has ended before its head".into()))
+    }
+
+    /// Whether the model has reached exactly the events of the log up to its checkpoint, and nobody can have written to its
+    /// rows unnoted.
+    pub(super) fn has_all(&self) -> Result<bool, StoreError> {
+        let model = &self.slot.schema().model;
+        if !self.models.watch(model)? {
+            return Ok(false);
+        }
+        let agree = self.slot.identities.agree(self.log, self.models, &self.slot.schema().model)?;
+        Ok(agree.unwrap_or(false))
+    }
+
+    /// The key's row, folded from some base to the head. `None` where the events after the checkpoint are not those that
+    /// the model's counts leave: something was missed or counted twice, and only the log itself can be relied on.
+    fn fold_key(
+        &self,
+        base: Base,
+        key: &Key,
+        at: &RowAt,
+        head: &SafeHead,
+        discarded: &HashSet<TouchId>,
+        deadline: Duration,
+    ) -> Result<Option<(Option<Row>, SafeHead)>, Tail> {
+        let (fold, checkpoint) = (self.fold(), &at.state.checkpoint);
+        let types = &fold.schema().subscribes;
+        let mut fresh = FreshFold::new(fold, discarded, |touched| touched == key);
+        let mut after = if base == Base::Log { Position::ZERO } else { checkpoint.position };
+        match (base, &at.row) {
+            (Base::Row, Some(row)) => fresh.seed(key.clone(), row.clone()),
+            (Base::Events, _) => {
+                let mut hasher = RowHasher::new(&self.models.digest_key(), fold.schema());
+                let stores = (self.log, self.models);
+                let events = events_of(stores, fold, Table::Live, &mut hasher, key, checkpoint.position);
+                fresh.feed(&events.map_err(Tail::Store)?);
+            }
+            (Base::Log, _) if fold.keyed_by_subject() => {
+                let subject = key.0.first().map_or_else(String::new, ToString::to_string);
+                fresh.feed(&self.log.stream(&subject, types, head.position).map_err(Tail::Store)?);
+                after = head.position;
+            }
+            _ => {}
+        }
+        let is_current = base != Base::Log && checkpoint.counts.total() == head.count(types);
+        let mut fed = 0;
+        while after < head.position && !is_current {
+            if self.clock.monotonic() > deadline {
+                let left = head.position.0 - after.0;
+                return Err(Tail::NotMet(format!("folding the {left} events the model lacks takes too long")));
+            }
+            let slice = self.log.read(after, Some(types), TAIL_PAGE).map_err(Tail::Store)?;
+            fresh.feed(&slice.events);
+            fed += slice.events.iter().filter(|event| event.position <= head.position).count() as u64;
+            if slice.through <= after {
+                return Ok(None);
+            }
+            after = slice.through;
+        }
+        if base != Base::Log && !is_current && checkpoint.counts.total() + fed != head.count(types) {
+            return Ok(None);
+        }
+        if fresh.is_parked(key) {
+            return Err(Tail::NotMet("an event of this row cannot be applied".into()));
+        }
+        let head = SafeHead { position: after.max(head.position), ..head.clone() };
+        Ok(Some((fresh.row(key).cloned(), head)))
+    }
+}
