@@ -123,6 +123,7 @@ impl Checker<'_> {
         let mut differing = None;
         if depth >= Depth::Sums {
             let Some(sums) = self.sum_up(&mut suspects, &mut checked, go_on)? else { return Ok(None) };
+            let meant = self.models.buckets(model, Table::Live)?;
             let bad: BTreeSet<u16> = sums.iter().map(|(bucket, _)| *bucket).collect();
             let scope = match depth {
                 Depth::Full => verify::Scope::All,
@@ -140,7 +141,8 @@ impl Checker<'_> {
                     suspects.entry(key).or_insert(clue);
                 }
             }
-            differing = Some(bad);
+            let by = sums.iter().map(|(bucket, there)| (*bucket, there.minus(meant.get(*bucket))));
+            differing = Some(by.collect());
             checked.buckets = Some(sums);
         }
         if self.examine(&state, &suspects, (&notes, differing.as_ref()), &mut checked, go_on)?.is_break() {
@@ -240,7 +242,7 @@ impl Checker<'_> {
         &self,
         state: &ModelState,
         suspects: &Suspects,
-        (notes, bad): (&[Touched], Option<&BTreeSet<u16>>),
+        (notes, bad): (&[Touched], Option<&BTreeMap<u16, Sum>>),
         checked: &mut Checked,
         go_on: GoOn<'_>,
     ) -> Result<ControlFlow<()>> {
@@ -269,7 +271,7 @@ impl Checker<'_> {
                 let known = Known {
                     note: notes.get(key).copied(),
                     identities,
-                    bucket_agrees: bad.map(|bad| !bad.contains(&bucket)),
+                    bucket_differs_by: bad.map(|bad| bad.get(&bucket).copied().unwrap_or_default()),
                     parks: parked.remove(key).unwrap_or_default(),
                 };
                 match judge(key, found, &mut folded, &known, |row| hasher.row(self.fold.schema(), row)) {
@@ -369,7 +371,8 @@ pub(crate) fn check_live(
 struct Known<'k> {
     note: Option<&'k Touched>,
     identities: Option<Cause>,
-    bucket_agrees: Option<bool>,
+    /// The rows that are there less those that were meant, in its bucket; `None` where it was not looked at.
+    bucket_differs_by: Option<Sum>,
     /// What is parked of it.
     parks: Waiting,
 }
@@ -394,24 +397,27 @@ fn judge(
     if should == is && is_intact && same_parks {
         return None;
     }
-    let clues = Clues {
-        intact: is_intact,
-        touched: known.note.is_some(),
-        bucket_agrees: known.bucket_agrees,
-        identities: known.identities,
-    };
+    let bucket_agrees = known.bucket_differs_by.map(Sum::is_zero);
+    let mut by_row = Sum::default();
+    is.iter().for_each(|digest| by_row.add(digest.0));
+    should.iter().for_each(|digest| by_row.sub(digest.0));
+    // The projector meant the row that should be there, and this row is all that differs: whatever was missed or applied
+    // twice, this was somebody else.
+    let was_meant = known.bucket_differs_by.is_some_and(|by| !by.is_zero() && by == by_row);
+    let identities = known.identities.filter(|_| !was_meant);
+    let clues = Clues { intact: is_intact, touched: known.note.is_some(), bucket_agrees, identities };
     let cause = cause(expected.is_some(), found.is_some(), clues);
     // Somebody may have written to a row that the fold makes otherwise as well.
-    let was_defect = known.identities.is_none() && known.note.is_some_and(|note| note.meant != should);
+    let was_defect = identities.is_none() && known.note.is_some_and(|note| note.meant != should);
     let defect = cause == Cause::ProjectorDefect || (was_defect && known.note.is_some_and(|note| note.meant.is_some()));
     let meant = found.as_ref().and_then(|row| row.meant);
     let replaces = match known.note {
         // The sums hold the rows as they are, whatever their digests say.
-        _ if known.bucket_agrees == Some(true) => is,
+        _ if bucket_agrees == Some(true) => is,
         Some(note) => note.meant,
         None if !is_intact => meant,
         // Somebody put another row there, digest and all: the sums hold the one that should be.
-        None if known.bucket_agrees == Some(false) && known.identities.is_none() => should,
+        None if bucket_agrees == Some(false) && identities.is_none() => should,
         None => meant,
     };
     let row = WrongRow { key: key.clone(), cause, expected, actual: found.map(|row| row.row) };

@@ -26,6 +26,7 @@ mod slot;
 mod snapshot;
 mod snapshotting;
 mod tokens;
+mod trust;
 mod unasked;
 mod worker;
 

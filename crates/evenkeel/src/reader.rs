@@ -25,6 +25,7 @@ use course::Step;
 use evenkeel_core::{
     Position,
     demand::{Bounds, Unmet, Until},
+    drift::Verdict,
     fold::{Fold, ParkState},
     freshness::{FreshnessLimits, Level},
     row::Key,
@@ -193,8 +194,15 @@ impl Reader<'_> {
             None => wanted.unmet(&shown),
             Some(target) => {
                 let reached = observation.has_reached(target) && !observation.outdated;
-                let is_usable = usable(observation.state.content.verdict) && intact && self.has_all()?;
-                if reached && is_usable && parked_events == 0 {
+                let seems_right = usable(observation.state.content.verdict) && intact && self.has_all()?;
+                let upto = observation.state.checkpoint.position;
+                let is_candidate = reached && seems_right && parked_events == 0;
+                let is_right =
+                    is_candidate && (self.slot.trust.holds(self.models)? || self.are_as_folded(&page.rows, upto)?);
+                if is_candidate && !is_right {
+                    observation.state.content.verdict = Verdict::Suspect;
+                }
+                if is_right {
                     // The moment this is known to hold for: the log may have grown since, and the page not with it.
                     let head = observation.head.as_ref().filter(|head| observation.has_reached(head)).unwrap_or(target);
                     self.current(&mut answer.consistency, head, &observation, course);

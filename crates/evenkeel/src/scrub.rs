@@ -90,7 +90,13 @@ pub(crate) fn scrub_slice(checker: &Checker<'_>, slot: &Slot, rows: usize) -> Re
     }
     // Whoever has it may take long, and other models wait for this thread.
     let Some(mut turn) = slot.try_turn() else { return Ok(Scrubbed::Ended) };
-    let mut pass = turn.pass().take().unwrap_or_else(|| Pass::new(checker.now));
+    let mut pass = match turn.pass().take() {
+        Some(pass) => pass,
+        None => {
+            slot.trust.begin(models)?;
+            Pass::new(checker.now)
+        }
+    };
     let read = models.scrub(slot.name(), Table::Live, pass.cursor(), rows);
     let read = match (read, models.watch(slot.name())) {
         // Not the table that was made: dropped, or its columns changed. Only a new one mends that.
@@ -144,6 +150,7 @@ pub(crate) fn scrub_slice(checker: &Checker<'_>, slot: &Slot, rows: usize) -> Re
         let content = Content { verdict: Verdict::Verified, verified_as_of: Some(pass.started_at()), bad_buckets: 0 };
         models.set_content(slot.name(), content)?;
     }
+    slot.trust.end();
     metrics::counter!("evenkeel_scrub_passes_total", "model" => slot.name().to_string()).increment(1);
     Ok(Scrubbed::Ended)
 }

@@ -9,6 +9,7 @@ use crate::{
     projector::{Progress, Projector, ProjectorError},
     reader::Commits,
     signal::Signal,
+    trust::Trust,
 };
 use evenkeel_core::{
     ModelName, Position, Timestamp,
@@ -173,6 +174,8 @@ pub(crate) struct Slot {
     /// Why a reconciliation that is needed has not begun.
     pub(crate) held_back: Mutex<Option<Wait>>,
     pub(crate) snapshotted: Mutex<Snapshotted>,
+    /// Whether rows can be believed by their digests.
+    pub(crate) trust: Trust,
     /// Why the last measurement could not be made or kept; `None` where it was.
     unmeasured: Mutex<Option<String>>,
     pub(crate) thread: Mutex<Option<JoinHandle<()>>>,
@@ -206,6 +209,7 @@ impl Slot {
             pace: Mutex::default(),
             held_back: Mutex::new(None),
             snapshotted: Mutex::default(),
+            trust: Trust::default(),
             unmeasured: Mutex::new(None),
             thread: Mutex::new(None),
             stop: AtomicBool::new(false),
@@ -223,6 +227,7 @@ impl Slot {
     /// Says that somebody else than its projector has changed the model's table.
     pub(crate) fn table_changed(&self) {
         self.identities.forget();
+        self.trust.forget();
         self.named.lock().clear();
         self.suspects.lock().clear();
         self.wake.notify();

@@ -3,7 +3,11 @@
 //!
 //! Reads the model first and then the log, so that nothing falls between.
 use super::{Reader, label::usable};
-use crate::{monitor::Observation, projector::discarded, refold::events_of};
+use crate::{
+    monitor::Observation,
+    projector::discarded,
+    refold::{events_of, refold},
+};
 use evenkeel_core::{
     Position,
     checkpoint::SafeHead,
@@ -53,7 +57,8 @@ impl Reader<'_> {
         // A row is taken from the table only where it is there and everything says that the projector wrote it. One that
         // is not there may have been deleted by anybody.
         let has_all = of_this && self.has_all().map_err(Tail::Store)?;
-        let from_table = has_all && usable(state.content.verdict) && at.intact && at.row.is_some();
+        let seems_right = has_all && usable(state.content.verdict) && at.intact && at.row.is_some();
+        let from_table = seems_right && self.slot.trust.holds(self.models).map_err(Tail::Store)?;
         let base = match (from_table, has_all) {
             (true, _) => Base::Row,
             (false, true) => Base::Events,
@@ -78,6 +83,18 @@ impl Reader<'_> {
         }
         let agree = self.slot.identities.agree(self.log, self.models, &self.slot.schema().model)?;
         Ok(agree.unwrap_or(false))
+    }
+
+    /// Whether these rows, as of a checkpoint, are what the log makes of them. Where they are not the model is doubted.
+    pub(super) fn are_as_folded(&self, rows: &[(Row, bool)], upto: Position) -> Result<bool, StoreError> {
+        let (schema, stores) = (self.slot.schema(), (self.log, self.models));
+        let keys: Vec<Key> = rows.iter().map(|(row, _)| Key::of(schema, row)).collect();
+        let mut folded = refold(stores, self.fold(), Table::Live, &keys, upto)?;
+        let are_same = rows.iter().zip(&keys).all(|((row, _), key)| folded.rows.remove(key).as_ref() == Some(row));
+        if !are_same {
+            self.models.doubt(&schema.model, 1)?;
+        }
+        Ok(are_same)
     }
 
     /// The key's row, folded from some base to the head. `None` where the events after the checkpoint are not those that

@@ -1,10 +1,15 @@
 //! Reads that wait.
 use super::fixture::{LONG, Stores, eventually, noted, tally};
 use evenkeel::{
-    Model, ReadError,
-    core::freshness::Level,
+    Engine, Model, Options, ReadError,
+    core::{
+        Timestamp,
+        freshness::Level,
+        json::Value,
+        row::{Cell, Key},
+    },
     reader::{ReadOptions, RowsRequest},
-    store::{Table, faulty::Operation},
+    store::{Models, Table, faulty::Operation, memory::Tamper},
 };
 use std::{
     thread,
@@ -29,6 +34,37 @@ fn a_strong_read_of_rows_is_woken_by_the_projector() {
     assert_eq!((said.level_served, said.lag_count, said.data_stale), ("strong", Some(0), false));
     assert!(said.attempts > 1 && said.position == 2 && said.head == Some(2), "{said:?}");
     assert!(engine.wait_until_current(Duration::MAX).unwrap());
+}
+
+/// A row with a digest of its own, put there where no trigger ran: nothing about it or the model betrays it.
+#[test]
+fn a_strong_read_believes_no_digest_since_somebody_else_has_written() {
+    let stores = Stores::new();
+    let options = |scrub_rows_per_second| {
+        move |options: &mut Options| {
+            options.scrub_rows_per_second = scrub_rows_per_second;
+            options.auto_reconcile = false;
+        }
+    };
+    let engine = stores.start(tally(), options(0));
+    engine.send(vec![noted("1", "a", 1), noted("2", "b", 2)]);
+    engine.settle();
+    let (strong, key) = (ReadOptions::at(Level::Strong), Key::text("a"));
+    let sum =
+        |engine: &Engine| engine.get("tally", &["a"], strong).unwrap().data.unwrap().get("sum").and_then(Value::as_i64);
+    assert_eq!((sum(&engine), engine.rows("tally", &RowsRequest::default(), strong).unwrap().rows.len()), (Some(1), 2));
+    let mut row = stores.memory.models.get(&"tally".into(), &key).unwrap().row.unwrap();
+    let column = row.cells.iter().position(|cell| *cell == Cell::I64(1)).unwrap();
+    row.cells[column] = Cell::I64(77);
+    let tamper = Tamper::Restore(key, Some(row));
+    stores.memory.models.tamper(&"tally".into(), Timestamp::default(), tamper).unwrap();
+    assert_eq!(engine.verify("tally", false).unwrap().wrong_rows, 0, "what is suspected is looked at, and nothing is");
+    assert_eq!(sum(&engine), Some(1));
+    let refused = engine.rows("tally", &RowsRequest::default(), strong).unwrap_err();
+    assert!(matches!(&refused, ReadError::NotMet { reason, .. } if reason.contains("suspect")), "{refused:?}");
+    assert_eq!(engine.verify("tally", false).unwrap().wrong_rows, 1, "the page left a doubt");
+    assert_eq!(engine.reconcile("tally", None).unwrap().rows_repaired, 1);
+    assert_eq!((sum(&engine), engine.rows("tally", &RowsRequest::default(), strong).unwrap().rows.len()), (Some(1), 2));
 }
 
 #[test]
