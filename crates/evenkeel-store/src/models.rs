@@ -325,6 +325,11 @@ pub trait Models: Send + Sync {
     /// the model's last record with any are kept once for both. In the same transaction records of the model beyond those
     /// of [`Models::keep_records`] go, the oldest first, and rows that no record has any more.
     fn record(&self, reconciliation: &Reconciliation, evidence: &[Evidence]) -> Result<u64>;
+    /// Writes what came of a reconciliation into the record that was kept under its number: method, result, error, counts,
+    /// what is unreplayed, whether it is verified, how long it took, and what a rebuild began from. What it started from
+    /// and the rows that were wrong stay: they are kept before anything is written over. `false` where the model has no
+    /// such record any more; nothing is written then.
+    fn amend(&self, reconciliation: &Reconciliation) -> Result<bool>;
     /// Says how many records of each model are kept from the next one on: [`KEPT_RECORDS`] until then, and one at least.
     fn keep_records(&self, records: u64);
     /// The wrong rows that a reconciliation found, at most `limit`.
@@ -366,6 +371,8 @@ pub trait Models: Send + Sync {
     fn touching(&self, model: &ModelName, table: Table, hash: KeyHash) -> Result<Vec<Position>>;
     /// The first `limit` rows of the live table that somebody else has written to since that was last settled.
     fn touched(&self, model: &ModelName, limit: usize) -> Result<Vec<Touched>>;
+    /// Those notes of [`Models::touched`] that are about these rows, each once.
+    fn notes(&self, model: &ModelName, keys: &[Key]) -> Result<Vec<Touched>>;
     /// Settles the notes of others' writes to these rows: they were found to be as they should.
     fn settle(&self, model: &ModelName, keys: &[Key]) -> Result<()>;
     /// Makes sure that others' writes to the live table are noted. Whether that was so before: `false` says that there

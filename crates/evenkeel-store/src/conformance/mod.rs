@@ -219,6 +219,7 @@ macro_rules! __conformance_cases {
                 models_are_listed_by_name
                 models_do_not_feel_each_other
                 evidence_is_kept_with_its_record
+                what_came_of_it_is_written_into_its_record
                 old_records_go_with_their_evidence
                 a_lease_has_one_holder
                 what_is_condemned_stays_so_until_a_swap

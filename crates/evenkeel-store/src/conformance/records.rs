@@ -242,6 +242,42 @@ pub fn old_records_go_with_their_evidence(stores: &Stores) -> Outcome {
     same("the last one is kept in any case", ids, vec![last])
 }
 
+/// What came of a reconciliation is written into its record afterwards: the rows that were wrong and what it started from
+/// stay, and so does every other record. One that is gone is not made anew.
+///
+/// # Errors
+/// What the store did instead.
+pub fn what_came_of_it_is_written_into_its_record(stores: &Stores) -> Outcome {
+    let models = &*stores.models;
+    let rows = |n: u64| {
+        vec![Evidence { key: n.to_string(), cause: Cause::ForeignEdit, expected: Some("{}".into()), actual: None }]
+    };
+    let mut kept = Vec::new();
+    for (n, model) in ["a", "b", "a"].into_iter().enumerate() {
+        let begun = record(model, n as u64);
+        kept.push(Reconciliation { id: models.record(&begun, &rows(n as u64))?, ..begun });
+    }
+    // By turns with everything that may be there, and without.
+    for n in [5, 8, 9, 2] {
+        let Reconciliation { id, event_id, source, drift_metrics, started_at, .. } = kept[0].clone();
+        kept[0] = Reconciliation { id, event_id, source, drift_metrics, started_at, ..record("a", n) };
+        ensure(models.amend(&Reconciliation { id, ..record("a", n) })?, "a record that is kept is amended")?;
+        let newest_first: Vec<_> = kept.iter().rev().cloned().collect();
+        same("the records", models.reconciliations(None, 9)?, newest_first)?;
+        for (n, record) in kept.iter().enumerate() {
+            same(format!("the rows of {}", record.id), models.evidence(record.id, 9)?, rows(n as u64))?;
+        }
+    }
+    let other = Reconciliation { id: kept[1].id, ..record("a", 4) };
+    ensure(!models.amend(&other)?, "another model's record is not amended")?;
+    models.keep_records(1);
+    let last = models.record(&record("a", 6), &[])?;
+    ensure(!models.amend(&kept[0])?, "a record that is gone is not amended")?;
+    let ids: Vec<u64> = models.reconciliations(None, 9)?.iter().map(|record| record.id).collect();
+    same("the records left", ids, vec![last, kept[1].id])?;
+    same("another model's", models.reconciliation(kept[1].id)?, Some(kept[1].clone()))
+}
+
 /// A lease has one holder until it expires or is given up; the holder may renew it.
 ///
 /// # Errors

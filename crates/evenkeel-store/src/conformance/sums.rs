@@ -348,6 +348,7 @@ pub fn sums_of_nothing_are_said_to_be_missing(stores: &Stores) -> Outcome {
         same(what, error, Some(StoreError::NoModel(model.clone())))
     };
     is_missing("notes", models.touched(&nobody, 5).err(), &nobody)?;
+    is_missing("notes of rows", models.notes(&nobody, &[]).err(), &nobody)?;
     is_missing("settling", models.settle(&nobody, &[key]).err(), &nobody)?;
     is_missing("settling nothing", models.settle(&nobody, &[]).err(), &nobody)?;
     is_missing("condemning", models.condemn(&nobody, "gone").err(), &nobody)?;

@@ -84,7 +84,7 @@ pub enum Operation {
     Lease,
     /// [`crate::Models::set_measured`]
     SetMeasured,
-    /// [`crate::Models::record`]
+    /// [`crate::Models::record`] or [`crate::Models::amend`]
     Record,
     /// [`crate::Models::reconciliations`], [`crate::Models::reconciliation`] or [`crate::Models::evidence`]
     ReadReconciliations,

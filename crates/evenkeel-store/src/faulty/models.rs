@@ -121,6 +121,10 @@ impl<M: Models + Volatile + Torn> Models for FaultyModels<M> {
         self.0.write(Operation::Record, |models, _| models.record(reconciliation, evidence))
     }
 
+    fn amend(&self, reconciliation: &Reconciliation) -> Result<bool> {
+        self.0.write(Operation::Record, |models, _| models.amend(reconciliation))
+    }
+
     fn keep_records(&self, records: u64) {
         self.0.inner().keep_records(records);
     }
@@ -185,6 +189,10 @@ impl<M: Models + Volatile + Torn> Models for FaultyModels<M> {
 
     fn touched(&self, model: &ModelName, limit: usize) -> Result<Vec<Touched>> {
         self.0.read(Operation::ReadContent, |models| models.touched(model, limit))
+    }
+
+    fn notes(&self, model: &ModelName, keys: &[Key]) -> Result<Vec<Touched>> {
+        self.0.read(Operation::ReadContent, |models| models.notes(model, keys))
     }
 
     fn settle(&self, model: &ModelName, keys: &[Key]) -> Result<()> {

@@ -153,6 +153,8 @@ fn tampering_is_noted_and_restoring_is_found_by_the_sums() {
     write(&c, Some(counter_row(&schema, "c", 7)));
     let note = |key: &Key, write, meant| Touched { key: key.clone(), write, meant, at: now };
     assert_eq!(notes(), [note(&a, ForeignWrite::Update, meant), note(&c, ForeignWrite::Insert, None)]);
+    let of = |keys: &[&Key]| models.notes(model, &keys.iter().copied().cloned().collect::<Vec<_>>()).unwrap();
+    assert_eq!((of(&[&c, &b, &c]), of(&[&b])), (vec![note(&c, ForeignWrite::Insert, None)], Vec::new()));
     assert_eq!(verdict(), Verdict::Suspect);
     let intact = |key: &Key| models.get(model, key).unwrap().intact;
     assert_eq!((intact(&a), intact(&b), intact(&c), differing()), (false, true, false, 2));

@@ -416,6 +416,10 @@ impl Models for MemoryModels {
         Ok(self.0.lock().records.add(reconciliation, evidence))
     }
 
+    fn amend(&self, reconciliation: &Reconciliation) -> Result<bool> {
+        Ok(self.0.lock().records.amend(reconciliation))
+    }
+
     fn keep_records(&self, records: u64) {
         self.0.lock().records.keep(records);
     }
@@ -531,6 +535,12 @@ impl Models for MemoryModels {
 
     fn touched(&self, model: &ModelName, limit: usize) -> Result<Vec<Touched>> {
         Ok(self.0.lock().model(model)?.touched.values().take(limit).cloned().collect())
+    }
+
+    fn notes(&self, model: &ModelName, keys: &[Key]) -> Result<Vec<Touched>> {
+        let (home, keys) = (self.0.lock(), keys.iter().collect::<BTreeSet<_>>());
+        let touched = &home.model(model)?.touched;
+        Ok(keys.into_iter().filter_map(|key| touched.get(key).cloned()).collect())
     }
 
     fn settle(&self, model: &ModelName, keys: &[Key]) -> Result<()> {

@@ -38,6 +38,15 @@ impl Records {
         self.last
     }
 
+    pub(super) fn amend(&mut self, record: &Reconciliation) -> bool {
+        let Some((known, _)) = self.by_id.get_mut(&record.id).filter(|(known, _)| known.model == record.model) else {
+            return false;
+        };
+        let Reconciliation { event_id, source, drift_metrics, started_at, .. } = known.clone();
+        *known = Reconciliation { event_id, source, drift_metrics, started_at, ..record.clone() };
+        true
+    }
+
     pub(super) fn get(&self, id: u64) -> Option<&Reconciliation> {
         self.by_id.get(&id).map(|(record, _)| record)
     }

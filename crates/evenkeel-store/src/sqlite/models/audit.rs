@@ -69,6 +69,29 @@ pub(super) fn record(conn: &Connection, record: &Reconciliation, evidence: &[Evi
     Ok(id.unsigned_abs())
 }
 
+/// Writes what came of it into a record that is kept. Whether it is.
+pub(super) fn amend(conn: &Connection, record: &Reconciliation) -> Fallible<bool> {
+    let mut update = conn.prepare_cached(
+        "UPDATE _ek_reconciliations SET reconciliation_method = ?3, result = ?4, error = ?5, rows_repaired = ?6, \
+         events_replayed = ?7, unreplayed = ?8, verified = ?9, duration_ms = ?10, rebuilt_from = ?11 \
+         WHERE id = ?1 AND model = ?2",
+    )?;
+    let changed = update.execute(params![
+        int(record.id),
+        record.model.as_str(),
+        record.reconciliation_method.as_str(),
+        record.result.as_str(),
+        record.error,
+        int(record.rows_repaired),
+        int(record.events_replayed),
+        serde_json::to_string(&record.unreplayed)?,
+        record.verified,
+        int(record.duration_ms),
+        record.rebuilt_from.map(|position| int(position.0)),
+    ])?;
+    Ok(changed == 1)
+}
+
 /// Under which number these very rows are kept, where the model's last record with any found them: what fails again and
 /// again for the same rows keeps them once.
 fn same_as_before(conn: &Connection, record: &Reconciliation, rows: &[Evidence]) -> Fallible<Option<i64>> {

@@ -270,6 +270,10 @@ impl Models for SqliteModels {
         self.write(|conn| audit::record(conn, reconciliation, evidence, kept))
     }
 
+    fn amend(&self, reconciliation: &Reconciliation) -> Result<bool> {
+        self.write(|conn| audit::amend(conn, reconciliation))
+    }
+
     fn keep_records(&self, records: u64) {
         self.kept_records.store(records, Ordering::Relaxed);
     }
@@ -348,6 +352,13 @@ impl Models for SqliteModels {
         self.read(|conn| {
             state::table(conn, &self.layouts, model, Table::Live)?;
             watch::list(conn, model, limit)
+        })
+    }
+
+    fn notes(&self, model: &ModelName, keys: &[Key]) -> Result<Vec<Touched>> {
+        self.read(|conn| {
+            state::table(conn, &self.layouts, model, Table::Live)?;
+            watch::of(conn, model, keys)
         })
     }
 

@@ -10,7 +10,8 @@ use crate::sqlite::{
     fields::{Fields, size},
 };
 use evenkeel_core::{ModelName, content::Touched, digest::RowDigest, row::Key, schema::ColumnType};
-use rusqlite::{CachedStatement, Connection};
+use rusqlite::{CachedStatement, Connection, Rows};
+use std::collections::BTreeSet;
 
 const EVENTS: [&str; 3] = ["insert", "update", "delete"];
 
@@ -126,7 +127,22 @@ pub(super) fn any(conn: &Connection, model: &ModelName) -> Fallible<bool> {
 pub(super) fn list(conn: &Connection, model: &ModelName, limit: usize) -> Fallible<Vec<Touched>> {
     let mut select =
         conn.prepare_cached("SELECT key, write, meant, at FROM _ek_foreign WHERE model = ?1 ORDER BY key LIMIT ?2")?;
-    let mut rows = select.query((model.as_str(), size(limit)))?;
+    collect(select.query((model.as_str(), size(limit)))?)
+}
+
+/// The notes of these rows.
+pub(super) fn of(conn: &Connection, model: &ModelName, keys: &[Key]) -> Fallible<Vec<Touched>> {
+    let mut select =
+        conn.prepare_cached("SELECT key, write, meant, at FROM _ek_foreign WHERE model = ?1 AND key = ?2")?;
+    let keys: BTreeSet<String> = keys.iter().map(super::parks::key_text).collect();
+    let mut touched = Vec::new();
+    for key in keys {
+        touched.extend(collect(select.query((model.as_str(), key))?)?);
+    }
+    Ok(touched)
+}
+
+fn collect(mut rows: Rows<'_>) -> Fallible<Vec<Touched>> {
     let mut touched = Vec::new();
     while let Some(row) = rows.next()? {
         let fields = Fields(row);

@@ -332,6 +332,12 @@ fn notes_name_the_rows_whatever_their_keys_are_made_of() {
         let touched: BTreeSet<_> = models.touched(model, 99).unwrap().into_iter().map(|it| it.key).collect();
         assert_eq!(touched, keys.iter().cloned().collect(), "{sql}");
         assert_eq!(models.touched(model, 3).unwrap().len(), 3);
+        for key in &keys {
+            let twice = [key.clone(), Key::text("never there"), key.clone()];
+            let of: Vec<_> = models.notes(model, &twice).unwrap().into_iter().map(|it| it.key).collect();
+            assert_eq!(of, std::slice::from_ref(key), "{sql}");
+        }
+        assert_eq!(models.notes(model, &[]).unwrap(), []);
         assert_eq!(models.load(model, Table::Live, &keys).unwrap().touched, keys.iter().cloned().collect(), "{sql}");
         for (n, key) in keys.iter().enumerate() {
             assert!(!models.get(model, key).unwrap().intact, "{key:?} {sql}");
