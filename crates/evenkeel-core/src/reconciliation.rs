@@ -25,11 +25,11 @@ words! {
 words! {
     /// What came of a reconciliation.
     ReconciliationResult {
-        /// The model holds what the log says.
+        /// The model holds what the log had when it began.
         Converged = "converged",
         /// There was nothing to do.
         NothingToDo = "nothing_to_do",
-        /// It ended without reaching that, and the model is as it was.
+        /// It ended without reaching that, or what came of it is not recorded.
         Failed = "failed",
     }
 }
@@ -124,12 +124,12 @@ pub struct Reconciliation {
     pub error: Option<String>,
     /// Rows that were wrong and were written anew.
     pub rows_repaired: u64,
-    /// Events that were applied.
+    /// Events that were applied, or folded for rows that were written anew.
     pub events_replayed: u64,
     /// Events that could not be applied.
     pub unreplayed: Vec<Unreplayed>,
-    /// Whether everything about the content was looked at afterwards and agreed: identities, sums, and the rows concerned
-    /// against the log.
+    /// Whether the content was looked at afterwards and agreed: identities, sums as far as they were looked at, and the rows
+    /// concerned against the log; of a rebuild, a sample of its rows.
     pub verified: bool,
     /// When it started.
     pub started_at: Timestamp,

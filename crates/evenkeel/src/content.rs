@@ -22,8 +22,8 @@ use std::{
     ops::ControlFlow,
 };
 
-/// How many notes of others' writes are looked at in one check.
-const NOTES: usize = 100_000;
+/// How many notes of others' writes are looked at in one check. Few in tests of this crate, which fill them.
+const NOTES: usize = if cfg!(test) { 20 } else { 100_000 };
 
 /// Up to how many rows that unexplained windows touch are looked at one by one; beyond, a full look tells which.
 const SUSPECTS: usize = 20_000;
@@ -66,7 +66,10 @@ pub(crate) struct Checked {
     pub(crate) rows: Option<u64>,
     /// The wrong rows, in order of their keys.
     pub(crate) wrong: Vec<Wrong>,
-    /// Whether more rows are wrong than are named: the others must not be taken for right.
+    /// How many rows were found wrong, of which `wrong` are the first.
+    pub(crate) wrong_rows: u64,
+    /// Whether more rows are wrong than are named, or more are suspected than were looked at: the others must not be taken
+    /// for right.
     pub(crate) truncated: bool,
     /// Rows that were compared with the log or with the sums.
     pub(crate) rows_checked: u64,
@@ -108,7 +111,9 @@ impl Checker<'_> {
         let depth = if self.models.watch(model)? { depth } else { depth.max(Depth::Sums) };
         let mut checked = Checked { as_of: Some(self.now), ..Checked::default() };
         let mut suspects: Suspects = also.iter().map(|key| (key.clone(), None)).collect();
-        let notes = self.models.touched(model, NOTES)?;
+        let mut notes = self.models.touched(model, NOTES + 1)?;
+        checked.truncated = notes.len() > NOTES;
+        notes.truncate(NOTES);
         suspects.extend(notes.iter().map(|note| (note.key.clone(), None)));
         checked.windows = self.windows(&state)?;
         // Where one event is the whole difference its rows are; otherwise other rows may be concerned that no event of
@@ -135,7 +140,8 @@ impl Checker<'_> {
                 if depth == Depth::Full {
                     checked.rows = Some(found.rows);
                 }
-                checked.truncated = found.wrong_rows > found.keys.len() as u64;
+                checked.truncated |= found.wrong_rows > found.keys.len() as u64;
+                checked.wrong_rows = found.wrong_rows;
                 for key in found.keys {
                     let clue = touched.get(&key).copied().flatten();
                     suspects.entry(key).or_insert(clue);
@@ -151,7 +157,43 @@ impl Checker<'_> {
         if !are_explained {
             self.tell_apart(&state, &mut checked)?;
         }
+        checked.wrong_rows = checked.wrong_rows.max(checked.wrong.len() as u64);
         Ok(Some(checked))
+    }
+
+    /// Looks at these rows and at no others: what is found says nothing of the rest of the model. `None` where it was
+    /// called off.
+    pub(crate) fn check_rows(&self, keys: &[Key], go_on: GoOn<'_>) -> Result<Option<Checked>> {
+        let state = self.state()?;
+        let mut checked = Checked { as_of: Some(self.now), ..Checked::default() };
+        checked.windows = self.windows(&state)?;
+        let mut touched = Suspects::new();
+        let are_explained = self.suspect_windows(&state, &checked.windows, &mut touched)?;
+        let clue = |key: &Key| touched.get(key).copied().flatten();
+        let suspects: Suspects = keys.iter().map(|key| (key.clone(), clue(key))).collect();
+        let notes = self.models.notes(&state.schema.model, keys)?;
+        if self.examine(&state, &suspects, (&notes, None), &mut checked, go_on)?.is_break() {
+            return Ok(None);
+        }
+        if !are_explained {
+            self.tell_apart(&state, &mut checked)?;
+        }
+        checked.wrong_rows = checked.wrong.len() as u64;
+        Ok(Some(checked))
+    }
+
+    /// Where more rows are noted than one check looks at: settles the first of them, as far as they are right. Whether all
+    /// of those were, so that the next may be looked at. `None` where it was called off.
+    fn settle_first(&self, go_on: GoOn<'_>) -> Result<Option<bool>> {
+        let model = &self.fold.schema().model;
+        let notes = self.models.touched(model, NOTES + 1)?;
+        if notes.len() <= NOTES {
+            return Ok(Some(false));
+        }
+        let keys: Vec<Key> = notes.into_iter().take(NOTES).map(|note| note.key).collect();
+        let Some(checked) = self.check_rows(&keys, go_on)? else { return Ok(None) };
+        self.models.settle(model, &checked.cleared)?;
+        Ok(Some(checked.wrong.is_empty()))
     }
 
     fn state(&self) -> Result<ModelState> {
@@ -349,6 +391,32 @@ pub(crate) fn check_live(
     also: &[Key],
     go_on: GoOn<'_>,
 ) -> std::result::Result<Checked, EngineError> {
+    comparable(checker)?;
+    loop {
+        match checker.settle_first(go_on)? {
+            Some(true) => {}
+            Some(false) => break,
+            None => return Err(called_off()),
+        }
+    }
+    checker.check(depth, also, go_on)?.ok_or_else(called_off)
+}
+
+/// As [`check_live`], of these rows alone.
+///
+/// # Errors
+/// As [`check_live`].
+pub(crate) fn check_rows(
+    checker: &Checker<'_>,
+    keys: &[Key],
+    go_on: GoOn<'_>,
+) -> std::result::Result<Checked, EngineError> {
+    comparable(checker)?;
+    checker.check_rows(keys, go_on)?.ok_or_else(called_off)
+}
+
+/// Whether comparing the rows with the log says anything.
+fn comparable(checker: &Checker<'_>) -> std::result::Result<(), EngineError> {
     let model = &checker.fold.schema().model;
     let state = checker.state()?;
     if !state.schema.same_as(checker.fold.schema()) {
@@ -360,11 +428,12 @@ pub(crate) fn check_live(
     if !checker.log.safe_head()?.holds(&state.checkpoint) {
         return Err(EngineError::Method(format!("{model} has applied events that the log does not have; rebuild it")));
     }
-    checker.check(depth, also, go_on)?.ok_or_else(|| {
-        EngineError::Method(
-            "the verification was called off: the engine is stopping, or somebody else reconciles the model".into(),
-        )
-    })
+    Ok(())
+}
+
+fn called_off() -> EngineError {
+    let why = "the verification was called off: the engine is stopping, or somebody else reconciles the model";
+    EngineError::Method(why.into())
 }
 
 /// What is known of a suspected row besides the row.
@@ -429,6 +498,11 @@ impl Checked {
     pub(crate) fn has_defect(&self) -> bool {
         self.wrong.iter().any(|wrong| wrong.defect)
     }
+
+    /// How many rows are wrong, in words.
+    pub(crate) fn wrong_in_words(&self) -> String {
+        if self.truncated { format!("at least {}", self.wrong_rows) } else { self.wrong_rows.to_string() }
+    }
 }
 
 /// Puts right what says that rows are wrong, where they are not, and keeps the verdict. A smaller look than the one
@@ -444,6 +518,9 @@ pub(crate) fn conclude(checker: &Checker<'_>, checked: &Checked, mended: bool) -
     let bad_buckets = checked.buckets.as_ref().map_or(was.bad_buckets, |bad| bad.len() as u32);
     let content = if !checked.wrong.is_empty() {
         Content { verdict: Verdict::Drifted, bad_buckets, ..was }
+    } else if checked.truncated {
+        // Others were noted and not looked at.
+        was
     } else {
         if let Some(bad) = checked.buckets.as_ref().filter(|bad| !bad.is_empty()) {
             // Every row of these buckets is as the log says: it is the sums that are wrong.
@@ -521,3 +598,6 @@ fn park_unnamed(checker: &Checker<'_>, state: &ModelState, windows: &[WindowDiff
     checker.models.commit(&schema.model, Table::Live, &step)?;
     Ok(state.generation + 1)
 }
+
+#[cfg(test)]
+mod tests;

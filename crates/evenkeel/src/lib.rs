@@ -11,6 +11,7 @@ mod content;
 mod engine;
 mod error;
 mod guarded;
+mod heal;
 mod health;
 mod identities;
 mod inspect;

@@ -163,8 +163,9 @@ impl Engine {
             slot.identities.forget();
         }
         let rows = inner.meant_rows(slot)?;
-        let count = checked.wrong.len() as u64;
+        let count = checked.wrong_rows;
         if count > budget(rows, slot.repair_budget) && !checked.has_defect() {
+            let count = checked.wrong_in_words();
             let reason = format!("{count} of {rows} rows differ from the log, over what is repaired one by one");
             inner.models.condemn(slot.name(), &reason)?;
         }
@@ -181,7 +182,8 @@ impl Engine {
             verdict: state.content.verdict.as_str(),
             rows: checked.rows.unwrap_or(rows),
             rows_checked: checked.rows_checked,
-            wrong_rows: checked.wrong.len() as u64,
+            wrong_rows: count,
+            wrong_rows_at_least: checked.truncated,
             bad_buckets: checked.buckets.as_ref().map_or(0, Vec::len) as u64,
             wrong: checked.wrong.iter().take(SHOWN).map(wrong).collect(),
             position: state.checkpoint.position.0,

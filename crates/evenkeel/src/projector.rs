@@ -431,4 +431,4 @@ pub(crate) fn discarded(models: &dyn Models, model: &ModelName) -> Result<HashSe
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -33,7 +33,10 @@ const REPLAY_BUDGET: Duration = Duration::from_secs(600);
 const ALWAYS_REPAIRED: u64 = 100;
 
 /// How many wrong rows are kept with a record.
-const EVIDENCE: usize = 1000;
+pub(crate) const EVIDENCE: usize = 1000;
+
+/// What a record says until what came of it is kept.
+const UNENDED: &str = "what came of it is not recorded: it is still at work, or was cut off";
 
 /// Who wants a reconciliation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,29 +146,79 @@ impl Inner {
         let observation = self.observe(slot)?;
         let worker = slot.health.get();
         let report = slot.watch.lock().peek(&observation, &worker);
-        let mut record = self.record(&observation, &worker, report.status);
+        let mut record = self.new_record(&observation, &worker, report.status);
         let started = self.clock.monotonic();
         *slot.held_back.lock() = None;
         // Until its record is written, so that the monitor does not take it for a catch-up of the model's own.
         let _reconciling = slot.health.reconciling();
         let done = self.choose(slot, &observation, report.status, method, asked, &mut record, &mut work);
+        let done = done.and_then(|()| self.has_converged(slot, &observation, &record));
         if let Err(error) = done {
             record.result = ReconciliationResult::Failed;
             record.error = Some(error.to_string());
         }
         slot.watch.lock().reconciled();
-        record.unreplayed = unreplayed(self.models.as_ref(), slot.name())?;
         record.duration_ms = millis(self.clock.monotonic().saturating_sub(started));
-        let is_news = asked != Asked::ByItself || record.result != ReconciliationResult::NothingToDo;
-        if is_news {
-            log_reconciliation(&record);
-            metrics::counter!("evenkeel_reconciliations_total", "model" => slot.name().to_string(), "method" => record.reconciliation_method.as_str(), "result" => record.result.as_str()).increment(1);
-            record.id = self.models.record(&record, &work.evidence)?;
+        let is_begun = record.id != 0;
+        if asked != Asked::ByItself || is_begun || record.result != ReconciliationResult::NothingToDo {
+            self.end_record(slot, &mut record, &work.evidence)?;
         }
         Ok(record)
     }
 
-    fn record(&self, observation: &Observation, worker: &Worker, status: Status) -> Reconciliation {
+    /// Whether a model of which that is recorded holds what the log had when it was begun.
+    fn has_converged(
+        &self,
+        slot: &Slot,
+        observation: &Observation,
+        record: &Reconciliation,
+    ) -> Result<(), EngineError> {
+        if record.result != ReconciliationResult::Converged {
+            return Ok(());
+        }
+        let now = self.observe(slot)?;
+        match observation.head.as_ref().or(now.head.as_ref()) {
+            Some(head) if now.has_reached(head) => Ok(()),
+            Some(_) => Err(EngineError::Method("events are left to be applied; method replay applies them".into())),
+            None => {
+                Err(EngineError::Method("the log cannot be read, so what is left to be applied is not known".into()))
+            }
+        }
+    }
+
+    /// Keeps what was found wrong, before anything is written over it.
+    pub(crate) fn begin_record(&self, record: &mut Reconciliation, evidence: &[Evidence]) -> Result<(), EngineError> {
+        let (result, error) = (ReconciliationResult::Failed, Some(UNENDED.to_owned()));
+        record.id = self.models.record(&Reconciliation { result, error, ..record.clone() }, evidence)?;
+        Ok(())
+    }
+
+    /// Keeps what came of it, and what could not be applied. Nothing in the way of that keeps it from being recorded.
+    pub(crate) fn end_record(
+        &self,
+        slot: &Slot,
+        record: &mut Reconciliation,
+        evidence: &[Evidence],
+    ) -> Result<(), EngineError> {
+        match unreplayed(self.models.as_ref(), slot.name()) {
+            Ok(unreplayed) => record.unreplayed = unreplayed,
+            Err(error) => {
+                record.result = ReconciliationResult::Failed;
+                let say = || format!("which events could not be applied is not known: {error}");
+                record.error.get_or_insert_with(say);
+            }
+        }
+        log_reconciliation(record);
+        metrics::counter!("evenkeel_reconciliations_total", "model" => slot.name().to_string(), "method" => record.reconciliation_method.as_str(), "result" => record.result.as_str()).increment(1);
+        // Newer records may have pushed it out.
+        if record.id == 0 || !self.models.amend(record)? {
+            record.id = self.models.record(record, evidence)?;
+        }
+        Ok(())
+    }
+
+    /// A record of what was measured, of nothing done yet.
+    pub(crate) fn new_record(&self, observation: &Observation, worker: &Worker, status: Status) -> Reconciliation {
         let event_id = observation.head.as_ref().and_then(|head| head.last_event);
         Reconciliation {
             id: 0,
@@ -221,6 +274,9 @@ impl Inner {
             false => Depth::Suspected,
         };
         let checked = self.verify_held(slot, &turn, depth, &named, &mut || work.lease.go_on())?;
+        if checked.wrong.is_empty() && checked.truncated {
+            return Err(EngineError::Method("more rows are suspected than were looked at".into()));
+        }
         if checked.wrong.is_empty() {
             if !checked.windows.is_empty() {
                 turn.changed();
@@ -235,15 +291,16 @@ impl Inner {
             return Ok(());
         }
         work.evidence = evidence(&self.checker(slot), &checked.wrong[..checked.wrong.len().min(EVIDENCE)]);
+        self.begin_record(record, &work.evidence)?;
         if slot.waits_for_person() && asked == Asked::ByItself {
             return self.repair_others(slot, &mut turn, checked, record);
         }
         let rows = self.meant_rows(slot)?;
-        let wrong = checked.wrong.len() as u64;
+        let wrong = checked.wrong_in_words();
         if method.is_some() && checked.truncated {
-            return Err(EngineError::Method(format!("more than {wrong} rows are wrong; method rebuild mends that")));
+            return Err(EngineError::Method(format!("{wrong} rows are wrong; method rebuild mends that")));
         }
-        if method.is_none() && (checked.truncated || wrong > budget(rows, slot.repair_budget)) {
+        if method.is_none() && (checked.truncated || checked.wrong_rows > budget(rows, slot.repair_budget)) {
             turn.changed();
             drop(turn);
             if asked == Asked::ByItself && self.must_wait(slot, true).is_some() {
@@ -259,7 +316,11 @@ impl Inner {
         }
         self.repair_held(slot, &mut turn, (&checked, true), record)?;
         slot.waiting.lock().clear();
-        Ok(())
+        let (folded, reached) = (record.events_replayed, self.observe(slot)?.state.checkpoint.counts.total());
+        drop(turn);
+        let caught_up = self.catch_up(slot, (observation, reached), record, &mut work.lease);
+        record.events_replayed += folded;
+        caught_up
     }
 
     /// Repairs what nobody's word is needed for, and leaves the rows that wait for a person as they are.
@@ -317,37 +378,6 @@ impl Inner {
     /// Why a reconciliation that nobody asked for has to wait; `None` where it may begin.
     pub(crate) fn must_wait(&self, slot: &Slot, rebuild: bool) -> Option<Wait> {
         slot.pace.lock().wait(&self.options.pace, self.clock.monotonic(), rebuild)
-    }
-
-    /// Folds rows anew that the projector came upon and that are not as they were written.
-    pub(crate) fn heal(&self, slot: &Slot, keys: &[Key]) -> Result<(), EngineError> {
-        let started = self.clock.monotonic();
-        let mut turn = slot.turn();
-        let observation = self.observe(slot)?;
-        let worker = slot.health.get();
-        let status = slot.watch.lock().peek(&observation, &worker).status;
-        let mut record = self.record(&observation, &worker, status);
-        record.reconciliation_method = Method::Repair;
-        let checker = self.checker(slot);
-        let checked = crate::content::check_live(&checker, Depth::Suspected, keys, &mut || self.go_on())?;
-        if checked.wrong.is_empty() {
-            conclude(&checker, &checked, false)?;
-            turn.changed();
-            return Ok(());
-        }
-        let evidence = evidence(&checker, &checked.wrong[..checked.wrong.len().min(EVIDENCE)]);
-        // Other rows may be known to be wrong.
-        let content = observation.state.content;
-        let settles =
-            content.verdict != Verdict::Drifted && content.bad_buckets == 0 && slot.suspects.lock().is_empty();
-        self.repair_held(slot, &mut turn, (&checked, settles), &mut record)?;
-        drop(turn);
-        record.unreplayed = unreplayed(self.models.as_ref(), slot.name())?;
-        record.duration_ms = millis(self.clock.monotonic().saturating_sub(started));
-        log_reconciliation(&record);
-        metrics::counter!("evenkeel_reconciliations_total", "model" => slot.name().to_string(), "method" => "repair", "result" => record.result.as_str()).increment(1);
-        self.models.record(&record, &evidence)?;
-        Ok(())
     }
 
     /// Builds beside the live table, whose projector goes on, and has the turn for the end only.
@@ -427,12 +457,44 @@ impl Inner {
         lease: &mut Lease<'_>,
     ) -> Result<(), EngineError> {
         record.reconciliation_method = Method::Replay;
+        let reached = observation.state.checkpoint.counts.total();
+        self.catch_up(slot, (observation, reached), record, lease)?;
+        let mut turn = slot.turn();
+        let state = self.observe(slot)?.state;
+        let checked =
+            self.verify_held(slot, &turn, depth_for(state.content, true).max(Depth::Sums), &[], &mut || lease.go_on())?;
+        if !checked.windows.is_empty() {
+            turn.changed();
+            slot.identities.forget();
+        }
+        record.verified = checked.wrong.is_empty() && !checked.truncated;
+        if !record.verified {
+            let wrong = checked.wrong_in_words();
+            return Err(EngineError::Method(format!("{wrong} rows differ from the log; method repair mends that")));
+        }
+        if record.events_replayed == 0 {
+            record.result = ReconciliationResult::NothingToDo;
+        }
+        Ok(())
+    }
+
+    /// Applies events until the model has what the log had when the reconciliation began. Those after the first `reached`
+    /// are counted, whoever applies them.
+    fn catch_up(
+        &self,
+        slot: &Slot,
+        (observation, reached): (&Observation, u64),
+        record: &mut Reconciliation,
+        lease: &mut Lease<'_>,
+    ) -> Result<(), EngineError> {
         let Some(head) = &observation.head else {
             return Err(EngineError::Method("the log cannot be read".into()));
         };
-        let before = observation.state.checkpoint.counts.total();
+        let mut now = self.observe(slot)?;
+        let applied = |now: &Observation| now.state.checkpoint.counts.total().saturating_sub(reached);
+        record.events_replayed = applied(&now);
         let deadline = self.clock.monotonic() + REPLAY_BUDGET;
-        loop {
+        while !now.has_reached(head) {
             let advanced = slot.turn().advance(slot, self.log.as_ref(), self.models.as_ref(), self.clock.now());
             let idle = matches!(advanced, Ok(Progress::Idle));
             match advanced {
@@ -445,8 +507,8 @@ impl Inner {
                 Err(ProjectorError::Store(error)) => return Err(error.into()),
                 Err(error) => return Err(EngineError::Method(format!("{error}; method rebuild mends that"))),
             }
-            let now = self.observe(slot)?;
-            record.events_replayed = now.state.checkpoint.counts.total().saturating_sub(before);
+            now = self.observe(slot)?;
+            record.events_replayed = applied(&now);
             if now.has_reached(head) {
                 break;
             }
@@ -462,22 +524,6 @@ impl Inner {
                 let why = "the replay was called off: the engine is stopping, or somebody else reconciles the model";
                 return Err(EngineError::Method(why.into()));
             }
-        }
-        let mut turn = slot.turn();
-        let state = self.observe(slot)?.state;
-        let checked =
-            self.verify_held(slot, &turn, depth_for(state.content, true).max(Depth::Sums), &[], &mut || lease.go_on())?;
-        if !checked.windows.is_empty() {
-            turn.changed();
-            slot.identities.forget();
-        }
-        record.verified = checked.wrong.is_empty();
-        if !record.verified {
-            let wrong = checked.wrong.len();
-            return Err(EngineError::Method(format!("{wrong} rows differ from the log; method repair mends that")));
-        }
-        if record.events_replayed == 0 {
-            record.result = ReconciliationResult::NothingToDo;
         }
         Ok(())
     }

@@ -27,6 +27,32 @@ pub(crate) struct Repaired {
 /// to be wrong that `settles` a verdict of `drifted`.
 pub(crate) fn repair(checker: &Checker<'_>, checked: &Checked, settles: bool) -> Result<Repaired> {
     let model = &checker.fold.schema().model;
+    write(checker, checked)?;
+    restore_sums(checker, checked)?;
+    let state = checker.models.state(model)?.ok_or_else(|| StoreError::NoModel(model.clone()))?;
+    restore_windows(checker, &state, &checked.windows)?;
+    let keys: Vec<Key> = checked.wrong.iter().map(|wrong| wrong.row.key.clone()).collect();
+    let mut again = checker.check(Depth::Suspected, &keys, &mut || ControlFlow::Continue(()))?.unwrap_or_default();
+    again.wrong.retain(|wrong| !checked.left.contains(&wrong.row.key));
+    let verified = again.wrong.is_empty() && again.windows.is_empty() && !again.truncated;
+    if verified {
+        conclude(checker, &again, settles)?;
+    }
+    Ok(Repaired { rows: keys.len() as u64, verified })
+}
+
+/// As [`repair`], and nothing but these rows: sums, windows and the verdict are left as they are, since nothing else was
+/// looked at.
+pub(crate) fn repair_rows(checker: &Checker<'_>, checked: &Checked) -> Result<Repaired> {
+    write(checker, checked)?;
+    let keys: Vec<Key> = checked.wrong.iter().map(|wrong| wrong.row.key.clone()).collect();
+    let again = checker.check_rows(&keys, &mut || ControlFlow::Continue(()))?.unwrap_or_default();
+    Ok(Repaired { rows: keys.len() as u64, verified: again.wrong.is_empty() })
+}
+
+/// Writes the wrong rows, and what is parked of them, in one transaction.
+fn write(checker: &Checker<'_>, checked: &Checked) -> Result<()> {
+    let model = &checker.fold.schema().model;
     let state = checker.models.state(model)?.ok_or_else(|| StoreError::NoModel(model.clone()))?;
     let mut step = Step {
         generation: state.generation,
@@ -45,17 +71,7 @@ pub(crate) fn repair(checker: &Checker<'_>, checked: &Checked, settles: bool) ->
     }
     parks(checker.models, checker, &checked.wrong, &mut step)?;
     checker.models.commit(model, Table::Live, &step)?;
-    restore_sums(checker, checked)?;
-    let state = checker.models.state(model)?.ok_or_else(|| StoreError::NoModel(model.clone()))?;
-    restore_windows(checker, &state, &checked.windows)?;
-    let keys: Vec<Key> = checked.wrong.iter().map(|wrong| wrong.row.key.clone()).collect();
-    let mut again = checker.check(Depth::Suspected, &keys, &mut || ControlFlow::Continue(()))?.unwrap_or_default();
-    again.wrong.retain(|wrong| !checked.left.contains(&wrong.row.key));
-    let verified = again.wrong.is_empty() && again.windows.is_empty();
-    if verified {
-        conclude(checker, &again, settles)?;
-    }
-    Ok(Repaired { rows: keys.len() as u64, verified })
+    Ok(())
 }
 
 /// Puts the sums of buckets that did not add up to the rows as they are now. What the sums held of a row that somebody

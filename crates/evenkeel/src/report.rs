@@ -233,6 +233,8 @@ pub struct VerifyReport {
     pub rows_checked: u64,
     /// Rows that are wrong.
     pub wrong_rows: u64,
+    /// Whether it is at least so many: more are suspected than one look takes in.
+    pub wrong_rows_at_least: bool,
     /// Buckets whose rows do not add up to what was meant; 0 where rows were not summed up.
     pub bad_buckets: u64,
     /// The first of the wrong rows.

@@ -230,6 +230,11 @@ impl Slot {
         self.trust.forget();
         self.named.lock().clear();
         self.suspects.lock().clear();
+        self.rows_changed();
+    }
+
+    /// Says that somebody else than its projector has changed some rows.
+    pub(crate) fn rows_changed(&self) {
         self.wake.notify();
         self.retry.notify();
         self.moved.notify();

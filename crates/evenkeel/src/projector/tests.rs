@@ -11,13 +11,13 @@ use evenkeel_core::{
 use evenkeel_store::memory::MemoryStore;
 use proptest::prelude::*;
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::from_micros(1_700_000_000_000_000)
 }
 
 /// What an event does to its key.
 #[derive(Debug, Clone, Copy)]
-enum Does {
+pub(crate) enum Does {
     Adds(i64),
     Deletes,
     /// Cannot be applied: its key is parked from here on.
@@ -28,7 +28,7 @@ fn does() -> impl Strategy<Value = Does> {
     prop_oneof![12 => (1i64..9).prop_map(Does::Adds), 3 => Just(Does::Deletes), 1 => Just(Does::Poisons)]
 }
 
-fn fold() -> Declared {
+pub(crate) fn fold() -> Declared {
     let column = |name: &str, ty| Column { name: name.into(), ty, merge: Merge::Lww };
     let schema = Schema {
         model: "sums".into(),
@@ -51,7 +51,7 @@ fn fold() -> Declared {
     Declared::new(schema, vec![clause("added", false, vec![add]), clause("deleted", true, Vec::new())])
 }
 
-fn store_of(history: &[(u8, Does)]) -> MemoryStore {
+pub(crate) fn store_of(history: &[(u8, Does)]) -> MemoryStore {
     let store = MemoryStore::new(Epoch(1), Arc::new(now));
     let arrival = |(number, (key, does)): (usize, &(u8, Does))| {
         let (event_type, data) = match does {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod defects;
+mod evidence;
 mod example;
 mod fixture;
 mod folds;

@@ -1,0 +1,81 @@
+//! More rows noted than one look takes in: what was not looked at is never taken for right.
+use super::*;
+use crate::{
+    projector::{
+        Projector,
+        tests::{Does, fold, now, store_of},
+    },
+    repair::repair,
+};
+use evenkeel_core::{
+    fold::Declared,
+    row::{Cell, Row},
+};
+use evenkeel_store::memory::{MemoryStore, Tamper};
+use std::sync::Arc;
+
+const ROWS: u8 = 50;
+
+/// A table with so many rows, of which others have written to all and those of `changed` are another sum then.
+fn noted(changed: impl Fn(u8) -> bool) -> (MemoryStore, Declared) {
+    let store = store_of(&(0..ROWS).map(|key| (key, Does::Adds(3))).collect::<Vec<_>>());
+    let model = &fold().schema().model.clone();
+    store.models.register(fold().schema()).unwrap();
+    let mut projector = Projector::open(Arc::new(fold()), &*store.models, Table::Live, usize::MAX).unwrap();
+    projector.advance(&*store.log, &*store.models, now(), None).unwrap();
+    for n in 0..ROWS {
+        let key = Key::text(format!("k{n}").as_str());
+        let sum = if changed(n) { 4 } else { 3 };
+        let row = Row { cells: vec![Cell::Text(format!("k{n}").as_str().into()), Cell::I64(sum)] };
+        store.models.tamper(model, now(), Tamper::Write(key, Some(row))).unwrap();
+    }
+    (store, fold())
+}
+
+fn looked<T>(store: &MemoryStore, fold: &Declared, depth: Depth, then: impl FnOnce(&Checker<'_>, Checked) -> T) -> T {
+    let checker = Checker { log: &*store.log, models: &*store.models, fold, now: now() };
+    let checked = check_live(&checker, depth, &[], &mut || ControlFlow::Continue(())).unwrap();
+    then(&checker, checked)
+}
+
+fn verdict(store: &MemoryStore) -> Verdict {
+    store.models.state(&fold().schema().model).unwrap().unwrap().content.verdict
+}
+
+#[test]
+fn notes_of_rows_that_are_right_are_settled_however_many_there_are() {
+    for depth in [Depth::Suspected, Depth::Sums, Depth::Full] {
+        let (store, fold) = noted(|n| n == 9);
+        looked(&store, &fold, depth, |checker, checked| {
+            assert_eq!((checked.wrong_rows, checked.truncated, checked.wrong_in_words()), (1, false, "1".to_owned()));
+            assert!(repair(checker, &checked, true).unwrap().verified);
+        });
+        assert_ne!(verdict(&store), Verdict::Suspect, "{depth:?}");
+        assert_eq!(store.models.touched(&fold.schema().model, 99).unwrap(), []);
+    }
+}
+
+#[test]
+fn of_more_wrong_rows_than_are_looked_at_it_is_said_that_there_are_more() {
+    let (store, fold) = noted(|_| true);
+    looked(&store, &fold, Depth::Suspected, |checker, checked| {
+        assert_eq!((checked.wrong.len(), checked.truncated), (NOTES, true));
+        assert_eq!(checked.wrong_in_words(), format!("at least {NOTES}"));
+        assert!(!repair(checker, &checked, true).unwrap().verified, "the others are wrong");
+    });
+    assert_eq!(verdict(&store), Verdict::Suspect);
+    looked(&store, &fold, Depth::Full, |checker, checked| {
+        assert_eq!((checked.wrong_rows, checked.truncated), (u64::from(ROWS) - NOTES as u64, true));
+        assert_eq!(conclude(checker, &checked, false).unwrap().verdict, Verdict::Drifted);
+    });
+}
+
+#[test]
+fn nothing_is_concluded_from_a_look_at_some_of_what_is_suspected() {
+    let (store, fold) = noted(|_| false);
+    let checker = Checker { log: &*store.log, models: &*store.models, fold: &fold, now: now() };
+    let mut checked = checker.check(Depth::Full, &[], &mut || ControlFlow::Continue(())).unwrap().unwrap();
+    assert!(checked.truncated && checked.wrong.is_empty());
+    checked.cleared.clear();
+    assert_eq!(conclude(&checker, &checked, true).unwrap().verdict, Verdict::Suspect);
+}
