@@ -2,15 +2,21 @@
 //!
 //! Plain data with public fields. Declarations are compiled into it (`declare`); the gate ([`crate::gate`]) applies
 //! it. Nothing here reads files, and a contract is not checked against others here (`check`).
-pub use crate::raw_schema::{BadSchema, Schema};
+mod field;
+
+pub use crate::{
+    expression::{BadExpression, Expression},
+    raw_schema::{BadSchema, Schema},
+};
+pub use field::{Each, Field, FieldKind, FieldType, RawAttribute, Round, UnknownKind, ValueSource, Values};
+
 use crate::source::SourcePattern;
 use evenkeel_core::{
     condition::Condition,
     ids::EventType,
-    json::{Pointer, Value},
     quarantine::{ContractRef, OnQuarantine},
 };
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::collections::BTreeMap;
 
 /// A compiled contract.
 #[derive(Debug, Clone)]
@@ -33,8 +39,21 @@ pub struct Contract {
     pub unmapped: Unmapped,
     /// How each field of the translated data is made, in declared order. No two have the same target.
     pub fields: Vec<Field>,
+    /// How an event of an earlier version becomes one of this version.
+    pub upcast: Option<Upcast>,
     /// What the translated event must satisfy, in declared order.
     pub invariants: Vec<Invariant>,
+}
+
+/// How an event that an earlier version of a contract has translated becomes one of a later version.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upcast {
+    /// The earlier version.
+    pub from: u32,
+    /// Fields that are taken over as they are.
+    pub keep: Vec<String>,
+    /// How the others are made; their pointers start from the earlier event's data.
+    pub fields: Vec<Field>,
 }
 
 impl Contract {
@@ -45,7 +64,9 @@ impl Contract {
 
     /// The target fields and their kinds. Contracts that produce one (type, version) must have equal shapes.
     pub fn shape(&self) -> Shape {
-        Shape { fields: self.fields.iter().map(|field| (field.to.clone(), field.ty.kind())).collect() }
+        let mut shape = Shape::default();
+        self.fields.iter().for_each(|field| field.add_to(&mut shape, ""));
+        shape
     }
 
     /// Its name and version.
@@ -82,203 +103,22 @@ pub enum Unmapped {
     Refuse,
 }
 
-/// One field of the translated data.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Field {
-    /// Its name in the translated data.
-    pub to: String,
-    /// Its type, which decides how the raw value is converted.
-    pub ty: FieldType,
-    /// Where the raw value comes from.
-    pub from: ValueSource,
-    /// Whether the field may be absent when the raw value is missing.
-    pub optional: bool,
-    /// What stands in for a missing raw value. It is in raw form: it is converted like a value that was sent.
-    pub default: Option<Value>,
-}
-
-/// The type of a field.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FieldType {
-    /// Text.
-    Text,
-    /// An integer of 64 bits with sign.
-    I64,
-    /// An exact decimal, as text.
-    Decimal,
-    /// An exact amount with its currency.
-    Money {
-        /// Where the currency's code is in the raw data.
-        currency: Pointer,
-    },
-    /// A currency code.
-    Iso4217,
-    /// True or false.
-    Bool,
-    /// An instant, as RFC 3339 text in UTC with six digits of a second.
-    Timestamp,
-    /// A calendar date, as text.
-    Date,
-    /// Any JSON.
-    Json,
-    /// An array.
-    Array,
-    /// An object.
-    Object,
-}
-
-impl FieldType {
-    /// The type without where its parts come from.
-    pub fn kind(&self) -> FieldKind {
-        match self {
-            Self::Text => FieldKind::Text,
-            Self::I64 => FieldKind::I64,
-            Self::Decimal => FieldKind::Decimal,
-            Self::Money { .. } => FieldKind::Money,
-            Self::Iso4217 => FieldKind::Iso4217,
-            Self::Bool => FieldKind::Bool,
-            Self::Timestamp => FieldKind::Timestamp,
-            Self::Date => FieldKind::Date,
-            Self::Json => FieldKind::Json,
-            Self::Array => FieldKind::Array,
-            Self::Object => FieldKind::Object,
-        }
-    }
-
-    /// Whether a value of this type is taken over with its parts as they are.
-    pub(crate) fn keeps_parts(&self) -> bool {
-        matches!(self, Self::Json | Self::Array | Self::Object)
-    }
-}
-
-/// What a field's values are, whatever raw data they are made from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum FieldKind {
-    /// `text`
-    Text,
-    /// `i64`
-    I64,
-    /// `decimal`
-    Decimal,
-    /// `money`
-    Money,
-    /// `iso4217`
-    Iso4217,
-    /// `bool`
-    Bool,
-    /// `timestamp`
-    Timestamp,
-    /// `date`
-    Date,
-    /// `json`
-    Json,
-    /// `array`
-    Array,
-    /// `object`
-    Object,
-}
-
-impl FieldKind {
-    /// Every kind.
-    pub const ALL: &[Self] = &[
-        Self::Text,
-        Self::I64,
-        Self::Decimal,
-        Self::Money,
-        Self::Iso4217,
-        Self::Bool,
-        Self::Timestamp,
-        Self::Date,
-        Self::Json,
-        Self::Array,
-        Self::Object,
-    ];
-
-    /// The word contract files use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::I64 => "i64",
-            Self::Decimal => "decimal",
-            Self::Money => "money",
-            Self::Iso4217 => "iso4217",
-            Self::Bool => "bool",
-            Self::Timestamp => "timestamp",
-            Self::Date => "date",
-            Self::Json => "json",
-            Self::Array => "array",
-            Self::Object => "object",
-        }
-    }
-}
-
-impl fmt::Display for FieldKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// A word that is no field type.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a field type")]
-pub struct UnknownKind(pub String);
-
-impl FromStr for FieldKind {
-    type Err = UnknownKind;
-    fn from_str(text: &str) -> Result<Self, UnknownKind> {
-        Self::ALL.iter().copied().find(|kind| kind.as_str() == text).ok_or_else(|| UnknownKind(text.to_owned()))
-    }
-}
-
-/// Where a raw value comes from.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ValueSource {
-    /// A place in the raw data.
-    Data(Pointer),
-    /// An attribute of the raw event's envelope.
-    Event(RawAttribute),
-    /// A constant, in raw form: it is converted like a value that was sent.
-    Value(Value),
-}
-
-/// An attribute of the raw event's envelope.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RawAttribute {
-    /// What its source calls the kind of event.
-    Type,
-    /// What its source calls the event.
-    Id,
-    /// When it happened, by its source.
-    Time,
-    /// What it is about, by its source.
-    Subject,
-    /// Who sent it.
-    Source,
-}
-
-impl RawAttribute {
-    /// Every attribute.
-    pub const ALL: &[Self] = &[Self::Type, Self::Id, Self::Time, Self::Subject, Self::Source];
-
-    /// The attribute's name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Type => "type",
-            Self::Id => "id",
-            Self::Time => "time",
-            Self::Subject => "subject",
-            Self::Source => "source",
-        }
-    }
-}
-
 /// A condition that every translated event satisfies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Invariant {
     /// Its name, which the quarantine shows.
     pub name: String,
-    /// What must hold; its pointers are those of models (`/data/…`, `/subject`, `/time`…).
-    pub condition: Condition,
+    /// What must hold.
+    pub rule: Rule,
+}
+
+/// What an invariant demands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rule {
+    /// A native condition; its pointers are those of models (`/data/…`, `/subject`, `/time`…).
+    Native(Condition),
+    /// An expression that must be true.
+    Cel(Expression),
 }
 
 impl Invariant {
@@ -286,11 +126,16 @@ impl Invariant {
     pub(crate) fn refusal(&self) -> String {
         format!("the invariant {} does not hold", self.name)
     }
+
+    /// Whether `refusal` was said by this one.
+    pub(crate) fn refused(&self, refusal: &str) -> bool {
+        refusal.strip_prefix(&self.refusal()).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+    }
 }
 
 /// The target fields of a contract and their kinds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shape {
-    /// The kinds by field name.
+    /// The kinds by field name; of parts of the elements of an array as `items[].sku`.
     pub fields: BTreeMap<String, FieldKind>,
 }

@@ -112,6 +112,14 @@ fn condition(condition: &Condition) -> Value {
         }
         Condition::NotEmpty(one) => Value::from(vec!["not_empty".into(), operand(one)]),
         Condition::OneOf(one, values) => Value::from(vec!["one_of".into(), operand(one), values.clone().into()]),
+        Condition::Matches(one, pattern) => Value::from(vec!["matches".into(), operand(one), pattern.as_str().into()]),
+        Condition::SumEquals(sum) => Value::from(vec![
+            "sum_equals".into(),
+            sum.over.to_string().into(),
+            sum.value.to_string().into(),
+            sum.times.as_ref().map_or(Value::Null, |times| times.to_string().into()),
+            operand(&sum.equals),
+        ]),
     }
 }
 

@@ -4,7 +4,7 @@
 //! Identity and parking are decided after this, with the log's facts ([`evenkeel_core::intake`]). Rates are the
 //! server's.
 use crate::{
-    contract::{Contract, Invariant, Shape, Unmapped, UpstreamTypes, ValueSource},
+    contract::{Contract, Rule, Shape, Unmapped, Upcast, UpstreamTypes},
     envelope::{self, Malformed, RawEvent, Refused, Unreadable},
     mapping::{self, Misfit, Reads},
     place,
@@ -34,6 +34,10 @@ pub struct Gate {
 struct Ready {
     contract: Contract,
     reads: Reads,
+    /// The contracts of the same name, the highest version first.
+    versions: Vec<usize>,
+    /// The contract of the same name that makes this version's events into a later one.
+    next: Option<usize>,
 }
 
 /// What the gate decided about an event.
@@ -60,9 +64,32 @@ impl Gate {
                     }
                 }
             }
-            gate.contracts.push(Ready { reads: Reads::of(&contract), contract });
+            gate.contracts.push(Ready { reads: Reads::of(&contract), contract, versions: Vec::new(), next: None });
         }
+        gate.relate();
         gate
+    }
+
+    /// Finds the versions of each contract, and what makes one into the next.
+    fn relate(&mut self) {
+        let mut names: BTreeMap<EventType, Vec<usize>> = BTreeMap::new();
+        for (index, ready) in self.contracts.iter().enumerate() {
+            names.entry(ready.contract.name.clone()).or_default().push(index);
+        }
+        for indices in names.values_mut() {
+            indices.sort_by_key(|&index| std::cmp::Reverse(self.contracts[index].contract.version));
+        }
+        for index in 0..self.contracts.len() {
+            let own = &self.contracts[index].contract;
+            let versions = names.get(&own.name).cloned().unwrap_or_default();
+            // Versions only grow on the way, so that it ends.
+            let next = versions.iter().copied().find(|&other| {
+                let other = &self.contracts[other].contract;
+                other.version > own.version && other.upcast.as_ref().is_some_and(|upcast| upcast.from == own.version)
+            });
+            self.contracts[index].versions = versions;
+            self.contracts[index].next = next;
+        }
     }
 
     /// The declared sources.
@@ -86,7 +113,9 @@ impl Gate {
     }
 
     /// Decides about one event in the structured JSON form of CloudEvents, in this order: envelope, source, contract,
-    /// schema, mapping, invariants. The first that fails is the reason.
+    /// schema, mapping, invariants. The first that fails is the reason. Of several versions of a contract that take the
+    /// event, the highest whose schema accepts it decides; what an earlier one has translated is then made into the
+    /// later ones that say how.
     ///
     /// Only a refusal by a contract keeps anything waiting behind it: who sends from an undeclared source, or something
     /// that no contract takes or that is malformed, cannot hold up others.
@@ -128,18 +157,64 @@ impl Gate {
             let detail = format!("no contract takes {:?} from {source:?}", event.event_type);
             return quarantine(refusal(Reason::NoContract, Misfit { detail, pointer: Some("/type".into()) }));
         };
+        let (ready, fits) = self.deciding(ready, &event);
         let subject = mapping::subject(&ready.contract, &event);
         let known = subject.as_ref().ok().cloned();
         let parks = ready.contract.parks(&event, known.as_ref());
-        match ready.translate(event, subject) {
+        let translated = fits.map_err(|failed| (&ready.contract, failed)).and_then(|()| {
+            let translated = ready.translate(&event, subject).map_err(|failed| (&ready.contract, failed));
+            translated.and_then(|(draft, dropped)| Ok((self.newest(ready, &event, draft)?, dropped)))
+        });
+        match translated {
             Ok((draft, dropped)) => (Verdict::Admit(draft), dropped),
-            Err((reason, misfit)) => quarantine(Refusal {
-                contract: Some(ready.contract.reference()),
+            Err((contract, (reason, misfit))) => quarantine(Refusal {
+                contract: Some(contract.reference()),
                 subject: known,
                 parks,
                 ..refusal(reason, misfit)
             }),
         }
+    }
+
+    /// Of the versions of a contract that take an event, the highest whose schema accepts it; where none does, the
+    /// highest, with what is wrong.
+    fn deciding<'g>(&'g self, first: &'g Ready, event: &RawEvent) -> (&'g Ready, Result<(), Failed>) {
+        let mut found: Option<(&Ready, Result<(), Failed>)> = None;
+        for &index in &first.versions {
+            let Some(ready) = self.contracts.get(index) else { continue };
+            if !ready.contract.takes(event.source.as_str(), &event.event_type) {
+                continue;
+            }
+            match (ready.fits(event), &found) {
+                (Ok(()), _) => return (ready, Ok(())),
+                (Err(failed), None) => found = Some((ready, Err(failed))),
+                (Err(_), Some(_)) => {}
+            }
+        }
+        found.unwrap_or_else(|| (first, first.fits(event)))
+    }
+
+    /// The draft in the newest version it can be made into.
+    fn newest<'g>(
+        &'g self,
+        ready: &'g Ready,
+        event: &RawEvent,
+        mut draft: Draft,
+    ) -> Result<Draft, (&'g Contract, Failed)> {
+        let mut upcasts: Vec<&Upcast> = Vec::new();
+        let mut at = ready;
+        while let Some(next) = at.next.and_then(|index| self.contracts.get(index))
+            && let Some(upcast) = &next.contract.upcast
+        {
+            let raw_place = |pointer: &Pointer| {
+                let older = upcasts.iter().rev().try_fold(pointer.clone(), |at, upcast| upcast.older_place(&at))?;
+                ready.contract.raw_place(&older)
+            };
+            draft = next.upcast(upcast, event, draft, &raw_place).map_err(|failed| (&next.contract, failed))?;
+            upcasts.push(upcast);
+            at = next;
+        }
+        Ok(draft)
     }
 
     fn contract_for(&self, source: &str, upstream_type: &str) -> Option<&Ready> {
@@ -162,62 +237,117 @@ impl Contract {
     }
 
     /// The place in the raw event that a pointer into the translated event speaks of.
-    fn raw_place(&self, pointer: &Pointer) -> Option<String> {
+    pub(crate) fn raw_place(&self, pointer: &Pointer) -> Option<String> {
         match pointer.tokens() {
-            [data, name, rest @ ..] if data == "data" => {
-                let field = self.fields.iter().find(|field| field.to == *name)?;
-                let mut place = mapping::pointer(&field.from)?;
-                // Only what is taken over as it is has the same parts in the raw data.
-                if matches!(field.from, ValueSource::Data(_)) && field.ty.keeps_parts() {
-                    rest.iter().for_each(|token| place.extend(["/", place::escape(token).as_str()]));
-                }
-                Some(place)
-            }
-            [name] if name == "subject" => mapping::pointer(&self.subject),
-            [name] if name != "data" => Some(format!("/{}", place::escape(name))),
+            [data, rest @ ..] if data == "data" => mapping::raw_place(&self.fields, rest),
+            [name] if name == "subject" => mapping::attribute_place(&self.subject),
+            [name] => Some(format!("/{}", place::escape(name))),
             _ => None,
         }
     }
 }
 
 impl Ready {
-    fn translate(
-        &self,
-        event: RawEvent,
-        subject: Result<Subject, Misfit>,
-    ) -> Result<(Draft, Vec<String>), (Reason, Misfit)> {
+    /// Whether the schema takes the raw data.
+    fn fits(&self, event: &RawEvent) -> Result<(), Failed> {
+        let Some(schema) = &self.contract.schema else { return Ok(()) };
+        schema.check(&event.data).map_err(|misfit| {
+            let pointer = Some(place::in_data(misfit.pointer));
+            (Reason::Schema, Misfit { detail: misfit.message, pointer })
+        })
+    }
+
+    /// The draft of an event whose schema fits, and what is left out.
+    fn translate(&self, event: &RawEvent, subject: Result<Subject, Misfit>) -> Result<(Draft, Vec<String>), Failed> {
         let contract = &self.contract;
-        if let Some(schema) = &contract.schema {
-            schema.check(&event.data).map_err(|misfit| {
-                let pointer = Some(place::in_data(misfit.pointer));
-                (Reason::Schema, Misfit { detail: misfit.message, pointer })
-            })?;
-        }
         let mapping = |misfit| (Reason::Mapping, misfit);
         let subject = subject.map_err(mapping)?;
-        let data = mapping::data(contract, &event).map_err(mapping)?;
+        let data = mapping::data(contract, event).map_err(mapping)?;
         let dropped = self.reads.unread(&event.data);
         if let (Unmapped::Refuse, Some(first)) = (contract.unmapped, dropped.first()) {
             let detail = "the contract maps nothing from here, and refuses what is unmapped".into();
             return Err(mapping(Misfit { detail, pointer: Some(first.clone()) }));
         }
-        let RawEvent { id, source, time, extensions, .. } = event;
         let draft = Draft {
             event_type: contract.name.clone(),
             contract_version: contract.version,
             subject,
-            time,
-            extensions,
+            time: event.time,
+            extensions: event.extensions.clone(),
             data: data.into(),
         };
-        let holds = |invariant: &&Invariant| invariant.condition.holds(|pointer| draft.at(&source, &id, pointer));
-        if let Some(broken) = contract.invariants.iter().find(|invariant| !holds(invariant)) {
-            let pointer = broken.condition.pointers().next().and_then(|pointer| contract.raw_place(pointer));
-            return Err((Reason::Invariant, Misfit { detail: broken.refusal(), pointer }));
-        }
+        contract.judge(event, &draft, |pointer| contract.raw_place(pointer))?;
         Ok((draft, dropped))
     }
+
+    /// What an event that an earlier version has translated is in this one. `raw_place` says where the earlier event's
+    /// parts come from.
+    fn upcast(
+        &self,
+        upcast: &Upcast,
+        event: &RawEvent,
+        older: Draft,
+        raw_place: &dyn Fn(&Pointer) -> Option<String>,
+    ) -> Result<Draft, Failed> {
+        // Errors speak of the older event's data; who reads them has only the raw event.
+        let in_older = |place: &str| place.parse().ok().and_then(|pointer| raw_place(&pointer));
+        let data = mapping::upcast(upcast, event, &older.data).map_err(|misfit| {
+            let pointer = misfit.pointer.as_deref().and_then(in_older);
+            (Reason::Mapping, Misfit { pointer, ..misfit })
+        })?;
+        let draft = Draft { contract_version: self.contract.version, data: data.into(), ..older };
+        self.contract
+            .judge(event, &draft, |pointer| upcast.older_place(pointer).and_then(|older| raw_place(&older)))?;
+        Ok(draft)
+    }
 }
+
+impl Upcast {
+    /// The place in the older event that a pointer into the newer one speaks of.
+    pub(crate) fn older_place(&self, pointer: &Pointer) -> Option<Pointer> {
+        match pointer.tokens() {
+            [data, name, ..] if data == "data" && self.keep.contains(name) => Some(pointer.clone()),
+            [data, rest @ ..] if data == "data" => mapping::raw_place(&self.fields, rest)?.parse().ok(),
+            _ => Some(pointer.clone()),
+        }
+    }
+}
+
+impl Contract {
+    /// Whether every invariant holds; the first that does not is the reason.
+    fn judge(
+        &self,
+        event: &RawEvent,
+        draft: &Draft,
+        raw_place: impl Fn(&Pointer) -> Option<String>,
+    ) -> Result<(), Failed> {
+        for invariant in &self.invariants {
+            let (why, pointer) = match &invariant.rule {
+                Rule::Native(condition) => {
+                    if condition.holds(|pointer| draft.at(&event.source, &event.id, pointer)) {
+                        continue;
+                    }
+                    (None, condition.pointers().next().cloned())
+                }
+                Rule::Cel(expression) => {
+                    let why = match expression.holds(draft, &event.source, &event.id) {
+                        Ok(true) => continue,
+                        Ok(false) => None,
+                        Err(why) => Some(why),
+                    };
+                    (why, expression.uses().first().map(|named| named.pointer.clone()))
+                }
+            };
+            let detail = why.map_or_else(|| invariant.refusal(), |why| format!("{}: {why}", invariant.refusal()));
+            let pointer = pointer.as_ref().and_then(raw_place);
+            return Err((Reason::Invariant, Misfit { detail, pointer }));
+        }
+        Ok(())
+    }
+}
+
+/// A reason with what is to blame.
+type Failed = (Reason, Misfit);
 
 /// A refusal that no contract took part in, and that parks nothing.
 fn refusal(reason: Reason, misfit: Misfit) -> Refusal {

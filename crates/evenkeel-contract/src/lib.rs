@@ -6,6 +6,7 @@ pub mod contract;
 mod declare;
 pub mod diagnostic;
 pub mod envelope;
+mod expression;
 mod fingerprint;
 pub mod gate;
 mod locate;

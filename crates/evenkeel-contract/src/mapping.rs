@@ -1,23 +1,27 @@
 //! The field map of a contract applied to a raw event: exact conversion of each value, or a reason with a pointer.
 //!
-//! Nothing is rounded, trimmed or guessed: text that holds a number is no integer, `5.0` is no integer, more digits
-//! than a currency has are refused. What the values must satisfy together is not here (invariants, [`crate::gate`]).
+//! Nothing is rounded unless the contract says how, and nothing is trimmed or guessed: text that holds a number is no
+//! integer, `5.0` is no integer, more digits than a currency has are refused. What the values must satisfy together is
+//! not here (invariants, [`crate::gate`]).
+mod convert;
+mod origin;
 mod reads;
 
+pub(crate) use origin::{attribute_place, raw_place};
 pub use reads::Reads;
 
 use crate::{
-    contract::{Contract, Field, FieldType, RawAttribute, ValueSource},
+    contract::{Contract, Each, Field, FieldType, RawAttribute, Upcast, ValueSource},
     envelope::RawEvent,
     place,
 };
+use convert::{found, without_nul};
 use evenkeel_core::{
-    Subject, Timestamp,
-    decimal::{Currency, Decimal, Money},
-    json::{Number, Object, Pointer, Value},
-    time::Date,
+    Subject,
+    decimal::Currency,
+    json::{Number, Object, Value},
 };
-use std::{borrow::Cow, fmt::Display, str::FromStr};
+use std::borrow::Cow;
 
 /// Why a value cannot be mapped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,22 +34,140 @@ pub struct Misfit {
 }
 
 impl Misfit {
-    fn new(from: &ValueSource, detail: impl Into<String>) -> Self {
-        Self { detail: detail.into(), pointer: pointer(from) }
-    }
-
     /// The same for the field it concerns.
     fn of(self, field: &Field) -> Self {
-        Self { detail: format!("{}: {}", field.to, self.detail), ..self }
+        if field.to.is_empty() { self } else { Self { detail: format!("{}: {}", field.to, self.detail), ..self } }
     }
 }
 
-/// The pointer into the raw event for where a value comes from; a constant is nowhere.
-pub(crate) fn pointer(from: &ValueSource) -> Option<String> {
-    match from {
-        ValueSource::Data(pointer) => Some(place::in_data(pointer)),
-        ValueSource::Event(attribute) => Some(format!("/{}", attribute.as_str())),
-        ValueSource::Value(_) => None,
+/// What values are taken out of: an event's data, or one element of an array in it.
+#[derive(Clone, Copy)]
+struct Scope<'s> {
+    event: &'s RawEvent,
+    /// The whole data.
+    data: &'s Value,
+    /// What pointers start from.
+    here: &'s Value,
+    /// Where that is, if it is an element.
+    element: Option<Element<'s>>,
+}
+
+#[derive(Clone, Copy)]
+struct Element<'s> {
+    outer: &'s Scope<'s>,
+    array: &'s ValueSource,
+    index: usize,
+}
+
+impl<'s> Scope<'s> {
+    fn of(event: &'s RawEvent, data: &'s Value) -> Self {
+        Self { event, data, here: data, element: None }
+    }
+
+    /// The pointer to where pointers start from; written only when something is refused.
+    fn base(&self) -> Option<String> {
+        match self.element {
+            None => Some(place::in_data("")),
+            Some(Element { outer, array, index }) => outer.place(array).map(|array| format!("{array}/{index}")),
+        }
+    }
+
+    /// The pointer into the raw event for where a value comes from; a constant is nowhere.
+    fn place(&self, from: &ValueSource) -> Option<String> {
+        match from {
+            ValueSource::Data(pointer) => self.base().map(|base| format!("{base}{pointer}")),
+            ValueSource::Whole(pointer) => Some(place::in_data(pointer)),
+            other => attribute_place(other),
+        }
+    }
+
+    fn misfit(&self, from: &ValueSource, detail: impl Into<String>) -> Misfit {
+        Misfit { detail: detail.into(), pointer: self.place(from) }
+    }
+
+    /// The raw value, if it is there.
+    fn raw(&self, from: &'s ValueSource) -> Option<Cow<'s, Value>> {
+        let event = self.event;
+        let attribute = match from {
+            ValueSource::Data(pointer) => return pointer.get(self.here).map(Cow::Borrowed),
+            ValueSource::Whole(pointer) => return pointer.get(self.data).map(Cow::Borrowed),
+            ValueSource::Value(value) => return Some(Cow::Borrowed(value)),
+            ValueSource::Extension(name) => return event.extensions.get(name).map(Cow::Borrowed),
+            ValueSource::Event(attribute) => attribute,
+        };
+        let text = match attribute {
+            RawAttribute::Type => event.event_type.clone(),
+            RawAttribute::Id => event.id.clone(),
+            RawAttribute::Time => event.time?.to_string(),
+            RawAttribute::Subject => event.subject.clone()?,
+            RawAttribute::Source => event.source.as_str().to_owned(),
+        };
+        Some(Cow::Owned(text.into()))
+    }
+
+    fn currency(&self, from: &'s ValueSource) -> Result<Currency, Misfit> {
+        let fail = |detail: String| self.misfit(from, detail);
+        match self.raw(from).as_deref() {
+            Some(Value::String(code)) => code.parse().map_err(|error| fail(format!("{error}"))),
+            None | Some(Value::Null) => Err(fail("the currency is missing".into())),
+            Some(other) => Err(fail(format!("expected a currency code, found {}", found(other)))),
+        }
+    }
+
+    fn fields(&self, fields: &'s [Field]) -> Result<Object, Misfit> {
+        let mut members = Vec::with_capacity(fields.len());
+        for field in fields {
+            if let Some(value) = self.field(field).map_err(|misfit| misfit.of(field))? {
+                members.push((field.to.as_str().into(), value));
+            }
+        }
+        Object::from_members(members)
+            .map_err(|name| Misfit { detail: format!("two fields are mapped to {name:?}"), pointer: None })
+    }
+
+    /// The field's value; `None` where it may be missing and is.
+    fn field(&self, field: &'s Field) -> Result<Option<Value>, Misfit> {
+        let sent = self.raw(&field.from).filter(|value| **value != Value::Null || field.ty == FieldType::Json);
+        let value = match (sent, &field.default) {
+            (Some(sent), _) => sent,
+            (None, Some(default)) => Cow::Borrowed(default),
+            (None, None) if field.optional => return Ok(None),
+            (None, None) => return Err(self.misfit(&field.from, "the value is missing")),
+        };
+        self.convert(field, value).map(Some)
+    }
+
+    fn convert(&self, field: &'s Field, mut value: Cow<'s, Value>) -> Result<Value, Misfit> {
+        let fail = |detail: String| self.misfit(&field.from, detail);
+        if let Some(values) = &field.values {
+            value = Cow::Owned(convert::listed(values, &value).map_err(fail)?);
+        }
+        if let FieldType::Money { currency } = &field.ty {
+            return convert::money(field, &value, self.currency(currency)?).map_err(fail);
+        }
+        if let (Some(each), Value::Array(items)) = (field.each.as_deref(), &*value) {
+            return self.elements(&field.from, each, items);
+        }
+        convert::value(field, value).map_err(|unfit| {
+            let pointer = self.place(&field.from).map(|place| place + &unfit.within);
+            Misfit { detail: unfit.detail, pointer }
+        })
+    }
+
+    fn elements(&self, array: &ValueSource, each: &Each, items: &[Value]) -> Result<Value, Misfit> {
+        let element = |(index, item)| {
+            let element = Element { outer: self, array, index };
+            let scope = Scope { event: self.event, data: self.data, here: item, element: Some(element) };
+            match each {
+                Each::Value(field) => Ok(scope.field(field)?.unwrap_or_default()),
+                Each::Fields(_) if !matches!(item, Value::Object(_) | Value::Array(_)) => Err(Misfit {
+                    detail: format!("expected an object with the parts of an element, found {}", found(item)),
+                    pointer: scope.base(),
+                }),
+                Each::Fields(fields) => scope.fields(fields).map(Value::from),
+            }
+        };
+        items.iter().enumerate().map(element).collect::<Result<Vec<_>, _>>().map(Value::from)
     }
 }
 
@@ -54,8 +176,9 @@ pub(crate) fn pointer(from: &ValueSource) -> Option<String> {
 /// # Errors
 /// Where there is neither.
 pub fn subject(contract: &Contract, event: &RawEvent) -> Result<Subject, Misfit> {
-    let fail = |detail: String| Misfit::new(&contract.subject, format!("subject: {detail}"));
-    match raw(&contract.subject, event).as_deref() {
+    let scope = Scope::of(event, &event.data);
+    let fail = |detail: String| scope.misfit(&contract.subject, format!("subject: {detail}"));
+    match scope.raw(&contract.subject).as_deref() {
         Some(Value::String(text)) if text.is_empty() => Err(fail("the text is empty".into())),
         Some(Value::String(text)) => {
             without_nul(text).map_err(fail)?;
@@ -76,140 +199,24 @@ pub fn subject(contract: &Contract, event: &RawEvent) -> Result<Subject, Misfit>
 /// missing, except for the type `json`, where it is a value.
 ///
 /// # Errors
-/// The first field, in declared order, that cannot be made.
+/// The first field, in declared order, that cannot be made. Its pointer names the element of an array where one is to
+/// blame.
 pub fn data(contract: &Contract, event: &RawEvent) -> Result<Object, Misfit> {
-    let mut members = Vec::with_capacity(contract.fields.len());
-    for field in &contract.fields {
-        let sent = raw(&field.from, event).filter(|value| **value != Value::Null || field.ty == FieldType::Json);
-        let value = match (sent, &field.default) {
-            (Some(sent), _) => sent,
-            (None, Some(default)) => Cow::Borrowed(default),
-            (None, None) if field.optional => continue,
-            (None, None) => return Err(Misfit::new(&field.from, "the value is missing").of(field)),
-        };
-        members.push((field.to.as_str().into(), convert(field, value, event).map_err(|misfit| misfit.of(field))?));
-    }
-    Object::from_members(members)
-        .map_err(|name| Misfit { detail: format!("two fields are mapped to {name:?}"), pointer: None })
+    Scope::of(event, &event.data).fields(&contract.fields)
 }
 
-/// The raw value, if it is there.
-fn raw<'v>(from: &'v ValueSource, event: &'v RawEvent) -> Option<Cow<'v, Value>> {
-    let attribute = match from {
-        ValueSource::Data(pointer) => return pointer.get(&event.data).map(Cow::Borrowed),
-        ValueSource::Value(value) => return Some(Cow::Borrowed(value)),
-        ValueSource::Event(attribute) => attribute,
-    };
-    let text = match attribute {
-        RawAttribute::Type => event.event_type.clone(),
-        RawAttribute::Id => event.id.clone(),
-        RawAttribute::Time => event.time?.to_string(),
-        RawAttribute::Subject => event.subject.clone()?,
-        RawAttribute::Source => event.source.as_str().to_owned(),
-    };
-    Some(Cow::Owned(text.into()))
-}
-
-fn convert(field: &Field, value: Cow<'_, Value>, event: &RawEvent) -> Result<Value, Misfit> {
-    let fail = |detail: String| Misfit::new(&field.from, detail);
-    if let FieldType::Money { currency: at } = &field.ty {
-        let currency = currency(at, event)?;
-        let amount = decimal(&value).map_err(fail)?;
-        let money = Money::new(amount, currency).map_err(|error| fail(error.to_string()))?;
-        let mut object = Object::default();
-        object.insert("amount", money.amount().to_string().into());
-        object.insert("currency", currency.code().into());
-        return Ok(object.into());
-    }
-    let converted = match (&field.ty, &*value) {
-        (FieldType::Text, Value::String(text)) => return without_nul(text).map(|()| value.into_owned()).map_err(fail),
-        (FieldType::I64, Value::Number(Number::Int(_))) | (FieldType::Bool, Value::Bool(_)) => {
-            return Ok(value.into_owned());
+/// The data of a later version of our own event, made of `older`, the data of an earlier one.
+///
+/// # Errors
+/// As [`data`], with pointers into the older event.
+pub fn upcast(upcast: &Upcast, event: &RawEvent, older: &Value) -> Result<Object, Misfit> {
+    let mut data = Scope::of(event, older).fields(&upcast.fields)?;
+    for name in &upcast.keep {
+        if let Some(value) = older.as_object().and_then(|older| older.get(name)) {
+            data.insert(name.as_str(), value.clone());
         }
-        (FieldType::Array, Value::Array(_)) | (FieldType::Object, Value::Object(_)) | (FieldType::Json, _) => {
-            return match nul_within(&value) {
-                None => Ok(value.into_owned()),
-                Some(rest) => {
-                    Err(Misfit { detail: NUL.into(), pointer: pointer(&field.from).map(|pointer| pointer + &rest) })
-                }
-            };
-        }
-        (FieldType::Decimal, value) => decimal(value).map(|decimal| decimal.to_string()),
-        (FieldType::Iso4217, Value::String(text)) => canonical::<Currency>(text),
-        (FieldType::Timestamp, Value::String(text)) => canonical::<Timestamp>(text),
-        (FieldType::Date, Value::String(text)) => canonical::<Date>(text),
-        (ty, other) => Err(format!("expected {}, found {}", expected(ty), found(other))),
-    };
-    converted.map(Value::from).map_err(fail)
-}
-
-fn canonical<T: FromStr<Err: Display> + Display>(text: &str) -> Result<String, String> {
-    text.parse::<T>().map(|value| value.to_string()).map_err(|error| error.to_string())
-}
-
-fn currency(at: &Pointer, event: &RawEvent) -> Result<Currency, Misfit> {
-    let fail = |detail: String| Misfit { detail, pointer: Some(place::in_data(at)) };
-    match at.get(&event.data) {
-        Some(Value::String(code)) => code.parse().map_err(|error| fail(format!("{error}"))),
-        None | Some(Value::Null) => Err(fail("the currency is missing".into())),
-        Some(other) => Err(fail(format!("expected a currency code, found {}", found(other)))),
     }
-}
-
-/// A decimal from a number or a text, exactly.
-fn decimal(value: &Value) -> Result<Decimal, String> {
-    match value {
-        Value::Number(Number::Int(int)) => Ok((*int).into()),
-        Value::Number(Number::Exact(text)) => text.parse().map_err(|error| format!("{error}")),
-        Value::String(text) => text.parse().map_err(|error| format!("{error}")),
-        other => Err(format!("expected a decimal as a number or as text, found {}", found(other))),
-    }
-}
-
-const NUL: &str = "the text holds the character U+0000, which not every table can keep";
-
-fn without_nul(text: &str) -> Result<(), String> {
-    if text.as_bytes().contains(&0) { Err(NUL.into()) } else { Ok(()) }
-}
-
-/// Pointer to the first text within `value` that holds U+0000, or to the value whose name does.
-fn nul_within(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => without_nul(text).is_err().then(String::new),
-        Value::Array(items) => {
-            items.iter().enumerate().find_map(|(i, item)| nul_within(item).map(|rest| format!("/{i}{rest}")))
-        }
-        Value::Object(object) => object.iter().find_map(|(name, member)| {
-            let within = if without_nul(name).is_err() { Some(String::new()) } else { nul_within(member) };
-            within.map(|rest| format!("/{}{rest}", place::escape(name)))
-        }),
-        _ => None,
-    }
-}
-
-fn expected(ty: &FieldType) -> &'static str {
-    match ty {
-        FieldType::Text => "text",
-        FieldType::I64 => "an integer of 64 bits",
-        FieldType::Decimal | FieldType::Money { .. } => "a decimal",
-        FieldType::Iso4217 => "a currency code",
-        FieldType::Bool => "a boolean",
-        FieldType::Timestamp => "an RFC 3339 time as text",
-        FieldType::Date => "a date as text",
-        FieldType::Json => "any JSON",
-        FieldType::Array => "an array",
-        FieldType::Object => "an object",
-    }
-}
-
-/// What was found, in words; scalars with their value.
-fn found(value: &Value) -> String {
-    match value {
-        Value::Null | Value::Array(_) | Value::Object(_) => value.kind().to_owned(),
-        Value::Bool(b) => format!("the boolean {b}"),
-        Value::Number(number) => format!("the number {number}"),
-        Value::String(text) => format!("the text {text:?}"),
-    }
+    Ok(data)
 }
 
 #[cfg(test)]

@@ -1,6 +1,12 @@
 //! Native conditions: what an invariant demands of a translated event, and when a model's clause applies.
 //!
 //! Not a language: each condition is one comparison. Expressions (CEL) belong to contracts.
+mod pattern;
+mod sum;
+
+pub use pattern::{BadPattern, Pattern};
+pub use sum::Sum;
+
 use crate::{
     decimal::Decimal,
     event::Found,
@@ -35,6 +41,10 @@ pub enum Condition {
     NotEmpty(Operand),
     /// The first is one of the others.
     OneOf(Operand, Vec<Value>),
+    /// There is text, and the pattern is found in it.
+    Matches(Operand, Pattern),
+    /// What stands in the elements of an array adds up to a value.
+    SumEquals(Sum),
 }
 
 /// How two values must compare.
@@ -83,6 +93,12 @@ impl Condition {
             },
             Self::OneOf(operand, values) => value(operand)
                 .is_some_and(|found| values.iter().any(|v| compare(&found, &Found::Value(v)) == Some(Ordering::Equal))),
+            Self::Matches(operand, pattern) => {
+                value(operand).is_some_and(|found| found.as_str().is_some_and(|text| pattern.is_in(text)))
+            }
+            Self::SumEquals(sum) => {
+                value(&sum.equals).zip(at(&sum.over)).is_some_and(|(equals, over)| sum.holds(&over, &equals))
+            }
         }
     }
 
@@ -90,12 +106,18 @@ impl Condition {
     pub fn pointers(&self) -> impl Iterator<Item = &Pointer> {
         let (first, second) = match self {
             Self::Compare(_, left, right) => (left, Some(right)),
-            Self::NotEmpty(operand) | Self::OneOf(operand, _) => (operand, None),
+            Self::NotEmpty(operand) | Self::OneOf(operand, _) | Self::Matches(operand, _) => (operand, None),
+            Self::SumEquals(sum) => (&sum.equals, None),
         };
-        [Some(first), second].into_iter().flatten().filter_map(|operand| match operand {
+        let over = match self {
+            Self::SumEquals(sum) => Some(&sum.over),
+            _ => None,
+        };
+        let operands = [Some(first), second].into_iter().flatten().filter_map(|operand| match operand {
             Operand::Pointer(pointer) => Some(pointer),
             Operand::Value(_) => None,
-        })
+        });
+        operands.chain(over)
     }
 }
 

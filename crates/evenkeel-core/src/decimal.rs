@@ -1,7 +1,8 @@
 //! Exact decimals and money: from the text of an event to the text of a table, never through a float.
 //!
-//! Not here: rounding. Digits that do not fit are refused.
+//! Digits that do not fit are refused, except where somebody asks for [`Rounding`] by name.
 use iso_currency::Currency as Iso;
+use rust_decimal::RoundingStrategy;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -17,6 +18,9 @@ pub enum DecimalError {
     /// The result of an addition has more digits than are kept exactly.
     #[error("{0} + {1} has more than the 28 digits that are kept exactly")]
     Overflow(Decimal, Decimal),
+    /// The result of a multiplication has more digits than are kept exactly.
+    #[error("{0} · {1} has more than the 28 digits that are kept exactly")]
+    Product(Decimal, Decimal),
     /// Not a currency of ISO 4217.
     #[error("expected a currency code of ISO 4217 such as EUR, found {0:?}")]
     Currency(String),
@@ -62,9 +66,101 @@ impl Decimal {
         Ok(Self(sum))
     }
 
+    /// The exact product.
+    ///
+    /// # Errors
+    /// [`DecimalError::Product`] where the exact product has more than 28 digits.
+    pub fn checked_mul(self, other: Self) -> Result<Self, DecimalError> {
+        let overflow = || DecimalError::Product(self, other);
+        let (left, right) = (self.0.normalize(), other.0.normalize());
+        if left.is_zero() || right.is_zero() {
+            return Ok(Self::default());
+        }
+        let product = left.checked_mul(right).ok_or_else(overflow)?;
+        // A product that was rounded to fit has lost scale: it is refused, not kept.
+        if product.scale() < left.scale() + right.scale() {
+            return Err(overflow());
+        }
+        Ok(Self(product))
+    }
+
+    /// This with at most `digits` digits after the point, rounded as asked.
+    ///
+    /// ```
+    /// use evenkeel_core::decimal::{Decimal, Rounding};
+    /// let half: Decimal = "2.345".parse()?;
+    /// assert_eq!(half.rounded(2, Rounding::HalfEven).to_string(), "2.34");
+    /// assert_eq!(half.rounded(2, Rounding::HalfUp).to_string(), "2.35");
+    /// # Ok::<(), evenkeel_core::decimal::DecimalError>(())
+    /// ```
+    #[must_use]
+    pub fn rounded(self, digits: u32, rounding: Rounding) -> Self {
+        let mut rounded = self.0.round_dp_with_strategy(digits, rounding.strategy());
+        if rounded.is_zero() {
+            rounded.set_sign_positive(true);
+        }
+        Self(rounded)
+    }
+
+    /// This times `10^digits` as an integer, where that is exact and fits 64 bits.
+    pub fn scaled(self, digits: u32) -> Option<i64> {
+        let normal = self.0.normalize();
+        let missing = digits.checked_sub(normal.scale())?;
+        i64::try_from(normal.mantissa().checked_mul(10i128.checked_pow(missing)?)?).ok()
+    }
+
     /// Whether this is below zero.
     pub fn is_negative(&self) -> bool {
         self.0.is_sign_negative() && !self.0.is_zero()
+    }
+}
+
+/// How digits that do not fit are rounded off. The names are those of most decimal libraries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rounding {
+    /// To the nearest; what is half-way to the even neighbour ("banker's rounding").
+    HalfEven,
+    /// To the nearest; what is half-way away from zero.
+    HalfUp,
+    /// To the nearest; what is half-way towards zero.
+    HalfDown,
+    /// Away from zero.
+    Up,
+    /// Towards zero.
+    Down,
+    /// Towards plus infinity.
+    Ceiling,
+    /// Towards minus infinity.
+    Floor,
+}
+
+impl Rounding {
+    /// Every mode with its name.
+    pub const ALL: [(&'static str, Self); 7] = [
+        ("half_even", Self::HalfEven),
+        ("half_up", Self::HalfUp),
+        ("half_down", Self::HalfDown),
+        ("up", Self::Up),
+        ("down", Self::Down),
+        ("ceiling", Self::Ceiling),
+        ("floor", Self::Floor),
+    ];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(_, mode)| *mode == self).map_or("", |(name, _)| name)
+    }
+
+    fn strategy(self) -> RoundingStrategy {
+        match self {
+            Self::HalfEven => RoundingStrategy::MidpointNearestEven,
+            Self::HalfUp => RoundingStrategy::MidpointAwayFromZero,
+            Self::HalfDown => RoundingStrategy::MidpointTowardZero,
+            Self::Up => RoundingStrategy::AwayFromZero,
+            Self::Down => RoundingStrategy::ToZero,
+            Self::Ceiling => RoundingStrategy::ToPositiveInfinity,
+            Self::Floor => RoundingStrategy::ToNegativeInfinity,
+        }
     }
 }
 
@@ -293,6 +389,39 @@ mod tests {
             assert!(!zero.to_string().contains('-') && !zero.is_negative(), "{zero}");
         }
         assert!(sum("-1", "0.5").is_negative());
+    }
+
+    #[test]
+    fn rounding_goes_where_it_is_told() {
+        let round = |text: &str, mode| text.parse::<Decimal>().unwrap().rounded(1, mode).to_string();
+        for (mode, expected) in [
+            (Rounding::HalfEven, ["0.2", "0.2", "-0.2", "-0.4", "0.1"]),
+            (Rounding::HalfUp, ["0.2", "0.3", "-0.3", "-0.4", "0.1"]),
+            (Rounding::HalfDown, ["0.1", "0.2", "-0.2", "-0.3", "0.1"]),
+            (Rounding::Up, ["0.2", "0.3", "-0.3", "-0.4", "0.1"]),
+            (Rounding::Down, ["0.1", "0.2", "-0.2", "-0.3", "0"]),
+            (Rounding::Ceiling, ["0.2", "0.3", "-0.2", "-0.3", "0.1"]),
+            (Rounding::Floor, ["0.1", "0.2", "-0.3", "-0.4", "0"]),
+        ] {
+            let found = ["0.15", "0.25", "-0.25", "-0.35", "0.06"].map(|text| round(text, mode));
+            let found = found.each_ref().map(|text| if text == "0.0" { "0" } else { text.as_str() });
+            assert_eq!(found, expected, "{mode:?}");
+        }
+        assert_eq!("-0.01".parse::<Decimal>().unwrap().rounded(1, Rounding::Ceiling).to_string(), "0.0");
+        assert_eq!("1.5".parse::<Decimal>().unwrap().rounded(2, Rounding::Up).to_string(), "1.5");
+    }
+
+    #[test]
+    fn products_and_scaled_integers_are_exact_or_nothing() {
+        let decimal = |text: &str| text.parse::<Decimal>().unwrap();
+        assert_eq!(decimal("2.35").checked_mul(decimal("3.00")).unwrap(), decimal("7.05"));
+        assert_eq!(decimal("-0").checked_mul(decimal("-5")).unwrap().to_string(), "0");
+        assert!(decimal("1.00000000000001").checked_mul(decimal("1.000000000000001")).is_err());
+        assert!(decimal(&"9".repeat(28)).checked_mul(decimal("10.1")).is_err());
+        assert_eq!(decimal("-12.30").scaled(2), Some(-1230));
+        assert_eq!(decimal("12.345").scaled(2), None);
+        assert_eq!(decimal("92233720368547758.08").scaled(2), None);
+        assert_eq!(decimal("1").scaled(400), None);
     }
 
     proptest! {

@@ -1,10 +1,10 @@
 //! Contracts against themselves, each other, their sources and their schema files.
 //!
 //! Not here: whether an example passes ([`super::examples`]).
-use super::{Catalogue, pointer, types};
+use super::{Catalogue, expressions, fields, pointer, versions};
 use crate::{
-    contract::{Contract, Schema, UpstreamTypes, ValueSource},
-    declare::{ContractDecl, contract::check_expectations},
+    contract::{Contract, Schema, UpstreamTypes},
+    declare::{ContractDecl, RuleDecl, contract::check_expectations},
     diagnostic::{Diagnostic, Files, Place, did_you_mean},
     locate::{locate, syntax_error},
     reader::Sink,
@@ -15,7 +15,10 @@ use crate::{
 pub(crate) fn check_each(contracts: &mut [ContractDecl], files: &Files, sink: &Sink) {
     for decl in contracts {
         schema(decl, files, sink);
-        fields(decl, sink);
+        fields::check(&decl.contract.fields, &decl.fields, sink);
+        if let (Some(upcast), Some(places)) = (&decl.contract.upcast, &decl.upcast) {
+            fields::check(&upcast.fields, &places.fields, sink);
+        }
         invariants(decl, sink);
         check_expectations(decl, sink);
     }
@@ -68,37 +71,18 @@ fn schema(decl: &mut ContractDecl, files: &Files, sink: &Sink) {
     }
 }
 
-fn fields(decl: &ContractDecl, sink: &Sink) {
-    for (field, places) in decl.fields() {
-        let kind = field.ty.kind();
-        let name = &field.to;
-        match &field.from {
-            ValueSource::Data(_) => {}
-            ValueSource::Event(attribute) if types::attribute_fits(*attribute, kind) => {}
-            ValueSource::Event(attribute) => {
-                let message =
-                    format!("`{name}` is of type {kind}, which the event's `{}` cannot become", attribute.as_str());
-                sink.push(Diagnostic::error(&places.from, message).related(&places.to, format!("{kind} here")));
-            }
-            ValueSource::Value(value) => {
-                if let Err(misfit) = types::raw_constant_fits(kind, value) {
-                    sink.error(&places.from, format!("the constant for `{name}`: {misfit}"));
-                }
-            }
-        }
-        if let (Some(default), Some(place)) = (&field.default, &places.default)
-            && let Err(misfit) = types::raw_constant_fits(kind, default)
-        {
-            sink.error(place, format!("the default of `{name}`: {misfit}"));
-        }
-    }
-}
-
 fn invariants(decl: &ContractDecl, sink: &Sink) {
     let event = decl.contract.name.as_str();
-    for pointer in decl.conditions.iter().flat_map(|condition| &condition.pointers) {
-        if let Err(diagnostic) = pointer::resolve(pointer, event, &[decl]) {
-            sink.push(diagnostic);
+    for rule in &decl.rules {
+        match rule {
+            RuleDecl::Native(condition) => {
+                for pointer in &condition.pointers {
+                    if let Err(diagnostic) = pointer::resolve(pointer, event, &[decl]) {
+                        sink.push(diagnostic);
+                    }
+                }
+            }
+            RuleDecl::Cel(expression) => expressions::check(decl, expression, sink),
         }
     }
 }
@@ -107,22 +91,24 @@ fn invariants(decl: &ContractDecl, sink: &Sink) {
 pub(crate) fn check_together(contracts: &[ContractDecl], sink: &Sink) {
     for (i, later) in contracts.iter().enumerate() {
         for earlier in &contracts[..i] {
-            if let Some(message) = both_take(&earlier.contract, &later.contract) {
+            if earlier.contract.name != later.contract.name
+                && let Some(message) = both_take(&earlier.contract, &later.contract)
+            {
                 sink.push(
                     Diagnostic::error(&later.types, message)
                         .related(&earlier.types, format!("`{}` takes it here", earlier.contract.name)),
                 );
             }
-            if earlier.contract.reference() == later.contract.reference() && earlier.fields_known && later.fields_known
-            {
-                same_shape(earlier, later, sink);
+            if earlier.contract.name == later.contract.name {
+                versions::check(earlier, later, sink);
             }
         }
     }
+    contracts.iter().for_each(|decl| versions::check_upcast(decl, contracts, sink));
 }
 
 /// What two contracts would both take.
-fn both_take(a: &Contract, b: &Contract) -> Option<String> {
+pub(super) fn both_take(a: &Contract, b: &Contract) -> Option<String> {
     if !a.from_source.overlaps(&b.from_source) {
         return None;
     }
@@ -138,33 +124,6 @@ fn both_take(a: &Contract, b: &Contract) -> Option<String> {
             format!("two contracts take `{}` from `{source}`", a.iter().find(|upstream| b.contains(upstream))?)
         }
     })
-}
-
-/// Contracts that produce one (type, version) must have one shape.
-fn same_shape(earlier: &ContractDecl, later: &ContractDecl, sink: &Sink) {
-    let mut differences: Vec<(&Place, String)> = Vec::new();
-    for (field, places) in later.fields() {
-        let kind = field.ty.kind();
-        match earlier.field(&field.to) {
-            None => differences.push((&places.to, "only here".into())),
-            Some((other, place)) if other.ty.kind() != kind => {
-                differences.push((&places.to, format!("{kind} here")));
-                differences.push((place, format!("{} here", other.ty.kind())));
-            }
-            Some(_) => {}
-        }
-    }
-    let only_earlier = earlier.fields().filter(|(field, _)| later.field(&field.to).is_none());
-    differences.extend(only_earlier.map(|(_, places)| (&places.to, "only here".into())));
-    if differences.is_empty() {
-        return;
-    }
-    let message =
-        format!("two contracts give `{}` version {} different fields", later.contract.name, later.contract.version);
-    let diagnostic = Diagnostic::error(&later.name, message).related(&earlier.name, "the other contract");
-    let diagnostic =
-        differences.into_iter().fold(diagnostic, |diagnostic, (place, label)| diagnostic.related(place, label));
-    sink.push(diagnostic.help("give one of them another version, or the same fields and types to both"));
 }
 
 /// Checks contracts against the declared sources. `all` says whether these are all contracts of the project.

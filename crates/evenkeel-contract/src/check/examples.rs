@@ -42,7 +42,7 @@ fn check(decl: &ContractDecl, example: &Example, path: &str, bytes: &[u8], gate:
                 .contract
                 .invariants
                 .iter()
-                .find(|invariant| refusal.reason == Reason::Invariant && refusal.detail == invariant.refusal());
+                .find(|invariant| refusal.reason == Reason::Invariant && invariant.refused(&refusal.detail));
             let name = broken.map_or(refusal.reason.as_str(), |invariant| invariant.name.as_str());
             if expect != name && expect != refusal.reason.as_str() {
                 let at = refusal.pointer.map(|pointer| format!(" at {pointer}")).unwrap_or_default();

@@ -5,9 +5,12 @@
 pub(crate) mod columns;
 pub(crate) mod contracts;
 pub(crate) mod examples;
+pub(crate) mod expressions;
+pub(crate) mod fields;
 pub(crate) mod models;
 pub(crate) mod pointer;
 pub(crate) mod types;
+pub(crate) mod versions;
 
 use crate::declare::ContractDecl;
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,7 +2,7 @@
 //!
 //! Following one in an event that is there is [`evenkeel_core::json::Pointer`]'s.
 use crate::{
-    contract::FieldKind,
+    contract::{Each, Field, FieldKind},
     declare::ContractDecl,
     diagnostic::{Diagnostic, Place, did_you_mean, nearest},
     reader::At,
@@ -62,7 +62,7 @@ fn resolve_field(
     for decl in producers {
         match decl.field(field) {
             Some((mapped, place)) => {
-                let kind = deeper(mapped.ty.kind(), field, rest).map_err(|message| {
+                let kind = deeper(mapped, field, rest).map_err(|message| {
                     Diagnostic::error(&pointer.place, message).related(place, format!("`{field}` is mapped here"))
                 })?;
                 let optional = mapped.optional && mapped.default.is_none();
@@ -98,19 +98,39 @@ fn no_field(pointer: &At<Pointer>, event: &str, producers: &[&ContractDecl], fie
     .help(help)
 }
 
-/// The type of what lies deeper in a field.
-fn deeper(kind: FieldKind, field: &str, rest: &[String]) -> Result<Option<FieldKind>, String> {
-    let Some(first) = rest.first() else { return Ok((kind != FieldKind::Json).then_some(kind)) };
+/// The type of what lies deeper in a field, which messages call `name`.
+fn deeper(field: &Field, name: &str, rest: &[String]) -> Result<Option<FieldKind>, String> {
+    let kind = field.ty.kind();
+    let Some((first, inner)) = rest.split_first() else { return Ok((kind != FieldKind::Json).then_some(kind)) };
     match kind {
         FieldKind::Json | FieldKind::Object => Ok(None),
-        FieldKind::Array if first.bytes().all(|b| b.is_ascii_digit()) && !first.is_empty() => Ok(None),
-        FieldKind::Array => Err(format!("`{field}` is an array, and `{first}` is no index")),
+        FieldKind::Array if first.bytes().all(|b| b.is_ascii_digit()) && !first.is_empty() => {
+            element(field, name, inner)
+        }
+        FieldKind::Array => Err(format!("`{name}` is an array, and `{first}` is no index")),
         FieldKind::Money => match rest {
             [part] if part == "amount" => Ok(Some(FieldKind::Decimal)),
             [part] if part == "currency" => Ok(Some(FieldKind::Iso4217)),
-            _ => Err(format!("`{field}` is money, which has only `amount` and `currency`")),
+            _ => Err(format!("`{name}` is money, which has only `amount` and `currency`")),
         },
-        _ => Err(format!("`{field}` is of type {kind} and holds no `{first}`")),
+        _ => Err(format!("`{name}` is of type {kind} and holds no `{first}`")),
+    }
+}
+
+/// The type of what lies in an element of an array.
+fn element(array: &Field, name: &str, rest: &[String]) -> Result<Option<FieldKind>, String> {
+    match (array.each.as_deref(), rest) {
+        (None, _) => Ok(None),
+        (Some(Each::Value(value)), rest) => deeper(value, name, rest),
+        (Some(Each::Fields(_)), []) => Ok(Some(FieldKind::Object)),
+        (Some(Each::Fields(fields)), [part, rest @ ..]) => match fields.iter().find(|field| field.to == *part) {
+            Some(field) => deeper(field, &format!("{name}[].{part}"), rest),
+            None => {
+                let near = nearest(part, fields.iter().map(|field| field.to.as_str()));
+                let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                Err(format!("the elements of `{name}` have no field `{part}`{hint}"))
+            }
+        },
     }
 }
 

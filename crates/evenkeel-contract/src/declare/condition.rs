@@ -7,7 +7,7 @@ use crate::{
     reader::{At, Data, Node, Reader, Sink},
 };
 use evenkeel_core::{
-    condition::{Comparison, Condition, Operand},
+    condition::{Comparison, Condition, Operand, Sum},
     json::{Pointer, Value},
 };
 
@@ -29,9 +29,6 @@ const COMPARISONS: [(&str, Comparison); 6] = [
 
 /// Takes every condition out of a table.
 pub(crate) fn take(reader: &mut Reader<'_>) -> Vec<(ConditionDecl, Place)> {
-    for later in ["cel", "matches", "sum_equals"] {
-        reader.not_yet(later);
-    }
     let mut found = Vec::new();
     let sink = reader.sink;
     let mut add = |decl: Option<ConditionDecl>, place: &Place| found.extend(decl.map(|decl| (decl, place.clone())));
@@ -46,12 +43,18 @@ pub(crate) fn take(reader: &mut Reader<'_>) -> Vec<(ConditionDecl, Place)> {
     if let Some(entry) = reader.entry("one_of") {
         add(one_of(&entry.node, sink), &entry.key.place);
     }
+    if let Some(entry) = reader.entry("matches") {
+        add(matches(&entry.node, sink), &entry.key.place);
+    }
+    if let Some(entry) = reader.entry("sum_equals") {
+        add(sum_equals(&entry.node, sink), &entry.key.place);
+    }
     found
 }
 
 /// Whether the table holds any key that [`take`] knows.
 pub(crate) fn any(reader: &mut Reader<'_>) -> bool {
-    let keys = COMPARISONS.iter().map(|(key, _)| *key).chain(["not_empty", "one_of", "cel", "matches", "sum_equals"]);
+    let keys = COMPARISONS.iter().map(|(key, _)| *key).chain(["not_empty", "one_of", "matches", "sum_equals"]);
     keys.into_iter().any(|key| reader.entry(key).is_some())
 }
 
@@ -101,6 +104,54 @@ fn one_of(node: &Node, sink: &Sink) -> Option<ConditionDecl> {
     let first = operand(first, &mut pointers, sink)?;
     let values = values.iter().map(|value| constant(value, sink)).collect::<Option<_>>()?;
     decl(Condition::OneOf(first, values), pointers, node, sink)
+}
+
+fn matches(node: &Node, sink: &Sink) -> Option<ConditionDecl> {
+    let expected = "a pointer and a pattern, such as [\"/data/sku\", \"^[A-Z]+-[0-9]+$\"]";
+    let Data::Array(items) = &node.value else {
+        sink.push(node.mismatch(expected));
+        return None;
+    };
+    let [first, second] = items.as_slice() else {
+        sink.error(&node.place, format!("expected {expected}"));
+        return None;
+    };
+    let mut pointers = Vec::new();
+    let first = operand(first, &mut pointers, sink)?;
+    let Some(text) = second.as_text() else {
+        sink.push(second.mismatch("a regular expression"));
+        return None;
+    };
+    match text.parse() {
+        Ok(pattern) => decl(Condition::Matches(first, pattern), pointers, node, sink),
+        Err(error) => {
+            sink.error(&second.place, format!("not a usable regular expression: {error}"));
+            None
+        }
+    }
+}
+
+fn sum_equals(node: &Node, sink: &Sink) -> Option<ConditionDecl> {
+    let expected = "a table such as { over = \"/data/items\", value = \"/price\", equals = \"/data/total\" }";
+    let mut reader = Reader::of(node, expected, sink)?;
+    let over: Option<At<Pointer>> = reader.required("over");
+    let value: Option<At<Pointer>> = reader.optional("value");
+    let times: Option<At<Pointer>> = reader.optional("times");
+    reader.demand("equals");
+    let equals = reader.node("equals");
+    reader.finish();
+    let mut pointers = Vec::new();
+    let equals = operand(equals?, &mut pointers, sink)?;
+    let over = over?;
+    // An index stands for every element: what is checked is whether elements have such a part.
+    for part in [value.as_ref(), times.as_ref()].into_iter().flatten() {
+        if let Ok(pointer) = format!("{}/0{}", over.value, part.value).parse() {
+            pointers.push(At { value: pointer, place: part.place.clone() });
+        }
+    }
+    pointers.push(over.clone());
+    let (value, times) = (value.map_or_else(Pointer::default, |at| at.value), times.map(|at| at.value));
+    decl(Condition::SumEquals(Sum { over: over.value, value, times, equals }), pointers, node, sink)
 }
 
 fn decl(condition: Condition, pointers: Vec<At<Pointer>>, node: &Node, sink: &Sink) -> Option<ConditionDecl> {

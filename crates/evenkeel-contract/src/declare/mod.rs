@@ -3,11 +3,15 @@
 //! Syntax only: whether names, pointers and types fit each other is [`crate::check`]'s business.
 pub(crate) mod condition;
 pub(crate) mod contract;
+pub(crate) mod field;
+pub(crate) mod invariant;
 pub(crate) mod model;
 mod operand;
 
 pub(crate) use condition::ConditionDecl;
 pub(crate) use contract::ContractDecl;
+pub(crate) use field::FieldPlaces;
+pub(crate) use invariant::RuleDecl;
 pub(crate) use model::{ClauseDecl, ColumnDecl, ModelDecl, OpDecl};
 
 use crate::reader::{At, Reader};

@@ -204,6 +204,13 @@ fn fan_out(outer: &mut Reader<'_>, each: &Entry) -> Body {
 
 fn when(mut reader: Reader<'_>) -> Vec<ConditionDecl> {
     let given = condition::any(&mut reader);
+    if let Some(entry) = reader.entry("cel") {
+        reader.sink.push(
+            Diagnostic::error(&entry.key.place, "`cel` belongs to the invariants of contracts").help(
+                "a model's conditions are native: gt, ge, lt, le, equals, not_equals, not_empty, one_of, matches",
+            ),
+        );
+    }
     let conditions = condition::take(&mut reader).into_iter().map(|(decl, _)| decl).collect();
     if !given {
         reader.sink.error(&reader.place, "this `when` demands nothing");

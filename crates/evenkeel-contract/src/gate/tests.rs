@@ -1,7 +1,7 @@
 //! Each reason for a refusal with its pointer, what parks, and that the gate never panics.
 use super::*;
 use crate::{
-    contract::{Field, FieldType, Schema},
+    contract::{Field, FieldType, Invariant, Schema, ValueSource},
     envelope::from_binary,
 };
 use evenkeel_core::{
@@ -15,9 +15,9 @@ const SCHEMA: &str = r#"{"type": "object", "required": ["order"], "properties": 
 
 fn contract() -> Contract {
     let data = |pointer: &str| ValueSource::Data(pointer.parse().unwrap());
-    let field = |to: &str, ty, from| Field { to: to.into(), ty, from, optional: false, default: None };
+    let field = |to: &str, ty, from| Field::new(to, ty, from);
     let at = |pointer: &str| Operand::Pointer(pointer.parse().unwrap());
-    let currency = "/cur".parse().unwrap();
+    let currency = data("/cur");
     Contract {
         name: "order_created".into(),
         version: 3,
@@ -31,19 +31,20 @@ fn contract() -> Contract {
             field("total", FieldType::Money { currency }, data("/total")),
             field("items", FieldType::Array, data("/lines")),
         ],
+        upcast: None,
         invariants: vec![
             Invariant {
                 name: "total_positive".into(),
-                condition: Condition::Compare(Comparison::Gt, at("/data/total"), Operand::Value(0.into())),
+                rule: Rule::Native(Condition::Compare(Comparison::Gt, at("/data/total"), Operand::Value(0.into()))),
             },
-            Invariant { name: "items_not_empty".into(), condition: Condition::NotEmpty(at("/data/items")) },
+            Invariant { name: "items_not_empty".into(), rule: Rule::Native(Condition::NotEmpty(at("/data/items"))) },
             Invariant {
                 name: "first_has_sku".into(),
-                condition: Condition::Compare(
+                rule: Rule::Native(Condition::Compare(
                     Comparison::NotEquals,
                     at("/data/items/0/sku"),
                     Operand::Value("".into()),
-                ),
+                )),
             },
         ],
     }

@@ -2,10 +2,10 @@
 //!
 //! Taking values from them is [`super`]'s.
 use crate::{
-    contract::{Contract, FieldType, ValueSource},
+    contract::{Contract, Each, Field, FieldType, ValueSource},
     place,
 };
-use evenkeel_core::json::{Pointer, Value};
+use evenkeel_core::json::Value;
 use std::{collections::BTreeMap, fmt::Write as _};
 
 /// The places of the raw data that a contract reads, as a tree.
@@ -15,28 +15,82 @@ pub struct Reads {
     whole: bool,
     /// What is read within it.
     within: BTreeMap<String, Reads>,
+    /// What is read within every element of the array it is, and in no other way.
+    elements: Option<Box<Reads>>,
+}
+
+/// A step on the way to a place.
+#[derive(Clone)]
+enum Step<'c> {
+    Token(&'c str),
+    EveryElement,
 }
 
 impl Reads {
-    /// What `contract` reads: its subject, its fields, and their currencies.
+    /// What `contract` reads: its subject, its fields, their currencies and the parts of elements.
     pub fn of(contract: &Contract) -> Self {
         let mut reads = Self::default();
-        for source in contract.fields.iter().map(|field| &field.from).chain([&contract.subject]) {
-            if let ValueSource::Data(pointer) = source {
-                reads.add(pointer);
-            }
-        }
-        for field in &contract.fields {
-            if let FieldType::Money { currency } = &field.ty {
-                reads.add(currency);
-            }
-        }
+        reads.add_source(&contract.subject, &[]);
+        contract.fields.iter().for_each(|field| reads.add_field(field, &[]));
+        reads.settle();
         reads
     }
 
-    fn add(&mut self, pointer: &Pointer) {
-        let place = pointer.tokens().iter().fold(self, |reads, token| reads.within.entry(token.clone()).or_default());
-        place.whole = true;
+    /// Adds what `field` reads, where pointers start from `base`.
+    fn add_field<'c>(&mut self, field: &'c Field, base: &[Step<'c>]) {
+        if let FieldType::Money { currency } = &field.ty {
+            self.add_source(currency, base);
+        }
+        let Some(each) = field.each.as_deref() else { return self.add_source(&field.from, base) };
+        let Some(mut element) = path(&field.from, base) else { return };
+        // An array of no elements is read all the same.
+        self.at(&element);
+        element.push(Step::EveryElement);
+        match each {
+            Each::Value(value) => self.add_field(value, &element),
+            Each::Fields(fields) => fields.iter().for_each(|field| self.add_field(field, &element)),
+        }
+    }
+
+    fn add_source<'c>(&mut self, from: &'c ValueSource, base: &[Step<'c>]) {
+        if let Some(path) = path(from, base) {
+            self.at(&path).whole = true;
+        }
+    }
+
+    #[cfg(test)]
+    fn add(&mut self, pointer: &evenkeel_core::json::Pointer) {
+        self.at(&pointer.tokens().iter().map(|token| Step::Token(token)).collect::<Vec<_>>()).whole = true;
+    }
+
+    fn at(&mut self, path: &[Step<'_>]) -> &mut Self {
+        path.iter().fold(self, |reads, step| match step {
+            Step::Token(token) => reads.within.entry((*token).to_owned()).or_default(),
+            Step::EveryElement => reads.elements.get_or_insert_default(),
+        })
+    }
+
+    /// Puts what is read of every element also where one element is named.
+    fn settle(&mut self) {
+        if let Some(elements) = &mut self.elements {
+            elements.settle();
+            for (token, named) in &mut self.within {
+                if token.bytes().all(|byte| byte.is_ascii_digit()) {
+                    named.merge(elements);
+                }
+            }
+        }
+        self.within.values_mut().for_each(Self::settle);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.whole |= other.whole;
+        for (token, reads) in &other.within {
+            self.within.entry(token.clone()).or_default().merge(reads);
+        }
+        if let Some(elements) = &other.elements {
+            self.elements.get_or_insert_default().merge(elements);
+        }
     }
 
     /// Pointers into the raw event to what is in `data` and is not read, sorted: the outermost place of each part.
@@ -54,13 +108,13 @@ impl Reads {
         match value {
             Value::Object(members) => {
                 for (name, member) in members.iter() {
-                    self.step(name, &place::escape(name), member, at, unread);
+                    self.step(name, &place::escape(name), member, false, at, unread);
                 }
             }
             Value::Array(items) => {
                 for (i, item) in items.iter().enumerate() {
                     let index = i.to_string();
-                    self.step(&index, &index, item, at, unread);
+                    self.step(&index, &index, item, true, at, unread);
                 }
             }
             // Null is what absent data is read as.
@@ -69,16 +123,35 @@ impl Reads {
         }
     }
 
-    fn step(&self, token: &str, escaped: &str, value: &Value, at: &mut String, unread: &mut Vec<String>) {
+    fn step(
+        &self,
+        token: &str,
+        escaped: &str,
+        value: &Value,
+        value_is_element: bool,
+        at: &mut String,
+        unread: &mut Vec<String>,
+    ) {
         let length = at.len();
         // Writing to a string does not fail.
         let _ = write!(at, "/{escaped}");
-        match self.within.get(token) {
+        let elements = || if value_is_element { self.elements.as_deref() } else { None };
+        match self.within.get(token).or_else(elements) {
             Some(within) => within.walk(value, at, unread),
             None => unread.push(at.clone()),
         }
         at.truncate(length);
     }
+}
+
+/// The way to where a value comes from, if that is in the data.
+fn path<'c>(from: &'c ValueSource, base: &[Step<'c>]) -> Option<Vec<Step<'c>>> {
+    let (base, pointer) = match from {
+        ValueSource::Data(pointer) => (base, pointer),
+        ValueSource::Whole(pointer) => (&[][..], pointer),
+        ValueSource::Event(_) | ValueSource::Extension(_) | ValueSource::Value(_) => return None,
+    };
+    Some(base.iter().cloned().chain(pointer.tokens().iter().map(|token| Step::Token(token))).collect())
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Each field type: what is taken exactly, and what is refused.
 use super::*;
 use crate::{
-    contract::{FieldKind, Unmapped, UpstreamTypes},
+    contract::{FieldKind, Round, Unmapped, UpstreamTypes, Values},
     envelope,
 };
-use evenkeel_core::quarantine::OnQuarantine;
+use evenkeel_core::{decimal::Rounding, quarantine::OnQuarantine};
 use proptest::prelude::*;
 
 fn contract(fields: Vec<Field>) -> Contract {
@@ -18,12 +18,13 @@ fn contract(fields: Vec<Field>) -> Contract {
         on_quarantine: OnQuarantine::ParkKey,
         unmapped: Unmapped::DropAndRecord,
         fields,
+        upcast: None,
         invariants: Vec::new(),
     }
 }
 
 fn field(ty: FieldType) -> Field {
-    Field { to: "out".into(), ty, from: ValueSource::Data("/v".parse().unwrap()), optional: false, default: None }
+    Field::new("out", ty, ValueSource::Data("/v".parse().unwrap()))
 }
 
 fn event(data: &str) -> RawEvent {
@@ -40,7 +41,7 @@ fn map(ty: FieldType, value: &str) -> Result<String, String> {
 }
 
 fn money(currency: &str) -> FieldType {
-    FieldType::Money { currency: currency.parse().unwrap() }
+    FieldType::Money { currency: ValueSource::Data(currency.parse().unwrap()) }
 }
 
 #[test]
@@ -131,6 +132,135 @@ fn attributes_and_constants_are_values_too() {
         data(&super::tests::contract(vec![missing]), &event("{}")).unwrap_err().pointer.as_deref(),
         Some("/subject")
     );
+}
+
+fn items(each: Each) -> Contract {
+    contract(vec![Field { each: Some(Box::new(each)), ..field(FieldType::Array) }])
+}
+
+fn mapped(contract: &Contract, sent: &str) -> Result<String, (String, String)> {
+    let mapped = data(contract, &event(sent)).map(|object| Value::from(object).to_string());
+    mapped.map_err(|misfit| (misfit.pointer.unwrap_or_default(), misfit.detail))
+}
+
+#[test]
+fn arrays_are_mapped_element_by_element() {
+    let at = |pointer: &str| ValueSource::Data(pointer.parse().unwrap());
+    let whole = |pointer: &str| ValueSource::Whole(pointer.parse().unwrap());
+    let tags = Each::Value(Field::new("", FieldType::Text, at("")));
+    let contract = items(Each::Fields(vec![
+        Field::new("sku", FieldType::Text, at("/SKU")),
+        Field { default: Some(1.into()), ..Field::new("qty", FieldType::I64, at("/n")) },
+        Field::new("price", FieldType::Money { currency: whole("/cur") }, at("/p")),
+        Field::new("order", FieldType::Text, whole("/order")),
+        Field { optional: true, each: Some(Box::new(tags)), ..Field::new("tags", FieldType::Array, at("/t")) },
+    ]));
+    let good = r#"{"cur":"EUR","order":"o","v":[{"SKU":"A","p":1,"t":["x","y"]},{"SKU":"B","n":2,"p":"0.5","x":1}]}"#;
+    let expected = concat!(
+        r#"{"out":[{"order":"o","price":{"amount":"1.00","currency":"EUR"},"qty":1,"sku":"A","tags":["x","y"]},"#,
+        r#"{"order":"o","price":{"amount":"0.50","currency":"EUR"},"qty":2,"sku":"B"}]}"#
+    );
+    assert_eq!(mapped(&contract, good).as_deref(), Ok(expected));
+    assert_eq!(Reads::of(&contract).unread(&event(good).data), ["/data/v/1/x"]);
+    assert_eq!(mapped(&contract, r#"{"v":[]}"#).as_deref(), Ok(r#"{"out":[]}"#));
+    assert_eq!(Reads::of(&contract).unread(&event(r#"{"v":[]}"#).data), [""; 0]);
+    for (sent, pointer, detail) in [
+        (r#"{"v":[{"SKU":"A","p":1}]}"#, "/data/cur", "out: price: the currency is missing"),
+        (r#"{"cur":"EUR","order":"o","v":[{"SKU":"A","p":1},{}]}"#, "/data/v/1/SKU", "out: sku: the value is missing"),
+        (
+            r#"{"cur":"EUR","order":"o","v":[{"SKU":"A","p":1,"t":["x",7]}]}"#,
+            "/data/v/0/t/1",
+            "out: tags: expected text, found the number 7",
+        ),
+        (
+            r#"{"cur":"EUR","order":"o","v":[{"SKU":"A","p":1.005}]}"#,
+            "/data/v/0/p",
+            "out: price: 1.005 EUR is finer than the currency's 2 decimal digits",
+        ),
+        (
+            r#"{"cur":"EUR","order":"o","v":[7]}"#,
+            "/data/v/0",
+            "out: expected an object with the parts of an element, found the number 7",
+        ),
+        (r#"{"v":{}}"#, "/data/v", "out: expected an array, found an object"),
+    ] {
+        assert_eq!(mapped(&contract, sent), Err((pointer.into(), detail.into())), "{sent}");
+    }
+}
+
+#[test]
+fn listed_values_are_mapped_and_others_refused() {
+    let values = [("NEW", Value::from("open")), ("1", "one".into()), ("true", "yes".into())];
+    let values: Values = values.into_iter().map(|(raw, ours)| (raw.to_owned(), ours)).collect();
+    let contract =
+        contract(vec![Field { values: Some(values), default: Some("NEW".into()), ..field(FieldType::Text) }]);
+    for (sent, ours) in [(r#""NEW""#, "open"), ("1", "one"), (r#""1""#, "one"), ("true", "yes"), ("null", "open")] {
+        let expected = format!(r#"{{"out":"{ours}"}}"#);
+        assert_eq!(mapped(&contract, &format!(r#"{{"v":{sent}}}"#)).as_deref(), Ok(expected.as_str()), "{sent}");
+    }
+    for sent in [r#""new""#, "2", "1.0", "false", "[]"] {
+        let (pointer, detail) = mapped(&contract, &format!(r#"{{"v":{sent}}}"#)).unwrap_err();
+        assert!(pointer == "/data/v" && detail.contains("the contract lists"), "{sent}: {detail}");
+    }
+}
+
+#[test]
+fn digits_are_rounded_only_where_it_is_declared() {
+    let rounded = |ty: FieldType, digits, mode, value: &str| {
+        let round = Some(Round { mode, digits });
+        mapped(
+            &contract(vec![Field { round, ..field(ty) }]),
+            &format!(r#"{{"v":{value},"cur":"EUR","yen":"JPY","din":"BHD"}}"#),
+        )
+    };
+    for (ty, digits, mode, value, expected) in [
+        (money("/cur"), None, Rounding::HalfEven, "2.345", r#"{"out":{"amount":"2.34","currency":"EUR"}}"#),
+        (money("/cur"), None, Rounding::HalfUp, r#""2.345""#, r#"{"out":{"amount":"2.35","currency":"EUR"}}"#),
+        (money("/cur"), None, Rounding::Floor, "-0.001", r#"{"out":{"amount":"-0.01","currency":"EUR"}}"#),
+        (money("/yen"), None, Rounding::HalfEven, "2.5", r#"{"out":{"amount":"2","currency":"JPY"}}"#),
+        (money("/din"), None, Rounding::Down, "1.23456", r#"{"out":{"amount":"1.234","currency":"BHD"}}"#),
+        (FieldType::Decimal, Some(2), Rounding::HalfEven, "34.33634285099345", r#"{"out":"34.34"}"#),
+        (FieldType::Decimal, Some(2), Rounding::Up, "1.5", r#"{"out":"1.5"}"#),
+    ] {
+        assert_eq!(rounded(ty, digits, mode, value).as_deref(), Ok(expected), "{value}");
+    }
+}
+
+#[test]
+fn extensions_are_sources() {
+    let raw = r#"{"specversion":"1.0","id":"1","source":"shop","type":"t","partitionkey":"p-1","data":{}}"#;
+    let contract = contract(vec![Field::new("key", FieldType::Text, ValueSource::Extension("partitionkey".into()))]);
+    let mapped = data(&contract, &envelope::read(raw.as_bytes()).unwrap()).unwrap();
+    assert_eq!(mapped.get("key").and_then(Value::as_str), Some("p-1"));
+    assert_eq!(data(&contract, &event("{}")).unwrap_err().pointer.as_deref(), Some("/partitionkey"));
+}
+
+#[test]
+fn places_of_the_translated_event_lead_back() {
+    let at = |pointer: &str| ValueSource::Data(pointer.parse().unwrap());
+    let fields = [
+        Field::new("total", FieldType::Money { currency: at("/c") }, at("/t")),
+        Field::new("any", FieldType::Json, at("/a~1b")),
+        Field {
+            each: Some(Box::new(Each::Fields(vec![Field::new("sku", FieldType::Text, at("/s/k"))]))),
+            ..Field::new("items", FieldType::Array, at("/l"))
+        },
+        Field::new("kind", FieldType::Text, ValueSource::Event(RawAttribute::Type)),
+        Field::new("one", FieldType::I64, ValueSource::Value(1.into())),
+    ];
+    for (ours, raw) in [
+        ("/total/amount", Some("/data/t")),
+        ("/any/x~0/0", Some("/data/a~1b/x~0/0")),
+        ("/items/3/sku", Some("/data/l/3/s/k")),
+        ("/items/3", Some("/data/l/3")),
+        ("/items", Some("/data/l")),
+        ("/kind", Some("/type")),
+        ("/one", None),
+        ("/none", None),
+    ] {
+        let pointer: evenkeel_core::json::Pointer = ours.parse().unwrap();
+        assert_eq!(raw_place(&fields, pointer.tokens()).as_deref(), raw, "{ours}");
+    }
 }
 
 #[test]

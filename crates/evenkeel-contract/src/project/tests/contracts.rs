@@ -69,7 +69,7 @@ error: money without a currency
 10 |   { from = "/total_amount", to = "total", type = "money" },
    |                                                  ^^^^^^^
    |
-   = help: add `currency`, a pointer to the currency's code in the raw data
+   = help: add `currency`, a pointer to the currency's code in the raw data, or { value = "EUR" }
 "#,
     );
 }
@@ -100,7 +100,7 @@ error: expected a pointer such as "/order_id" or { event = "subject" }
 5 | subject = { value = "x" }
   |           ^^^^^^^^^^^^^^^
 
-error: expected a pointer such as "/order_id", { event = "…" } or { value = … }, found "priority"
+error: expected a pointer such as "/order_id", { event = "…" }, { extension = "…" } or { value = … }, found "priority"
   --> contracts/order_created.toml:11:12
    |
 11 |   { from = "priority", to = "priority", type = "i64", default = 0 },
@@ -173,29 +173,31 @@ error: this invariant demands nothing
 15 |   { name = "items_not_empty" },
    |   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
    |
-   = help: add one of `gt`, `ge`, `lt`, `le`, `equals`, `not_equals`, `not_empty`, `one_of`
+   = help: add one of `gt`, `ge`, `lt`, `le`, `equals`, `not_equals`, `not_empty`, `one_of`, `matches`, `sum_equals`, `cel`
 "#,
         );
 }
 
 #[test]
-fn what_is_not_built_yet_is_refused() {
+fn rounding_and_expressions_fit_their_types() {
     shop()
         .edit("contracts/order_created.toml", r#"gt = ["/data/total", 0]"#, r#"cel = "payload.total > 0""#)
         .edit("contracts/order_created.toml", "default = 0", r#"default = 0, round = "half_even""#)
         .says(
             r#"
-error: `round` is not supported yet
+error: `round` belongs to types `money` and `decimal`, not to `i64`
   --> contracts/order_created.toml:11:69
    |
 11 |   { from = "/priority", to = "priority", type = "i64", default = 0, round = "half_even" },
    |                                                                     ^^^^^
 
-error: `cel` is not supported yet
-  --> contracts/order_created.toml:14:30
+error: `/data/total` is money, which `>` does not take
+  --> contracts/order_created.toml:14:36
    |
 14 |   { name = "total_positive", cel = "payload.total > 0" },
-   |                              ^^^
+   |                                    ^^^^^^^^^^^^^^^^^^^
+   |
+   = help: its minor units are an integer: add `.minor`
 "#,
         );
 }

@@ -1,10 +1,12 @@
 //! What a user sees for each mistake in a project folder: the whole text, so that file, line and underlining count.
 mod columns;
 mod contracts;
+mod maps;
 mod models;
 mod settings;
 mod together;
 mod valid;
+mod versions;
 
 use super::*;
 
