@@ -373,4 +373,6 @@ fn clipped(mut detail: String) -> String {
 }
 
 #[cfg(test)]
+mod exactness;
+#[cfg(test)]
 mod tests;
