@@ -6,6 +6,7 @@ pub mod contract;
 mod declare;
 pub mod diagnostic;
 pub mod envelope;
+pub mod examples;
 mod expression;
 mod fingerprint;
 pub mod gate;

@@ -3,13 +3,15 @@
 //! Not here: reading the disk. The caller gives every file's bytes.
 use crate::{
     check::{Catalogue, contracts, examples, models},
+    contract::Contract,
     declare::{self, ContractDecl, ModelDecl},
     diagnostic::{Diagnostic, Diagnostics, Files, Place, Severity},
+    examples::Outcome,
     gate::Gate,
     reader::{self, Data, Node, Sink},
     settings::{self, DriftSettings, Settings},
 };
-use evenkeel_core::{fold::Declared, freshness::Level};
+use evenkeel_core::{fold::Declared, freshness::Level, quarantine::ContractRef};
 
 /// A compiled project.
 #[derive(Debug, Clone)]
@@ -22,6 +24,8 @@ pub struct Project {
     pub models: Vec<ModelDeclaration>,
     /// What may not do what is meant.
     pub warnings: Diagnostics,
+    /// Contracts without an example, as mistakes: `check` refuses them, while an engine runs without.
+    pub unproven: Diagnostics,
 }
 
 /// A compiled model.
@@ -56,33 +60,19 @@ pub const SETTINGS: &str = "evenkeel.toml";
 /// ```
 pub fn compile(files: &Files, env: &[(String, String)]) -> Result<Project, Diagnostics> {
     let sink = Sink::default();
-    let (settings, sources_known) = read_settings(files, env, &sink);
-    let contract_files = read_folder(files, "contracts", &sink);
+    let Gated { settings, contracts, broken, gate, contract_files } = gated(files, env, &sink);
     let model_files = read_folder(files, "models", &sink);
-
-    let mut contracts: Vec<ContractDecl> = Vec::new();
-    let mut broken: Vec<&str> = Vec::new();
-    for file in &contract_files {
-        match file.sound.then(|| declare::contract::read(&file.node, &sink)).flatten() {
-            Some(decl) => contracts.push(decl),
-            None => broken.extend(file.names("contract")),
-        }
-    }
-    contracts::check_each(&mut contracts, files, &sink);
-    contracts::check_together(&contracts, &sink);
-    if sources_known {
-        contracts::check_sources(&contracts, broken.is_empty(), &settings, &sink);
-    }
-    let gate =
-        Gate::new(settings.settings.sources.clone(), contracts.iter().map(|decl| decl.contract.clone()).collect());
+    let unproven = Sink::default();
+    examples::demand(&contracts, &unproven);
     if !sink.has_errors() {
+        examples::present(&contracts, files, &sink);
         examples::run(&contracts, &gate, files, &sink);
     }
     let declared =
         |file: &File| file.sound.then(|| declare::model::read(&file.node, settings.settings.drift, &sink)).flatten();
     let models: Vec<ModelDecl> = model_files.iter().filter_map(declared).collect();
-    warn_empty(&contract_files, &model_files, &sink);
-    let catalogue = Catalogue::new(&contracts, broken);
+    warn_empty(contract_files, model_files.len(), &sink);
+    let catalogue = Catalogue::new(&contracts, broken.iter().map(String::as_str));
     models::check_names(&models, &sink);
     let compiled = models.iter().map(|model| ModelDeclaration {
         fold: models::check(model, &catalogue, &sink),
@@ -99,7 +89,68 @@ pub fn compile(files: &Files, env: &[(String, String)]) -> Result<Project, Diagn
     if found.errors() > 0 {
         return Err(found);
     }
-    Ok(Project { settings: settings.settings, gate, models: compiled, warnings: found })
+    let unproven = Diagnostics::new(unproven.into_inner());
+    Ok(Project { settings: settings.settings, gate, models: compiled, warnings: found, unproven })
+}
+
+/// Runs the examples of every contract, whether they are as expected or not, in order of the contracts' files. Models
+/// are not looked at.
+///
+/// # Errors
+/// Everything else that is wrong with the settings and contracts.
+pub fn try_examples(files: &Files, env: &[(String, String)]) -> Result<Tried, Diagnostics> {
+    let sink = Sink::default();
+    let Gated { contracts, gate, .. } = gated(files, env, &sink);
+    examples::present(&contracts, files, &sink);
+    if sink.has_errors() {
+        return Err(Diagnostics::new(sink.into_inner()));
+    }
+    let without = contracts.iter().filter(|decl| decl.examples.is_empty()).map(|decl| decl.contract.reference());
+    let outcomes = crate::examples::run(&contracts, &gate, files);
+    Ok(Tried { outcomes, without: without.collect(), contracts: gate.contracts().map(Contract::reference).collect() })
+}
+
+/// What came of trying examples.
+#[derive(Debug, Clone)]
+pub struct Tried {
+    /// Every example, in order of the contracts' files.
+    pub outcomes: Vec<Outcome>,
+    /// Contracts that have none.
+    pub without: Vec<ContractRef>,
+    /// Every contract.
+    pub contracts: Vec<ContractRef>,
+}
+
+/// Settings and contracts, checked but for their examples.
+struct Gated {
+    settings: settings::Declared,
+    contracts: Vec<ContractDecl>,
+    /// What files that could not be read may declare.
+    broken: Vec<String>,
+    gate: Gate,
+    /// How many files there are.
+    contract_files: usize,
+}
+
+fn gated(files: &Files, env: &[(String, String)], sink: &Sink) -> Gated {
+    let (settings, sources_known) = read_settings(files, env, sink);
+    let contract_files = read_folder(files, "contracts", sink);
+    let mut contracts: Vec<ContractDecl> = Vec::new();
+    let mut broken: Vec<String> = Vec::new();
+    for file in &contract_files {
+        match file.sound.then(|| declare::contract::read(&file.node, sink)).flatten() {
+            Some(decl) => contracts.push(decl),
+            None => broken.extend(file.names("contract").into_iter().map(ToOwned::to_owned)),
+        }
+    }
+    contracts::check_each(&mut contracts, files, sink);
+    contracts::check_together(&contracts, sink);
+    if sources_known {
+        contracts::check_sources(&contracts, broken.is_empty(), &settings, sink);
+    }
+    let gate =
+        Gate::new(settings.settings.sources.clone(), contracts.iter().map(|decl| decl.contract.clone()).collect());
+    Gated { settings, contracts, broken, gate, contract_files: contract_files.len() }
 }
 
 /// The settings, and whether they hold every source the file declares.
@@ -149,11 +200,10 @@ fn read_folder<'f>(files: &'f Files, folder: &'static str, sink: &Sink) -> Vec<F
     files.within(folder, ".toml").map(read).collect()
 }
 
-fn warn_empty(contracts: &[File<'_>], models: &[File<'_>], sink: &Sink) {
-    for (found, folder, meaning) in [
-        (contracts.len(), "contracts", "every event will be quarantined"),
-        (models.len(), "models", "there is nothing to read"),
-    ] {
+fn warn_empty(contracts: usize, models: usize, sink: &Sink) {
+    for (found, folder, meaning) in
+        [(contracts, "contracts", "every event will be quarantined"), (models, "models", "there is nothing to read")]
+    {
         if found == 0 {
             let place = Place::file(SETTINGS, 0..0);
             sink.push(Diagnostic::warning(&place, format!("there are no {folder} in {folder}/: {meaning}")));

@@ -3,6 +3,8 @@
 //! The HTTP interface has tests of its own.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "cli/contract.rs"]
+mod contract;
 #[path = "cli/drifted.rs"]
 mod drifted;
 #[path = "cli/publish.rs"]

@@ -63,6 +63,8 @@ pub(crate) struct UpcastDecl {
 pub(crate) struct Example {
     pub(crate) file: At<String>,
     pub(crate) expect: At<String>,
+    /// A file with the translated data that must come of it.
+    pub(crate) becomes: Option<At<String>>,
 }
 
 /// Reads a contract. `None` where not even its name or source could be read.
@@ -185,10 +187,17 @@ fn read_upcast(mut reader: Reader<'_>) -> Option<(Upcast, UpcastDecl)> {
 }
 
 fn read_example(mut reader: Reader<'_>) -> Option<Example> {
+    let sink = reader.sink;
     let file = reader.required("file");
-    let expect = reader.required("expect");
+    let expect: Option<At<String>> = reader.required("expect");
+    let becomes: Option<At<String>> = reader.optional("becomes");
     reader.finish();
-    Some(Example { file: file?, expect: expect? })
+    let (file, expect) = (file?, expect?);
+    if let Some(becomes) = becomes.as_ref().filter(|_| expect.value != "admit") {
+        let message = format!("an event that is refused by `{}` becomes nothing", expect.value);
+        sink.push(Diagnostic::error(&becomes.place, message).related(&expect.place, "expected here"));
+    }
+    Some(Example { file, expect, becomes })
 }
 
 /// Reports examples that expect what their contract has no name for.

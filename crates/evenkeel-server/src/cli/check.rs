@@ -73,6 +73,7 @@ struct ModelSummary<'p> {
 /// Runs the command.
 pub(super) fn run(context: &Context) -> Done {
     match project::load(&context.dir) {
+        Ok((project, files)) if !project.unproven.is_empty() => refuse(context, &files, &project.unproven),
         Ok((project, files)) => {
             if context.out.json {
                 let (diagnostics, warnings) = (found(&project.warnings, &files), project.warnings.warnings());
@@ -84,18 +85,20 @@ pub(super) fn run(context: &Context) -> Done {
             }
             Ok(Answer::Yes)
         }
-        Err(ProjectError::Declarations(files, wrong)) => {
-            if context.out.json {
-                let (errors, warnings) = (wrong.errors(), wrong.warnings());
-                let report = Report { ok: false, errors, warnings, diagnostics: found(&wrong, &files), project: None };
-                context.out.json(&Document::of(&report)?)?;
-            } else {
-                context.out.line(wrong.render(&files, context.out.colour()))?;
-            }
-            Err(Failure::usage(format!("{} in {}", counted(&wrong), context.dir.display())))
-        }
+        Err(ProjectError::Declarations(files, wrong)) => refuse(context, &files, &wrong),
         Err(other) => Err(other.into()),
     }
+}
+
+fn refuse(context: &Context, files: &Files, wrong: &Diagnostics) -> Done {
+    if context.out.json {
+        let (errors, warnings) = (wrong.errors(), wrong.warnings());
+        let report = Report { ok: false, errors, warnings, diagnostics: found(wrong, files), project: None };
+        context.out.json(&Document::of(&report)?)?;
+    } else {
+        context.out.line(wrong.render(files, context.out.colour()))?;
+    }
+    Err(Failure::usage(format!("{} in {}", counted(wrong), context.dir.display())))
 }
 
 fn print(context: &Context, project: &Project, files: &Files) -> Result<(), Failure> {

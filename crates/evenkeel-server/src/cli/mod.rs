@@ -5,6 +5,7 @@
 mod access;
 mod check;
 mod completions;
+mod contract;
 mod demo;
 mod drift;
 mod get;
@@ -67,6 +68,8 @@ enum Command {
     Init(init::Args),
     /// Check configuration, contracts and models; show every mistake with its line
     Check,
+    /// Work on contracts before they go live
+    Contract(contract::Args),
     /// Run the node: take events, project them, serve reads
     ///
     /// Every setting of evenkeel.toml can also come from the environment, such as EVENKEEL_NODE__LISTEN=127.0.0.1:7401.
@@ -177,6 +180,7 @@ fn run(context: &Context, command: Command) -> Done {
         Command::Demo(args) => demo::run(context, &args),
         Command::Init(args) => init::run(context, &args),
         Command::Check => check::run(context),
+        Command::Contract(args) => contract::run(context, &args),
         Command::Serve(args) => serve::run(context, args),
         Command::Publish(args) => publish::run(context, &args),
         Command::Get(args) => get::run(context, &args),

@@ -1,0 +1,95 @@
+//! `contract test`, and what `check` demands of examples.
+use crate::support::Project;
+use std::fs;
+
+const CONTRACT: &str = "contracts/order_created.toml";
+
+fn edit(project: &Project, name: &str, from: &str, to: &str) {
+    let text = fs::read_to_string(project.path(name)).unwrap();
+    assert!(text.contains(from), "{name} has no {from:?}");
+    fs::write(project.path(name), text.replacen(from, to, 1)).unwrap();
+}
+
+#[test]
+fn examples_as_expected_are_a_yes() {
+    for example in ["shop", "travel"] {
+        let project = Project::example(example);
+        let run = project.run(&["contract", "test"]);
+        assert_eq!(run.code, 0, "{run:?}");
+        assert!(run.stdout.contains("all as expected") && !run.stdout.contains("FAIL"), "{run:?}");
+    }
+    let shop = Project::example("shop");
+    let one = shop.json(&["contract", "test", "order_created"]);
+    assert_eq!((one.code, &one.value["ok"]), (0, &true.into()), "{one:?}");
+    let examples = one.value["examples"].as_array().unwrap();
+    assert!(examples.len() == 3 && examples.iter().all(|example| example["contract"] == "order_created"), "{one:?}");
+}
+
+#[test]
+fn a_difference_names_its_place_and_both_values() {
+    let project = Project::example("shop");
+    let shown = project.json(&["contract", "test", "order_created"]);
+    let data =
+        shown.value["examples"].as_array().unwrap().iter().find(|example| example["expected"] == "admit").unwrap();
+    let mut becomes = data["data"].clone();
+    let ok = r#"{ file = "order_created.ok.json",       expect = "admit" }"#;
+    edit(&project, CONTRACT, ok, r#"{ file = "order_created.ok.json", expect = "admit", becomes = "becomes.json" }"#);
+    let missing = project.run(&["contract", "test"]);
+    assert!(missing.code == 2 && missing.stderr.contains("contracts/becomes.json"), "{missing:?}");
+    fs::write(project.path("contracts/becomes.json"), becomes.to_string()).unwrap();
+    assert_eq!(project.run(&["contract", "test"]).code, 0);
+    becomes["total"]["amount"] = "1.00".into();
+    becomes["gone"] = 7.into();
+    fs::write(project.path("contracts/becomes.json"), becomes.to_string()).unwrap();
+    let run = project.run(&["contract", "test"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    for line in [
+        "FAIL  order_created v1  contracts/order_created.ok.json",
+        "- /total/amount  \"1.00\"",
+        "+ /total/amount",
+        "- /gone  7",
+        "1 not as expected",
+    ] {
+        assert!(run.stdout.contains(line), "{line} is not in {}", run.stdout);
+    }
+    let json = project.json(&["contract", "test"]);
+    let failed: Vec<_> =
+        json.value["examples"].as_array().unwrap().iter().filter(|example| example["ok"] == false).collect();
+    assert_eq!((json.code, failed.len(), &failed[0]["differences"][0]["pointer"]), (1, 1, &"/gone".into()));
+    // To `check` it is a mistake with its line.
+    let check = project.run(&["check"]);
+    assert!(check.code == 2 && check.stdout.contains("becomes something else: at /gone"), "{check:?}");
+}
+
+#[test]
+fn a_refusal_that_was_not_expected_says_why() {
+    let project = Project::example("shop");
+    edit(&project, CONTRACT, r#"expect = "total_positive""#, r#"expect = "admit""#);
+    let run = project.run(&["contract", "test", "order_created"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    let why =
+        "expected `admit`, found `total_positive`: the invariant total_positive does not hold at /data/total_amount";
+    assert!(run.stdout.contains(why), "{run:?}");
+}
+
+#[test]
+fn a_contract_without_an_example_is_a_no_and_a_mistake() {
+    let project = Project::example("shop");
+    let text = fs::read_to_string(project.path(CONTRACT)).unwrap();
+    let before = text.split("# Whole CloudEvents").next().unwrap().to_owned();
+    fs::write(project.path(CONTRACT), before).unwrap();
+    let run = project.run(&["contract", "test"]);
+    assert!(run.code == 1 && run.stdout.contains("FAIL  order_created v1  has no example"), "{run:?}");
+    let check = project.run(&["check"]);
+    assert!(check.code == 2 && check.stdout.contains("order_created.toml:2:12"), "{check:?}");
+}
+
+#[test]
+fn bad_usage_is_told_apart() {
+    let project = Project::example("shop");
+    let unknown = project.run(&["contract", "test", "order_crated"]);
+    assert!(unknown.code == 2 && unknown.stderr.contains("order_cancelled"), "{unknown:?}");
+    edit(&project, CONTRACT, "version = 1", "version = \"one\"");
+    let broken = project.run(&["contract", "test"]);
+    assert!(broken.code == 2 && broken.stderr.contains("order_created.toml:3:"), "{broken:?}");
+}
