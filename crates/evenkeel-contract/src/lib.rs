@@ -10,6 +10,7 @@ pub mod examples;
 mod expression;
 mod fingerprint;
 pub mod gate;
+pub mod infer;
 mod locate;
 pub mod mapping;
 mod place;

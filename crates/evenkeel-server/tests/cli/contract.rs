@@ -1,4 +1,4 @@
-//! `contract test`, and what `check` demands of examples.
+//! `contract test` and `contract infer`, and what `check` demands of examples.
 use crate::support::Project;
 use std::fs;
 
@@ -92,4 +92,36 @@ fn bad_usage_is_told_apart() {
     edit(&project, CONTRACT, "version = 1", "version = \"one\"");
     let broken = project.run(&["contract", "test"]);
     assert!(broken.code == 2 && broken.stderr.contains("order_created.toml:3:"), "{broken:?}");
+}
+
+/// The shop's own raw events, as `init` writes them.
+#[test]
+fn what_is_inferred_from_samples_is_a_project_that_check_accepts() {
+    let shop = Project::example("shop");
+    let mut samples = String::new();
+    for name in ["order_created.ok", "order_created.zero", "order_paid.ok", "stock_reserved.ok"] {
+        let text = fs::read_to_string(shop.path(&format!("contracts/{name}.json"))).unwrap();
+        let event: serde_json::Value = serde_json::from_str(&text).unwrap();
+        samples += &format!("{event}\n\n");
+    }
+    fs::write(shop.path("samples.ndjson"), &samples).unwrap();
+    fs::remove_dir_all(shop.path("contracts")).unwrap();
+    fs::remove_dir_all(shop.path("models")).unwrap();
+    let printed = shop.run(&["contract", "infer", "samples.ndjson"]);
+    assert!(printed.code == 0 && printed.stdout.contains("# contracts/order_placed.toml"), "{printed:?}");
+    assert!(!shop.path("contracts").exists(), "nothing is written unasked");
+    let one = shop.json(&["contract", "infer", "samples.ndjson", "--type", "OrderPlaced"]);
+    assert_eq!((one.code, &one.value["contract"], &one.value["events"]), (0, &"order_placed".into(), &2.into()));
+    let written = shop.run(&["contract", "infer", "samples.ndjson", "--write"]);
+    assert_eq!(written.code, 0, "{written:?}");
+    let check = shop.run(&["check"]);
+    assert!(check.code == 0 && check.stdout.contains("3 contracts"), "{check:?}");
+    assert_eq!(shop.run(&["contract", "test"]).code, 0);
+    // Nothing of a person's is overwritten.
+    let again = shop.run(&["contract", "infer", "samples.ndjson", "--write"]);
+    assert!(again.code == 2 && again.stderr.contains("is there already"), "{again:?}");
+    assert_eq!(shop.run_with(&["contract", "infer", "-"], samples.as_bytes()).code, 0);
+    assert_eq!(shop.run_with(&["contract", "infer", "-"], b"\n").code, 1);
+    let bad = shop.run_with(&["contract", "infer", "-"], b"\n{}\n");
+    assert!(bad.code == 2 && bad.stderr.contains("line 2"), "{bad:?}");
 }
