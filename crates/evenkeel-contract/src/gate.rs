@@ -6,6 +6,7 @@
 use crate::{
     contract::{Contract, Rule, Shape, Unmapped, Upcast, UpstreamTypes},
     envelope::{self, Malformed, RawEvent, Refused, Unreadable},
+    lineage::Traced,
     mapping::{self, Misfit, Reads},
     place,
     source::Source,
@@ -13,7 +14,7 @@ use crate::{
 use evenkeel_core::{
     Draft, EventId, EventType, StreamVersion, Subject,
     intake::{Arrival, Sent, Verdict},
-    json::Pointer,
+    json::{Pointer, Value},
     quarantine::{OnQuarantine, ParkKey, Reason, Refusal},
 };
 use std::collections::{BTreeMap, HashMap};
@@ -38,6 +39,13 @@ struct Ready {
     versions: Vec<usize>,
     /// The contract of the same name that makes this version's events into a later one.
     next: Option<usize>,
+}
+
+/// The contracts an event went through, and what each but the last made of it.
+#[derive(Default)]
+struct Trail<'g> {
+    contracts: Vec<&'g Contract>,
+    older: Vec<Value>,
 }
 
 /// What the gate decided about an event.
@@ -125,15 +133,10 @@ impl Gate {
     pub fn decide(&self, raw: Vec<u8>, expected_version: Option<StreamVersion>) -> Result<Decided, Unreadable> {
         let (sent, verdict, dropped) = match envelope::read(&raw) {
             Ok(event) => {
-                let sent = Sent {
-                    id: EventId::of(event.source.as_str(), &event.id),
-                    digest: event.digest,
-                    source: event.source.clone(),
-                    raw_id: event.id.clone(),
-                    raw,
-                };
-                let (verdict, dropped) = self.judge(event);
-                (sent, verdict, dropped)
+                let (verdict, dropped) = self.judge(&event, None);
+                let RawEvent { id: raw_id, source, digest, .. } = event;
+                let id = EventId::of(source.as_str(), &raw_id);
+                (Sent { id, digest, source, raw_id, raw }, verdict, dropped)
             }
             Err(Refused::Malformed(Malformed { source, id: raw_id, detail, pointer, digest })) => {
                 let id = EventId::of(source.as_str(), &raw_id);
@@ -145,8 +148,25 @@ impl Gate {
         Ok(Decided { arrival: Arrival { sent, verdict, expected_version }, dropped })
     }
 
-    /// The verdict, and what an admitting contract dropped.
-    fn judge(&self, event: RawEvent) -> (Verdict, Vec<String>) {
+    /// What an event goes through on its way to being admitted.
+    pub(crate) fn trace(&self, raw: &[u8]) -> Result<Traced<'_>, Option<Box<Refusal>>> {
+        let event = envelope::read(raw).map_err(|refused| match refused {
+            Refused::Malformed(Malformed { detail, pointer, .. }) => {
+                Some(Box::new(refusal(Reason::Malformed, Misfit { detail, pointer })))
+            }
+            Refused::Unreadable(_) => None,
+        })?;
+        let mut trail = Trail::default();
+        match self.judge(&event, Some(&mut trail)) {
+            (Verdict::Admit(_), dropped) => {
+                Ok(Traced { event, contracts: trail.contracts, older: trail.older, dropped })
+            }
+            (Verdict::Quarantine(refusal), _) => Err(Some(Box::new(refusal))),
+        }
+    }
+
+    /// The verdict, and what an admitting contract dropped. The `trail` is noted where somebody wants it.
+    fn judge<'g>(&'g self, event: &RawEvent, trail: Option<&mut Trail<'g>>) -> (Verdict, Vec<String>) {
         let quarantine = |refusal| (Verdict::Quarantine(refusal), Vec::new());
         let source = event.source.as_str();
         if self.source(source).is_none() {
@@ -157,13 +177,13 @@ impl Gate {
             let detail = format!("no contract takes {:?} from {source:?}", event.event_type);
             return quarantine(refusal(Reason::NoContract, Misfit { detail, pointer: Some("/type".into()) }));
         };
-        let (ready, fits) = self.deciding(ready, &event);
-        let subject = mapping::subject(&ready.contract, &event);
+        let (ready, fits) = self.deciding(ready, event);
+        let subject = mapping::subject(&ready.contract, event);
         let known = subject.as_ref().ok().cloned();
-        let parks = ready.contract.parks(&event, known.as_ref());
+        let parks = ready.contract.parks(event, known.as_ref());
         let translated = fits.map_err(|failed| (&ready.contract, failed)).and_then(|()| {
-            let translated = ready.translate(&event, subject).map_err(|failed| (&ready.contract, failed));
-            translated.and_then(|(draft, dropped)| Ok((self.newest(ready, &event, draft)?, dropped)))
+            let translated = ready.translate(event, subject).map_err(|failed| (&ready.contract, failed));
+            translated.and_then(|(draft, dropped)| Ok((self.newest(ready, event, draft, trail)?, dropped)))
         });
         match translated {
             Ok((draft, dropped)) => (Verdict::Admit(draft), dropped),
@@ -200,8 +220,12 @@ impl Gate {
         ready: &'g Ready,
         event: &RawEvent,
         mut draft: Draft,
+        mut trail: Option<&mut Trail<'g>>,
     ) -> Result<Draft, (&'g Contract, Failed)> {
         let mut upcasts: Vec<&Upcast> = Vec::new();
+        if let Some(trail) = &mut trail {
+            trail.contracts.push(&ready.contract);
+        }
         let mut at = ready;
         while let Some(next) = at.next.and_then(|index| self.contracts.get(index))
             && let Some(upcast) = &next.contract.upcast
@@ -210,6 +234,10 @@ impl Gate {
                 let older = upcasts.iter().rev().try_fold(pointer.clone(), |at, upcast| upcast.older_place(&at))?;
                 ready.contract.raw_place(&older)
             };
+            if let Some(trail) = &mut trail {
+                trail.contracts.push(&next.contract);
+                trail.older.push(draft.data.clone());
+            }
             draft = next.upcast(upcast, event, draft, &raw_place).map_err(|failed| (&next.contract, failed))?;
             upcasts.push(upcast);
             at = next;

@@ -11,6 +11,7 @@ mod expression;
 mod fingerprint;
 pub mod gate;
 pub mod infer;
+pub mod lineage;
 mod locate;
 pub mod mapping;
 mod place;

@@ -7,7 +7,7 @@ mod convert;
 mod origin;
 mod reads;
 
-pub(crate) use origin::{attribute_place, raw_place};
+pub(crate) use origin::{attribute_place, from as place_from, raw_place};
 pub use reads::Reads;
 
 use crate::{

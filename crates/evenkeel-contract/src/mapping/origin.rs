@@ -44,7 +44,7 @@ fn part(field: &Field, base: &str, rest: &[String]) -> Option<String> {
 }
 
 /// Where a value comes from, if its pointer starts from `base`.
-pub(super) fn from(from: &ValueSource, base: &str) -> Option<String> {
+pub(crate) fn from(from: &ValueSource, base: &str) -> Option<String> {
     match from {
         ValueSource::Data(pointer) => Some(format!("{base}{pointer}")),
         other => attribute_place(other),
