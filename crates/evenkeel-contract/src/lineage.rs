@@ -3,7 +3,7 @@
 //! Told again from the raw bytes by the contract that decides about them now; an event that was admitted under another
 //! version may have another lineage. Which edit made the bytes is the quarantine's to say.
 use crate::{
-    contract::{Contract, Each, Field, FieldType, Upcast, ValueSource},
+    contract::{Contract, Each, Field, FieldType, RawAttribute, Upcast, ValueSource},
     envelope::RawEvent,
     gate::Gate,
     mapping, place,
@@ -96,13 +96,18 @@ fn of_fields(fields: &[Field], at: &At<'_>) -> Vec<Origin> {
 
 fn of_field(field: &Field, at: &At<'_>, ours: String, origins: &mut Vec<Origin>) {
     let raw = mapping::place_from(&field.from, at.raw);
-    let (value, sent) = match &field.from {
-        ValueSource::Data(pointer) => (pointer.get(at.here), true),
-        ValueSource::Whole(pointer) => (pointer.get(&at.event.data), true),
-        ValueSource::Extension(name) => (at.event.extensions.get(name), true),
-        ValueSource::Event(_) | ValueSource::Value(_) => (None, false),
+    let value = match &field.from {
+        ValueSource::Data(pointer) => pointer.get(at.here),
+        ValueSource::Whole(pointer) => pointer.get(&at.event.data),
+        ValueSource::Extension(name) => at.event.extensions.get(name),
+        ValueSource::Event(_) | ValueSource::Value(_) => None,
     };
-    let missing = sent && value.is_none_or(|value| *value == Value::Null && field.ty != FieldType::Json);
+    let missing = match &field.from {
+        ValueSource::Event(RawAttribute::Time) => at.event.time.is_none(),
+        ValueSource::Event(RawAttribute::Subject) => at.event.subject.is_none(),
+        ValueSource::Event(_) | ValueSource::Value(_) => false,
+        _ => value.is_none_or(|value| *value == Value::Null && field.ty != FieldType::Json),
+    };
     if missing && field.default.is_none() {
         return;
     }
@@ -203,6 +208,7 @@ map = [
   { from = "/t", to = "total", type = "decimal", round = { mode = "half_even", digits = 2 } },
   { from = "/state", to = "status", type = "text", values = { N = "new" }, default = "N" },
   { from = { event = "type" }, to = "kind", type = "text" },
+  { from = { event = "time" }, to = "at", type = "timestamp", optional = true },
   { from = { value = 1 }, to = "one", type = "i64" },
   { from = "/gone", to = "gone", type = "text", optional = true },
   { from = "/lines", to = "lines", type = "array", each = [
