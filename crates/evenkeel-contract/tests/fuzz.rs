@@ -4,6 +4,7 @@
 //! everywhere. It begins from a small corpus that is kept (`tests/corpus`), mutates by a seed that it prints, and holds
 //! what must be true of any bytes. `EVENKEEL_FUZZ_SECONDS` gives it longer, `EVENKEEL_FUZZ_SEED` another or the same beginning.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::disallowed_methods, reason = "the loop has a budget of time; what it tests has none")]
 
 use evenkeel_contract::{
     diagnostic::Files,
