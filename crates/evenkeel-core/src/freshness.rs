@@ -3,6 +3,7 @@
 //! Arithmetic only. The distance comes from [`crate::drift`]; serving reads is the runtime's.
 use crate::{
     drift::{Content, Lag, Status, Verdict},
+    time::Timestamp,
     words::words,
 };
 
@@ -60,6 +61,50 @@ pub struct FreshnessLimits {
 impl Default for FreshnessLimits {
     fn default() -> Self {
         Self { slightly_stale_seconds: 5.0, very_stale_seconds: 60.0 }
+    }
+}
+
+impl FreshnessLimits {
+    /// The class of data that is missing what is so old; `None` where that is not known.
+    pub fn class(&self, staleness_seconds: Option<f64>) -> Freshness {
+        match staleness_seconds {
+            None => Freshness::VeryStale,
+            Some(seconds) if seconds <= 0.0 => Freshness::Fresh,
+            Some(seconds) if seconds <= self.slightly_stale_seconds => Freshness::SlightlyStale,
+            Some(seconds) if seconds <= self.very_stale_seconds => Freshness::Stale,
+            Some(_) => Freshness::VeryStale,
+        }
+    }
+}
+
+/// How stale data of a known moment is: the specification's indicator.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Staleness {
+    /// The class.
+    pub freshness: Freshness,
+    /// How much later what is needed is than what is known to be there; `None` where that is not known.
+    pub staleness_seconds: Option<f64>,
+    /// What the reader should do.
+    pub suggested_action: Action,
+}
+
+impl Staleness {
+    /// Compares the moment up to which everything is in the data with the moment up to which it is needed: now, or since
+    /// when the reader wants it consistent.
+    pub fn of(as_of: Option<Timestamp>, needed: Timestamp, limits: &FreshnessLimits) -> Self {
+        let staleness_seconds = as_of.map(|as_of| needed.seconds_since(as_of).max(0.0));
+        let freshness = limits.class(staleness_seconds);
+        let suggested_action = match freshness {
+            Freshness::Fresh | Freshness::SlightlyStale => Action::UseData,
+            Freshness::Stale => Action::RetryWithBackoff,
+            Freshness::VeryStale => Action::FailoverToStrong,
+        };
+        Self { freshness, staleness_seconds, suggested_action }
+    }
+
+    /// Whether the data may be used without trying again, where nothing else was asked for.
+    pub fn is_acceptable(&self) -> bool {
+        matches!(self.freshness, Freshness::Fresh | Freshness::SlightlyStale)
     }
 }
 

@@ -32,6 +32,7 @@ pub mod order;
 pub mod pace;
 pub mod quarantine;
 pub mod reconciliation;
+pub mod retry;
 pub mod row;
 pub mod schema;
 pub mod snapshot;

@@ -21,6 +21,7 @@ use evenkeel_core::{
     intake::{Arrival, Outcome},
     pace,
     quarantine::Reason,
+    retry::RetryPolicy,
     row::Key,
     token,
 };
@@ -62,6 +63,8 @@ pub struct Options {
     pub ingest: IngestLimits,
     /// Where the classes of staleness begin.
     pub freshness: FreshnessLimits,
+    /// How often and how far apart a read that the store could not answer for now is tried again, within its budget.
+    pub retry: RetryPolicy,
     /// How long a token is taken after it was issued.
     pub token_max_age: Duration,
     /// Whether models that need it are repaired or rebuilt without being asked.
@@ -89,6 +92,7 @@ impl Default for Options {
             batch_events: 10_000,
             ingest: IngestLimits::default(),
             freshness: FreshnessLimits::default(),
+            retry: RetryPolicy::default(),
             token_max_age: token::MAX_AGE,
             auto_reconcile: true,
             pace: pace::Limits::default(),
@@ -415,6 +419,7 @@ impl Inner {
             clock: self.clock.as_ref(),
             slot,
             limits: &self.options.freshness,
+            retry: Some(self.options.retry),
         }
     }
 

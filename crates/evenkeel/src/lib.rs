@@ -41,6 +41,7 @@ pub mod reader;
 pub mod rebuild;
 pub mod report;
 pub mod simulate;
+pub mod stale;
 pub mod verify;
 
 pub use clock::{Clock, SystemClock};

@@ -7,11 +7,13 @@ use evenkeel_contract::{
     project::{self, Project, SETTINGS},
     settings::Settings,
 };
+use evenkeel_core::retry::RetryPolicy;
 use evenkeel_store::{Log, Models, Snapshots};
 use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 /// Why a project folder cannot be used.
@@ -100,6 +102,11 @@ pub fn load(dir: &Path) -> Result<(Project, Files), ProjectError> {
 pub fn options(settings: &Settings) -> Options {
     Options {
         freshness: settings.read.freshness,
+        retry: RetryPolicy {
+            max_retries: settings.read.max_retries,
+            base_delay: Duration::from_millis(settings.read.base_delay_ms),
+            max_delay: Duration::from_millis(settings.read.max_delay_ms),
+        },
         token_max_age: settings.read.token_max_age,
         auto_reconcile: settings.reconcile.auto,
         scrub_rows_per_second: settings.reconcile.scrub_rows_per_second,

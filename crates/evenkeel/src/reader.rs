@@ -28,6 +28,7 @@ use evenkeel_core::{
     drift::Verdict,
     fold::{Fold, ParkState},
     freshness::{FreshnessLimits, Level},
+    retry::RetryPolicy,
     row::Key,
     schema::Schema,
     token::Token,
@@ -97,6 +98,8 @@ pub(crate) struct Reader<'e> {
     pub(crate) clock: &'e dyn Clock,
     pub(crate) slot: &'e Arc<Slot>,
     pub(crate) limits: &'e FreshnessLimits,
+    /// When a store that cannot read now is asked again.
+    pub(crate) retry: Option<RetryPolicy>,
 }
 
 impl Reader<'_> {

@@ -191,9 +191,9 @@ fn causal(reader: &mut Reader<'_>, causal: &mut CausalSettings) {
 
 fn read_section(reader: &mut Reader<'_>, read: &mut ReadSettings) {
     set(reader, "budget_ms", &mut read.budget_ms);
-    set_ahead(reader, "max_retries", &mut read.max_retries);
-    set_ahead(reader, "base_delay_ms", &mut read.base_delay_ms);
-    set_ahead(reader, "max_delay_ms", &mut read.max_delay_ms);
+    set(reader, "max_retries", &mut read.max_retries);
+    set(reader, "base_delay_ms", &mut read.base_delay_ms);
+    set(reader, "max_delay_ms", &mut read.max_delay_ms);
     if let Some(age) = reader.optional::<At<f64>>("token_max_age_seconds") {
         read.token_max_age = Duration::try_from_secs_f64(age.value).unwrap_or(Duration::MAX);
     }

@@ -26,7 +26,7 @@ const MUST: &[(&str, State)] = &[
     ("check_staleness_on_every_read", Reached),
     ("map_fields_between_contexts_explicitly", Reached),
     ("quarantine_what_cannot_be_translated", Reached),
-    ("back_off_exponentially_with_jitter_on_stale_reads", NotYet("a read waits to be woken; it does not retry")),
+    ("back_off_exponentially_with_jitter_on_stale_reads", Reached),
     ("offer_a_strong_read_path", Reached),
     ("log_every_reconciliation_with_its_fields", Reached),
     ("resolve_conflicts_deterministically", Reached),

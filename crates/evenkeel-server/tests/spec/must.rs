@@ -1,13 +1,17 @@
 //! What the specification says an implementation MUST do.
 use crate::fixture::{column, event, folder, placed, shop, shop_with};
 use evenkeel::{
-    core::{Position, drift::Verdict, freshness::Level, reconciliation::Method},
+    Clock, SystemClock,
+    core::{Position, Timestamp, drift::Verdict, freshness::Level, reconciliation::Method, retry::RetryPolicy},
     reader::{ReadOptions, RowsRequest},
+    stale::{Observed, StaleReader},
     store::sqlite::execute_as_stranger,
 };
 use std::{
     io::{BufRead, BufReader},
     process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
 };
 
 /// The record of a reconciliation holds the drift it started from, measured before anything was done: in events, in
@@ -83,6 +87,52 @@ fn quarantine_what_cannot_be_translated() {
     shop.settle();
     assert_eq!(shop.drift("orders").head, Some(0));
     assert!(shop.engine.models().unwrap().iter().all(|model| model.rows == 0));
+}
+
+/// A read that stays stale is tried again later and later, at moments that differ from reader to reader, so often and no
+/// more; then the stronger read is asked.
+#[test]
+fn back_off_exponentially_with_jitter_on_stale_reads() {
+    let clock = Arc::new(SystemClock::default());
+    let base = Duration::from_millis(40);
+    let policy = RetryPolicy { max_retries: 3, base_delay: base, max_delay: Duration::from_secs(5) };
+    let reader = StaleReader { policy, ..StaleReader::new(clock.clone(), Duration::from_secs(60)) };
+    let half_a_minute_ago = || Timestamp::from_micros(clock.now().as_micros() - 30_000_000);
+    let one = |strong: bool| {
+        let (reader, clock) = (reader.clone(), clock.clone());
+        let mut at = Vec::new();
+        let read = || {
+            at.push(clock.monotonic());
+            let observed = Observed { data: "stale", as_of: Some(half_a_minute_ago()) };
+            async { Ok::<_, String>(observed) }
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let answer = runtime.block_on(async {
+            let fresh = || async { Ok(Observed { data: "fresh", as_of: Some(clock.now()) }) };
+            if strong { reader.read_or_strong(None, read, fresh).await } else { reader.read(None, read).await }
+        });
+        let gaps: Vec<Duration> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        (answer.unwrap(), gaps)
+    };
+    let readers: Vec<_> = (0..24).map(|n| (n % 2 == 0, one(n % 2 == 0))).collect();
+    for (strong, (answer, gaps)) in &readers {
+        assert_eq!((gaps.len(), answer.attempts), (3, 4 + u32::from(*strong)));
+        for (retry, gap) in gaps.iter().enumerate() {
+            // Sleeping may take a little longer than it was asked for.
+            assert!(*gap <= base * 2_u32.pow(retry as u32) + Duration::from_millis(30), "{retry}: {gaps:?}");
+        }
+        let said = answer.staleness.suggested_action.as_str();
+        match strong {
+            true => assert_eq!((answer.data, said, answer.failed_over), ("fresh", "use_data", true)),
+            false => assert_eq!((answer.data, said, answer.data_stale), ("stale", "failover_to_strong", true)),
+        }
+    }
+    for retry in 0..3 {
+        let ceiling = base * 2_u32.pow(retry as u32);
+        let gaps: Vec<Duration> = readers.iter().map(|(_, (_, gaps))| gaps[retry]).collect();
+        let (early, late) = (gaps.iter().any(|gap| *gap < ceiling / 2), gaps.iter().any(|gap| *gap > ceiling / 2));
+        assert!(early && late, "not spread over {ceiling:?}: {gaps:?}");
+    }
 }
 
 /// A strong read holds the latest admitted event while the projection is down.

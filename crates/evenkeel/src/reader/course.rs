@@ -12,10 +12,12 @@ use evenkeel_core::{
 };
 use parking_lot::{Condvar, Mutex};
 use std::{
+    hash::{BuildHasher, RandomState},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -110,6 +112,8 @@ pub(crate) struct Course {
     /// The head that a strong read is to reach.
     pub(super) target: Option<SafeHead>,
     seen: Option<Seen>,
+    /// How often the store could not read.
+    failures: u32,
 }
 
 /// What an attempt came to.
@@ -118,6 +122,8 @@ pub(crate) enum Step<T> {
     Done(T),
     /// None yet: it is to be tried again when the model has reached this, or the budget ends.
     Wait(Position),
+    /// The store cannot read now: it is to be tried again after this.
+    Pause(Duration),
 }
 
 impl Course {
@@ -125,7 +131,7 @@ impl Course {
     pub(crate) fn new(slot: &Slot, options: ReadOptions, started: Duration) -> Self {
         let asked = Asked { level: options.level, bounds: options.bounds, token: options.token };
         let demand = Demand::of(asked, &slot.terms);
-        Self { options, demand, started, attempts: 0, waited: Duration::ZERO, target: None, seen: None }
+        Self { options, demand, started, attempts: 0, waited: Duration::ZERO, target: None, seen: None, failures: 0 }
     }
 
     /// When it must be over.
@@ -185,15 +191,37 @@ impl Reader<'_> {
         attempt: impl Fn(&Reader<'_>, &mut Course) -> Result<Step<T>, ReadError>,
     ) -> Result<T, ReadError> {
         loop {
-            course.attempt(self.slot);
-            match attempt(self, &mut course)? {
+            match self.once(&mut course, &attempt)? {
                 Step::Done(answer) => return Ok(answer),
                 Step::Wait(position) => {
                     let before = self.clock.monotonic();
                     course.enter(self.slot, position).wait(course.left(self.clock));
                     course.waited += self.clock.monotonic().saturating_sub(before);
                 }
+                Step::Pause(delay) => {
+                    thread::sleep(delay);
+                    course.waited += delay;
+                }
             }
+        }
+    }
+
+    /// One attempt. A store that is not available for the moment is no answer yet, as long as the policy has it.
+    fn once<T>(
+        &self,
+        course: &mut Course,
+        attempt: impl Fn(&Reader<'_>, &mut Course) -> Result<Step<T>, ReadError>,
+    ) -> Result<Step<T>, ReadError> {
+        course.attempt(self.slot);
+        match attempt(self, course) {
+            Err(ReadError::Store(error)) if error.is_transient() => {
+                let random = RandomState::new().hash_one(course.attempts);
+                let left = course.left(self.clock);
+                let delay = self.retry.and_then(|policy| policy.delay(course.failures, left, random));
+                course.failures += 1;
+                delay.map(Step::Pause).ok_or(ReadError::Store(error))
+            }
+            result => result,
         }
     }
 }
@@ -210,8 +238,7 @@ impl crate::engine::Inner {
         loop {
             let (inner, of, once) = (Arc::clone(self), Arc::clone(slot), Arc::clone(&attempt));
             let tried = tokio::task::spawn_blocking(move || {
-                course.attempt(&of);
-                let step = once(&inner.reader(&of), &mut course);
+                let step = inner.reader(&of).once(&mut course, once.as_ref());
                 (step, course)
             });
             let step = match tried.await {
@@ -227,6 +254,10 @@ impl crate::engine::Inner {
                     let before = self.clock.monotonic();
                     course.enter(slot, position).woken(course.left(self.clock.as_ref())).await;
                     course.waited += self.clock.monotonic().saturating_sub(before);
+                }
+                Step::Pause(delay) => {
+                    tokio::time::sleep(delay).await;
+                    course.waited += delay;
                 }
             }
         }

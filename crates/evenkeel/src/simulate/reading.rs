@@ -78,6 +78,8 @@ impl World {
             clock: self.clock.as_ref(),
             slot,
             limits: &FreshnessLimits::default(),
+            // Trying again is for those who have the time.
+            retry: None,
         })
     }
 

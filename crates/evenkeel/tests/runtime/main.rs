@@ -13,5 +13,6 @@ mod quarantine;
 mod reading;
 mod records;
 mod snapshots;
+mod stale;
 mod stopping;
 mod versions;
