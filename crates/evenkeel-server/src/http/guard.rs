@@ -18,7 +18,7 @@ use std::{
     sync::Arc,
 };
 
-/// What is sent with every answer: nothing is to be cached, guessed at or run.
+/// What is sent with every answer, unless its route says otherwise: nothing is to be cached, guessed at or run.
 const HEADERS: [(HeaderName, HeaderValue); 3] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -43,6 +43,7 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
         Err(problem) => problem.into_response(),
     };
     for (name, value) in HEADERS {
+        // A route may know better what of its answers can be kept.
         response.headers_mut().entry(name).or_insert(value);
     }
     response

@@ -4,6 +4,7 @@
 //! also of the framework, leaves as a [`problem`] document. Connections are [`server`]'s. Nothing is decided here that
 //! the engine could decide.
 mod body;
+mod caching;
 mod consumers;
 mod drift;
 mod events;

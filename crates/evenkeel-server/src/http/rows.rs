@@ -2,13 +2,13 @@
 //!
 //! Reading them and finding out how fresh they are is the engine's ([`evenkeel::reader`]).
 use super::{
-    App, blocking, freshness, json,
+    App, blocking, caching, freshness, json,
     params::{Params, TOKEN, path_parts, tokens},
     problem::{BAD_PARAMETER, NO_ROW, Problem},
 };
 use axum::{
     extract::{Path, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use evenkeel::{
@@ -57,7 +57,7 @@ pub(crate) async fn models(State(app): State<Arc<App>>, uri: Uri) -> Result<Resp
         ("Prefer" = Option<String>, Header, description = "`wait=SECONDS`, instead of `budget_ms`"),
         ("Consistency-Token" = Option<String>, Header, description = "As `token`"),
     ),
-    responses((status = 200, description = "The row", body = RowAnswer)),
+    responses((status = 200, description = "The row", body = RowAnswer), (status = 304, description = "The client has it: `If-None-Match` names its `ETag`")),
 )]
 pub(crate) async fn row(State(app): State<Arc<App>>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
     let mut params = Params::of(&uri)?;
@@ -70,8 +70,9 @@ pub(crate) async fn row(State(app): State<Arc<App>>, uri: Uri, headers: HeaderMa
     let key: Vec<String> = parts.skip(1).collect();
     let shown = key.join("/");
     let answer = app.engine.get_async(&model, &key, read.options).await?;
+    let tag = answer.data.as_ref().and_then(|row| caching::tag(row, &answer.consistency));
     let mut response = match &answer.data {
-        Some(_) => json(StatusCode::OK, &answer),
+        Some(_) => tagged(&headers, tag, &answer),
         None => Problem::new(NO_ROW, format!("there is no row {shown:?}"))
             .with("data", ())
             .with("consistency", &answer.consistency)
@@ -98,7 +99,7 @@ pub(crate) async fn row(State(app): State<Arc<App>>, uri: Uri, headers: HeaderMa
         ("Prefer" = Option<String>, Header, description = "`wait=SECONDS`, instead of `budget_ms`"),
         ("Consistency-Token" = Option<String>, Header, description = "As `token`"),
     ),
-    responses((status = 200, description = "A page of rows", body = RowsAnswer)),
+    responses((status = 200, description = "A page of rows", body = RowsAnswer), (status = 304, description = "The client has it: `If-None-Match` names its `ETag`")),
 )]
 pub(crate) async fn rows(
     State(app): State<Arc<App>>,
@@ -113,9 +114,20 @@ pub(crate) async fn rows(
     params.finish()?;
     read.take_token(&app).await?;
     let answer = app.engine.rows_async(&model, request, read.options).await?;
-    let mut response = json(StatusCode::OK, &answer);
+    let tag = caching::tag(&(&answer.rows, &answer.next), &answer.consistency);
+    let mut response = tagged(&headers, tag, &answer);
     read.label(&mut response, &answer.consistency);
     Ok(response)
+}
+
+/// An answer with its tag, or that the client has it already.
+fn tagged(headers: &HeaderMap, tag: Option<HeaderValue>, answer: &impl Serialize) -> Response {
+    let mut response = match &tag {
+        Some(tag) if caching::has(headers, tag) => StatusCode::NOT_MODIFIED.into_response(),
+        _ => json(StatusCode::OK, answer),
+    };
+    response.headers_mut().extend(tag.map(|tag| (header::ETAG, tag)));
+    response
 }
 
 /// How a read was asked for.
@@ -162,7 +174,9 @@ impl Read {
 
     /// Puts what is known of the answer into its headers.
     fn label(self, response: &mut Response, consistency: &Consistency) {
+        let plain = self.options.token.is_none() && self.options.bounds.is_none();
         let headers = response.headers_mut();
+        caching::allow(headers, plain, consistency);
         headers.extend(freshness::header(consistency).map(|value| (freshness::FRESHNESS, value)));
         let token = consistency.token.as_deref().and_then(|token| HeaderValue::from_str(token).ok());
         headers.extend(token.map(|token| (TOKEN, token)));

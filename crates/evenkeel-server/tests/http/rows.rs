@@ -191,3 +191,29 @@ fn a_stopped_projector_is_told_and_a_strong_read_has_the_rest() {
     let caught_up = server.get(&format!("/v1/models/orders/rows?{STRONG}")).ok(200);
     assert_eq!(caught_up["consistency"]["lag_count"], 0);
 }
+
+#[test]
+fn a_client_that_has_the_rows_is_told_so_and_nothing_with_a_floor_is_kept() {
+    let server = filled();
+    server.get(&format!("/v1/models/orders/rows?{STRONG}")).ok(200);
+    for address in ["/v1/models/orders/rows/o-1", "/v1/models/orders/rows"] {
+        let first = server.get(address);
+        let tag = first.header("etag").unwrap();
+        assert_eq!(first.header("cache-control"), Some("private, no-cache"));
+        assert!(first.header("vary").unwrap().contains("consistency-token"));
+        let again = server.get_with(address, &[("If-None-Match", tag)]);
+        assert_eq!((again.status, again.text.as_str(), again.header("etag")), (304, "", Some(tag)));
+        assert!(again.header("freshness").is_some() && again.header("consistency-token").is_some());
+        for floor in ["level=strong&budget_ms=30000", "max_lag=1000", "level=monotonic"] {
+            assert_eq!(server.get(&format!("{address}?{floor}")).header("cache-control"), Some("no-store"), "{floor}");
+        }
+    }
+    // The same row, and it is stale now: nobody is told that what he has will do.
+    let tag = server.get("/v1/models/orders/rows/o-1").header("etag").unwrap().to_owned();
+    server.post("/v1/models/orders/projector/stop", &json!({})).ok(200);
+    server.publish(&order("9", "o-9", "9")).ok(202);
+    let stale = server.get_with("/v1/models/orders/rows/o-1", &[("If-None-Match", &tag)]).ok(200);
+    assert_eq!(stale["consistency"]["data_stale"], true);
+    let missing = server.get_with("/v1/models/orders/rows/none", &[("If-None-Match", "*")]);
+    missing.problem(404, "no-row");
+}
