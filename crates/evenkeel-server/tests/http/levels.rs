@@ -92,6 +92,8 @@ fn a_waiting_read_is_woken_by_the_projector() {
             assert_eq!(amount, "2");
             // Once to find that it lacks something, once when it was woken: nobody polls.
             assert!(body["consistency"]["attempts"].as_u64().unwrap() <= 3, "{body}");
+            // Not by the end of its budget.
+            assert!(body["consistency"]["waited_ms"].as_u64().unwrap() < 15_000, "{body}");
         }
     });
 }
