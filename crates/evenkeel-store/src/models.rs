@@ -144,6 +144,38 @@ impl StoredRow {
     }
 }
 
+/// A row as it was when it was compared: a note of others' writes to it is settled only where it still is that, since a
+/// row that is noted already is not noted a second time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// Its key.
+    pub key: Key,
+    /// As [`StoredRow::digest`]; `None` where there was no row.
+    pub digest: Option<RowDigest>,
+    /// As [`StoredRow::meant`].
+    pub meant: Option<RowDigest>,
+}
+
+impl Settled {
+    /// What was found under a key.
+    pub fn of(key: Key, found: Option<&StoredRow>) -> Self {
+        Self { key, digest: found.map(|row| row.digest), meant: found.and_then(|row| row.meant) }
+    }
+
+    /// A row that the projector has written, or deleted where there is no digest.
+    pub fn written(key: Key, digest: Option<RowDigest>) -> Self {
+        Self { key, digest, meant: digest }
+    }
+
+    /// Whether these rows, all that are told by the key, are what was compared.
+    pub fn is_still<'r>(&self, mut rows: impl Iterator<Item = &'r StoredRow>) -> bool {
+        let first = rows.next();
+        rows.next().is_none()
+            && first.map(|row| row.digest) == self.digest
+            && first.and_then(|row| row.meant) == self.meant
+    }
+}
+
 /// A row as the scrub sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scrubbed {
@@ -170,8 +202,8 @@ pub struct Step {
     pub identities: Vec<(Window, Sum)>,
     /// Which keys the events touched, for a model whose key is not their subject.
     pub touches: Vec<(KeyHash, Position)>,
-    /// Rows of the live table whose notes of others' writes are settled by this.
-    pub settled: Vec<Key>,
+    /// Rows of the live table whose notes of others' writes are settled by this, as they are once it is written.
+    pub settled: Vec<Settled>,
     /// Parked events to write, by their touch.
     pub parks: Vec<Park>,
     /// Parked events that are resolved.
@@ -373,8 +405,9 @@ pub trait Models: Send + Sync {
     fn touched(&self, model: &ModelName, limit: usize) -> Result<Vec<Touched>>;
     /// Those notes of [`Models::touched`] that are about these rows, each once.
     fn notes(&self, model: &ModelName, keys: &[Key]) -> Result<Vec<Touched>>;
-    /// Settles the notes of others' writes to these rows: they were found to be as they should.
-    fn settle(&self, model: &ModelName, keys: &[Key]) -> Result<()>;
+    /// Settles the notes of others' writes to rows that were found to be as they should, where they still are that, in one
+    /// transaction that others' writes are before or after.
+    fn settle(&self, model: &ModelName, rows: &[Settled]) -> Result<()>;
     /// Makes sure that others' writes to the live table are noted. Whether that was so before: `false` says that there
     /// may have been writes that nobody noted. Its content is then [`Content::doubted`], in the same transaction: it is
     /// said once, and whoever hears it may end before anybody else does.

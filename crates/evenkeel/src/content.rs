@@ -16,7 +16,7 @@ use evenkeel_core::{
     fold::{Fold, Park, ParkState, TouchId},
     row::Key,
 };
-use evenkeel_store::{Log, ModelState, Models, Result, Step, StoredRow, Table};
+use evenkeel_store::{Log, ModelState, Models, Result, Settled, Step, StoredRow, Table};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ops::ControlFlow,
@@ -80,7 +80,7 @@ pub(crate) struct Checked {
     /// Buckets whose rows do not add up, with what is there; `None` where rows were not summed up.
     pub(crate) buckets: Option<Vec<(u16, Sum)>>,
     /// Rows that were suspected and are right.
-    pub(crate) cleared: Vec<Key>,
+    pub(crate) cleared: Vec<Settled>,
     /// Wrong rows that are left as they are, and that nothing is concluded from.
     pub(crate) left: BTreeSet<Key>,
     /// What it is as of.
@@ -316,9 +316,10 @@ impl Checker<'_> {
                     bucket_differs_by: bad.map(|bad| bad.get(&bucket).copied().unwrap_or_default()),
                     parks: parked.remove(key).unwrap_or_default(),
                 };
+                let compared = Settled::of(key.clone(), found.as_ref());
                 match judge(key, found, &mut folded, &known, |row| hasher.row(self.fold.schema(), row)) {
                     Some(wrong) => checked.wrong.push(wrong),
-                    None => checked.cleared.push(key.clone()),
+                    None => checked.cleared.push(compared),
                 }
             }
         }

@@ -8,7 +8,7 @@ use evenkeel_core::{
     reconciliation::Evidence,
     row::Key,
 };
-use evenkeel_store::{Models, Removal, Result, Step, StoreError, Table, Upsert};
+use evenkeel_store::{Models, Removal, Result, Settled, Step, StoreError, Table, Upsert};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     ops::ControlFlow,
@@ -61,9 +61,12 @@ fn write(checker: &Checker<'_>, checked: &Checked) -> Result<()> {
         ..Step::default()
     };
     step.checkpoint.last_write = Some(checker.now);
+    let schema = checker.fold.schema();
+    let mut hasher = RowHasher::new(&checker.models.digest_key(), schema);
     for wrong in &checked.wrong {
         let (key, replaces) = (wrong.row.key.clone(), wrong.replaces);
-        step.settled.push(key.clone());
+        let digest = wrong.row.expected.as_ref().map(|row| hasher.row(schema, row));
+        step.settled.push(Settled::written(key.clone(), digest));
         match &wrong.row.expected {
             Some(row) => step.upserts.push(Upsert { key, row: row.clone(), replaces }),
             None => step.deletes.push(Removal { key, replaces }),

@@ -1,6 +1,6 @@
 //! Builders of what the cases write: events, verdicts, schemas, steps. Everything follows from the arguments.
 use super::Failure;
-use crate::{Build, Log, ModelState, Models, Result, Slice, Step, StoreError, Table, Upsert};
+use crate::{Build, Log, ModelState, Models, Result, Settled, Slice, Step, StoreError, Table, Upsert};
 use evenkeel_core::{
     Digest, Draft, Epoch, Event, EventId, EventType, ModelName, Position, SourceName, Subject, Timestamp,
     checkpoint::{Checkpoint, Counts},
@@ -12,6 +12,16 @@ use evenkeel_core::{
     schema::{Column, ColumnType, Merge, Schema},
 };
 use std::collections::{BTreeSet, HashMap};
+
+/// Live rows as they are there now, to be settled.
+///
+/// # Errors
+/// Where they cannot be read.
+pub fn as_found(models: &dyn Models, model: &ModelName, keys: &[Key]) -> Result<Vec<Settled>> {
+    let rows = models.load(model, Table::Live, keys)?.rows;
+    let found = |key: &Key| Settled::of(key.clone(), rows.iter().find(|row| row.key == *key));
+    Ok(keys.iter().map(found).collect())
+}
 
 /// The instant `micros` after 1970.
 pub fn at(micros: i64) -> Timestamp {

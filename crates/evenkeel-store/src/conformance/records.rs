@@ -1,7 +1,7 @@
 //! Cases: what is kept beside the rows: content, measured distance, reconciliations, and the list of models.
 use super::{
     Outcome, Stores, ensure,
-    fixture::{at, checkpoint, counter},
+    fixture::{as_found, at, checkpoint, counter},
     same,
     steps::{measured, next, numbers, pairs, park, with_rows},
 };
@@ -358,7 +358,8 @@ pub fn a_live_table_is_watched(stores: &Stores) -> Outcome {
         let deletes = vec![Removal::new(Key::text("b"))];
         models.commit(&schema.model, Table::Live, &Step { deletes, ..next(models, &schema)? })?;
         same(format!("notes {when}"), models.touched(&schema.model, 9)?, Vec::new())?;
-        models.settle(&schema.model, &[Key::text("a"), Key::text("never there")])?;
+        let keys = [Key::text("a"), Key::text("never there")];
+        models.settle(&schema.model, &as_found(models, &schema.model, &keys)?)?;
         let loaded = models.load(&schema.model, Table::Live, &[Key::text("a"), Key::text("b")])?;
         ensure(loaded.touched.is_empty(), format!("no key is touched {when}"))?;
         same(format!("the verdict {when}"), models.register(&schema)?.content.verdict, Verdict::Unverified)

@@ -7,7 +7,7 @@ use super::{
     same,
     steps::{next, park, with_rows},
 };
-use crate::{Models, Removal, Scrubbed, Step, StoreError, StoredRow, Table};
+use crate::{Models, Removal, Scrubbed, Settled, Step, StoreError, StoredRow, Table};
 use evenkeel_core::{
     ModelName, Position,
     checkpoint::{Checkpoint, Counts},
@@ -349,7 +349,7 @@ pub fn sums_of_nothing_are_said_to_be_missing(stores: &Stores) -> Outcome {
     };
     is_missing("notes", models.touched(&nobody, 5).err(), &nobody)?;
     is_missing("notes of rows", models.notes(&nobody, &[]).err(), &nobody)?;
-    is_missing("settling", models.settle(&nobody, &[key]).err(), &nobody)?;
+    is_missing("settling", models.settle(&nobody, &[Settled::written(key, None)]).err(), &nobody)?;
     is_missing("settling nothing", models.settle(&nobody, &[]).err(), &nobody)?;
     is_missing("condemning", models.condemn(&nobody, "gone").err(), &nobody)?;
     is_missing("watching", models.watch(&nobody).err(), &nobody)?;

@@ -2,7 +2,7 @@
 //! [`super::Fault`]'s.
 use super::{Fault, Operation, Script, Shell};
 use crate::{
-    Build, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed, Step, Table,
+    Build, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed, Settled, Step, Table,
     memory::{Torn, Volatile},
 };
 use evenkeel_core::{
@@ -195,8 +195,8 @@ impl<M: Models + Volatile + Torn> Models for FaultyModels<M> {
         self.0.read(Operation::ReadContent, |models| models.notes(model, keys))
     }
 
-    fn settle(&self, model: &ModelName, keys: &[Key]) -> Result<()> {
-        self.0.write(Operation::SetContent, |models, _| models.settle(model, keys))
+    fn settle(&self, model: &ModelName, rows: &[Settled]) -> Result<()> {
+        self.0.write(Operation::SetContent, |models, _| models.settle(model, rows))
     }
 
     fn watch(&self, model: &ModelName) -> Result<bool> {

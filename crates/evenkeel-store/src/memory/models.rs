@@ -9,8 +9,8 @@ pub use tamper::Tamper;
 
 use super::Volatile;
 use crate::{
-    Books, Build, Loaded, Measured, ModelState, Models, Parked, Piece, Result, RowAt, Rows, Scrubbed, Step, StoreError,
-    StoredRow, Table,
+    Books, Build, Loaded, Measured, ModelState, Models, Parked, Piece, Result, RowAt, Rows, Scrubbed, Settled, Step,
+    StoreError, StoredRow, Table,
 };
 use evenkeel_core::{
     Digest, ModelName, Position, Timestamp,
@@ -181,6 +181,15 @@ impl Model {
         std::mem::replace(&mut self.live, next)
     }
 
+    fn settle(&mut self, rows: &[Settled]) {
+        let mut hasher = self.live.hasher();
+        for settled in rows {
+            if settled.is_still(self.live.stored(&mut hasher, &settled.key).iter()) {
+                self.touched.remove(&settled.key);
+            }
+        }
+    }
+
     fn next_build(&mut self) -> u64 {
         self.built += 1;
         self.built
@@ -306,8 +315,8 @@ impl Models for MemoryModels {
         }
         let digests = home.table_mut(model, table)?.write(step);
         let stored = home.model_mut(model)?;
-        for key in step.settled.iter().filter(|_| table == Table::Live) {
-            stored.touched.remove(key);
+        if table == Table::Live {
+            stored.settle(&step.settled);
         }
         match table {
             Table::Build => stored.built = stored.built.max(step.generation + 1),
@@ -543,10 +552,8 @@ impl Models for MemoryModels {
         Ok(keys.into_iter().filter_map(|key| touched.get(key).cloned()).collect())
     }
 
-    fn settle(&self, model: &ModelName, keys: &[Key]) -> Result<()> {
-        let mut home = self.0.lock();
-        let stored = home.model_mut(model)?;
-        keys.iter().for_each(|key| drop(stored.touched.remove(key)));
+    fn settle(&self, model: &ModelName, rows: &[Settled]) -> Result<()> {
+        self.0.lock().model_mut(model)?.settle(rows);
         Ok(())
     }
 

@@ -192,7 +192,7 @@ impl World {
         if mended && found.depth >= Depth::Sums {
             table.damage.is_mended();
         } else if mended {
-            let right = found.wrong.iter().map(|wrong| &wrong.row.key).chain(&found.cleared);
+            let right = found.wrong.iter().map(|wrong| &wrong.row.key).chain(found.cleared.iter().map(|row| &row.key));
             right.for_each(|key| table.damage.is_right(key));
         }
         table.unsee();

@@ -140,12 +140,25 @@ impl Fold for Tally {
 
 /// What is wrong with a store's calls: set while a test runs.
 #[derive(Clone, Default)]
-pub(crate) struct Faults(Arc<Mutex<Vec<(Operation, Fault, usize)>>>, Arc<Mutex<Vec<Operation>>>);
+pub(crate) struct Faults(
+    Arc<Mutex<Vec<(Operation, Fault, usize)>>>,
+    Arc<Mutex<Vec<Operation>>>,
+    Arc<Mutex<Vec<(Operation, usize, Happening)>>>,
+);
+
+/// What happens between two calls.
+type Happening = Box<dyn FnOnce() + Send>;
 
 impl Faults {
     /// The next `times` calls of `operation` meet `fault`.
     pub(crate) fn set(&self, operation: Operation, fault: Fault, times: usize) {
         self.0.lock().unwrap().push((operation, fault, times));
+    }
+
+    /// Does something right before a call of `operation` is carried out, once `calls` others of it were. It must not go by
+    /// these stores.
+    pub(crate) fn after(&self, calls: usize, operation: Operation, happening: impl FnOnce() + Send + 'static) {
+        self.2.lock().unwrap().push((operation, calls, Box::new(happening)));
     }
 
     /// Every call of `operation` fails from now on.
@@ -164,6 +177,14 @@ impl Faults {
 
     fn meet(&self, operation: Operation) -> Fault {
         self.1.lock().unwrap().push(operation);
+        let mut happenings = self.2.lock().unwrap();
+        if let Some(at) = happenings.iter().position(|(of, ..)| *of == operation) {
+            match &mut happenings[at].1 {
+                0 => happenings.remove(at).2(),
+                left => *left -= 1,
+            }
+        }
+        drop(happenings);
         let mut faults = self.0.lock().unwrap();
         let Some((_, fault, left)) = faults.iter_mut().find(|(of, _, left)| *of == operation && *left > 0) else {
             return Fault::None;

@@ -33,7 +33,8 @@ use super::{
     folder::Folder,
 };
 use crate::{
-    Build, KEPT_RECORDS, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed, Step, Table,
+    Build, KEPT_RECORDS, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed, Settled, Step,
+    Table,
 };
 use evenkeel_core::{
     Digest, ModelName, Position, Timestamp,
@@ -162,7 +163,7 @@ impl Models for SqliteModels {
             content::add_identities(conn, home.table_id, &step.identities)?;
             content::add_touches(conn, home.table_id, &step.touches)?;
             if table == Table::Live {
-                watch::settle(conn, model, &step.settled)?;
+                watch::settle(conn, &home.layout, &step.settled)?;
             }
             parks::write(conn, home.table_id, &step.parks, &step.unparks)?;
             state::set_checkpoint(conn, home.table_id, &step.checkpoint)?;
@@ -362,10 +363,10 @@ impl Models for SqliteModels {
         })
     }
 
-    fn settle(&self, model: &ModelName, keys: &[Key]) -> Result<()> {
+    fn settle(&self, model: &ModelName, rows: &[Settled]) -> Result<()> {
         self.write(|conn| {
-            state::table(conn, &self.layouts, model, Table::Live)?;
-            watch::settle(conn, model, keys)
+            let home = state::table(conn, &self.layouts, model, Table::Live)?;
+            watch::settle(conn, &home.layout, rows)
         })
     }
 

@@ -76,8 +76,8 @@ pub(super) fn delete(conn: &Connection, layout: &Layout, keys: &HashSet<&Key>) -
 }
 
 /// Settles the notes about rows that are told by these keys and have none.
-pub(super) fn settle(conn: &Connection, model: &ModelName, keys: &[Key]) -> Fallible<()> {
-    let told: HashSet<String> = keys.iter().filter(|key| may_tell(key)).map(key_text).collect();
+pub(super) fn settle(conn: &Connection, model: &ModelName, keys: &[&Key]) -> Fallible<()> {
+    let told: HashSet<String> = keys.iter().filter(|key| may_tell(key)).map(|key| key_text(key)).collect();
     if told.is_empty() {
         return Ok(());
     }

@@ -5,13 +5,19 @@
 //! digest it had before the first such write. `REPLACE` deletes without a trigger and upserts may insert or update, so
 //! an insertion is looked at before it happens. What bypasses triggers is the scrub's to find.
 use super::layout::{Layout, quote};
-use crate::sqlite::{
-    fault::Fallible,
-    fields::{Fields, size},
+use crate::{
+    Settled, StoredRow,
+    sqlite::{
+        fault::Fallible,
+        fields::{Fields, size},
+    },
 };
 use evenkeel_core::{ModelName, content::Touched, digest::RowDigest, row::Key, schema::ColumnType};
 use rusqlite::{CachedStatement, Connection, Rows};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+
+/// How many rows are read again at a time.
+const PAGE: usize = 4096;
 
 const EVENTS: [&str; 3] = ["insert", "update", "delete"];
 
@@ -157,16 +163,28 @@ fn collect(mut rows: Rows<'_>) -> Fallible<Vec<Touched>> {
     Ok(touched)
 }
 
-/// Settles the notes of some rows.
-pub(super) fn settle(conn: &Connection, model: &ModelName, keys: &[Key]) -> Fallible<()> {
-    if keys.is_empty() {
+/// Settles the notes of those rows that still are as they were compared. The caller's transaction has the write lock, so
+/// that whoever writes to them does so before this reads them, or notes it after.
+pub(super) fn settle(conn: &Connection, layout: &Layout, rows: &[Settled]) -> Fallible<()> {
+    let model = &layout.schema.model;
+    if rows.is_empty() || !any(conn, model)? {
         return Ok(());
     }
     let mut delete = conn.prepare_cached("DELETE FROM _ek_foreign WHERE model = ?1 AND key = ?2")?;
-    for key in keys {
-        delete.execute((model.as_str(), super::parks::key_text(key)))?;
+    for rows in rows.chunks(PAGE) {
+        let keys: Vec<Key> = rows.iter().map(|settled| settled.key.clone()).collect();
+        let mut found: HashMap<Key, Vec<StoredRow>> = HashMap::new();
+        for row in super::content::load(conn, layout, &keys)?.rows {
+            found.entry(row.key.clone()).or_default().push(row);
+        }
+        let is_still = |settled: &&Settled| settled.is_still(found.get(&settled.key).into_iter().flatten());
+        let keys: Vec<&Key> = rows.iter().filter(is_still).map(|settled| &settled.key).collect();
+        for key in &keys {
+            delete.execute((model.as_str(), super::parks::key_text(key)))?;
+        }
+        super::strange::settle(conn, model, &keys)?;
     }
-    super::strange::settle(conn, model, keys)
+    Ok(())
 }
 
 /// Settles all notes: the table they were about is no longer the live one.

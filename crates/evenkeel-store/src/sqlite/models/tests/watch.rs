@@ -1,8 +1,8 @@
 //! What somebody else writes to a live table, by every statement SQLite has for it, as a foreign program's connection.
 use super::{AT, every_type, full_row, write};
 use crate::{
-    Models, Removal, Step, Table,
-    conformance::fixture::replacing,
+    Models, Removal, Settled, Step, Table,
+    conformance::fixture::{as_found, replacing},
     sqlite::{
         SqliteStore,
         tests::{foreign, open, schema},
@@ -41,6 +41,11 @@ fn home() -> (SqliteStore, Connection, TempDir) {
 fn meant(models: &dyn Models, key: &str) -> Option<RowDigest> {
     let loaded = models.load(&MODEL.into(), Table::Live, &[Key::text(key)]).unwrap();
     loaded.rows.first().and_then(|stored| stored.meant)
+}
+
+/// Settles the notes of rows that are as they are now.
+fn settle(models: &dyn Models, keys: &[Key]) {
+    models.settle(&MODEL.into(), &as_found(models, &MODEL.into(), keys).unwrap()).unwrap();
 }
 
 fn notes(models: &dyn Models) -> Vec<(String, ForeignWrite, Option<RowDigest>)> {
@@ -150,9 +155,9 @@ fn every_way_of_writing_is_noted_with_what_was_meant() {
         }
 
         let first = &touched.iter().min().cloned().into_iter().collect::<Vec<_>>();
-        models.settle(&model, first).unwrap();
+        settle(models, first);
         assert_eq!(notes(models), expected[1..], "{sql}");
-        models.settle(&model, &of_every_key).unwrap();
+        settle(models, &of_every_key);
         assert_eq!((notes(models), verdicts(&store, &conn)), (vec![], [Verdict::Verified; 4]), "{sql}");
         // What the digests tell goes on without the notes.
         let intact = of_every_key.iter().all(|key| models.get(&model, key).unwrap().intact);
@@ -176,7 +181,7 @@ fn what_was_not_done_is_not_noted() {
     conn.execute_batch("INSERT OR IGNORE INTO every(id) VALUES(NULL); UPDATE OR IGNORE every SET id = id").unwrap();
     let updated: Vec<_> = notes(&*store.models).into_iter().map(|(key, ..)| key).collect();
     assert_eq!(updated, ["a", "b"], "a row without a key never comes to be");
-    store.models.settle(&MODEL.into(), &["a", "b"].map(Key::text)).unwrap();
+    settle(&*store.models, &["a", "b"].map(Key::text));
     conn.execute_batch("BEGIN; DELETE FROM every").unwrap();
     assert_eq!(verdicts(&store, &conn)[..3], [Verdict::Verified; 3], "a write that is not committed");
     conn.execute_batch("ROLLBACK; UPDATE every SET n = 1 WHERE id = 'nobody'; SELECT * FROM every").unwrap();
@@ -212,17 +217,53 @@ fn our_own_steps_note_nothing_and_settle_what_they_mend() {
     let ours: i64 = conn.query_row("SELECT count(*) FROM _ek_foreign", [], |row| row.get(0)).unwrap();
     assert_eq!(ours, 0);
 
+    let found =
+        |keys: &[&str]| as_found(models, &model, &keys.iter().map(|key| Key::text(*key)).collect::<Vec<_>>()).unwrap();
     let (of_a, of_b) = (meant(models, "a"), meant(models, "b"));
     conn.execute_batch("UPDATE every SET n = 5 WHERE id = 'a'; DELETE FROM every WHERE id = 'b'").unwrap();
     let both = [("a".to_owned(), Update, of_a), ("b".to_owned(), Delete, of_b)];
     // A step that does not know of it leaves the notes.
     write(models, &every_type(), vec![(Key::text("a"), full_row())]);
     assert_eq!(notes(models), both);
-    next(Step { settled: vec![Key::text("a"), Key::text("never there")], ..Step::default() });
+    next(Step { settled: found(&["a", "never there"]), ..Step::default() });
     assert_eq!(notes(models), both[1..]);
     assert!(models.get(&model, &Key::text("a")).unwrap().intact);
-    next(Step { settled: vec![Key::text("b")], ..Step::default() });
+    next(Step { settled: found(&["b"]), ..Step::default() });
     assert_eq!((notes(models), verdicts(&store, &conn)), (vec![], [Verdict::Verified; 4]));
+}
+
+#[test]
+fn a_note_of_a_row_that_was_written_to_again_stays() {
+    for again in [
+        "UPDATE every SET n = 6 WHERE id = 'a'",
+        "UPDATE every SET _ek_digest = x'00' WHERE id = 'a'",
+        "DELETE FROM every WHERE id = 'a'",
+    ] {
+        for by_step in [false, true] {
+            let (store, conn, _folder) = home();
+            let (models, model, key) = (&*store.models, ModelName::from(MODEL), Key::text("a"));
+            conn.execute_batch("UPDATE every SET n = n WHERE id = 'a'; INSERT INTO every(id) VALUES('c')").unwrap();
+            conn.execute_batch("DELETE FROM every WHERE id = 'c'").unwrap();
+            let compared = as_found(models, &model, &[key.clone(), Key::text("c")]).unwrap();
+            // It is noted already, and leaves no trace but the row itself.
+            conn.execute_batch(again).unwrap();
+            conn.execute_batch("INSERT INTO every(id) VALUES('c')").unwrap();
+            let settle = |settled: Vec<Settled>| {
+                let state = models.state(&model).unwrap().unwrap();
+                let (generation, checkpoint) = (state.generation, state.checkpoint);
+                let step = Step { generation, checkpoint, settled: settled.clone(), ..Step::default() };
+                match by_step {
+                    true => drop(models.commit(&model, Table::Live, &step).unwrap()),
+                    false => models.settle(&model, &settled).unwrap(),
+                }
+            };
+            settle(compared);
+            assert_eq!(notes(models).len(), 2, "{again}");
+            assert_eq!(verdicts(&store, &conn), [Verdict::Suspect; 4], "{again}");
+            settle(as_found(models, &model, &[key, Key::text("c")]).unwrap());
+            assert_eq!(notes(models), [], "{again}");
+        }
+    }
 }
 
 #[test]
@@ -260,7 +301,7 @@ fn triggers_that_were_dropped_or_altered_are_put_back() {
                 touched.retain(|touched| !["a", "b"].map(Key::text).contains(&touched.key));
                 touched.sort_by(|a, b| b.key.cmp(&a.key));
                 assert_eq!(touched.iter().map(|it| (it.key.clone(), it.write)).collect::<Vec<_>>(), expected);
-                models.settle(model, &expected.map(|(key, _)| key)).unwrap();
+                models.settle(model, &as_found(models, model, &expected.map(|(key, _)| key)).unwrap()).unwrap();
             }
         }
         conn.execute_batch(&names.iter().map(|name| format!("DROP TRIGGER {};", quoted(name))).collect::<String>())
@@ -341,7 +382,7 @@ fn notes_name_the_rows_whatever_their_keys_are_made_of() {
         assert_eq!(models.load(model, Table::Live, &keys).unwrap().touched, keys.iter().cloned().collect(), "{sql}");
         for (n, key) in keys.iter().enumerate() {
             assert!(!models.get(model, key).unwrap().intact, "{key:?} {sql}");
-            models.settle(model, std::slice::from_ref(key)).unwrap();
+            models.settle(model, &as_found(models, model, std::slice::from_ref(key)).unwrap()).unwrap();
             assert_eq!(models.touched(model, 99).unwrap().len(), keys.len() - n - 1, "{key:?} {sql}");
         }
     }
@@ -459,7 +500,7 @@ fn text_behind_a_nul_counts() {
     assert_eq!((found.row, found.intact), (Some(row("a\0b")), true));
     let write_behind = |text: &str| {
         conn.execute("UPDATE texts SET text = ?1", [text]).unwrap();
-        models.settle(&model, std::slice::from_ref(&key)).unwrap();
+        models.settle(&model, &as_found(models, &model, std::slice::from_ref(&key)).unwrap()).unwrap();
         models.get(&model, &key).unwrap()
     };
     for text in ["a\0c", "a", "a\0", "a\0b\0"] {
@@ -526,16 +567,18 @@ fn a_row_whose_key_is_no_text_is_found_by_what_it_is_told_as_and_deleted() {
     let keys: BTreeSet<_> = loaded.rows.iter().map(|row| (row.key.clone(), row.is_intact())).collect();
     assert_eq!(keys, BTreeSet::from([(told.clone(), false), (Key::text("b"), true)]));
 
-    // Notes can be settled without the rows, and rows deleted that nobody has noted.
-    models.settle(&model, std::slice::from_ref(&told)).unwrap();
-    assert_eq!((notes(models).len(), there()), (1, 5));
+    // Which of the two was compared nobody knows, so neither is settled.
+    settle(models, std::slice::from_ref(&told));
+    assert_eq!((notes(models).len(), there()), (3, 5));
     let state = models.state(&model).unwrap().unwrap();
     let (generation, checkpoint) = (state.generation, state.checkpoint);
     let deletes = vec![Removal::new(told.clone())];
     models.commit(&model, Table::Live, &Step { generation, checkpoint, deletes, ..Step::default() }).unwrap();
     assert_eq!(there(), 3);
-    assert_eq!(models.load(&model, Table::Live, &[told]).unwrap().rows, []);
-    models.settle(&model, &[Key::text("z\u{fffd}")]).unwrap();
+    assert_eq!(models.load(&model, Table::Live, std::slice::from_ref(&told)).unwrap().rows, []);
+    settle(models, &[told]);
+    assert_eq!(notes(models).len(), 1);
+    settle(models, &[Key::text("z\u{fffd}")]);
     assert_eq!(notes(models), []);
 }
 

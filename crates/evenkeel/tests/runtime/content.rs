@@ -1,0 +1,61 @@
+//! What others write, and what is found out, while a model's content is being looked at.
+use super::fixture::{Running, Stores, noted, tally};
+use evenkeel::{
+    Clock, Options, SystemClock,
+    core::{
+        drift::Verdict,
+        row::{Cell, Key, Row},
+    },
+    store::{
+        Models,
+        faulty::Operation,
+        memory::{MemoryModels, Tamper},
+    },
+};
+use std::{sync::Arc, time::Duration};
+
+/// Nobody looks but who is told to.
+fn alone(options: &mut Options) {
+    options.heartbeat = Duration::from_secs(3600);
+    options.scrub_rows_per_second = 0;
+}
+
+fn with_rows(stores: &Stores, adjust: impl FnOnce(&mut Options)) -> Running {
+    let engine = stores.start(tally(), adjust);
+    engine.send(vec![noted("1", "a", 1), noted("2", "b", 2)]);
+    engine.settle();
+    engine
+}
+
+fn edit(models: &MemoryModels, key: &str, sum: i64) {
+    let row = Row { cells: vec![Cell::Text(key.into()), Cell::I64(sum)] };
+    models.tamper(&"tally".into(), SystemClock::default().now(), Tamper::Write(Key::text(key), Some(row))).unwrap();
+}
+
+fn verdict(stores: &Stores) -> Verdict {
+    stores.memory.models.state(&"tally".into()).unwrap().unwrap().content.verdict
+}
+
+fn sum(stores: &Stores, key: &str) -> Cell {
+    let found = stores.memory.models.get(&"tally".into(), &Key::text(key)).unwrap();
+    found.row.unwrap().cells.remove(1)
+}
+
+#[test]
+fn a_write_between_a_look_at_a_row_and_its_verdict_is_not_forgotten() {
+    let stores = Stores::new();
+    let engine = with_rows(&stores, alone);
+    for full in [false, true] {
+        // Written to and as it was: there is a note, and nothing is wrong.
+        edit(&stores.memory.models, "a", 1);
+        let models = Arc::clone(&stores.memory.models);
+        // The watch is looked after first, and the notes are settled next.
+        stores.faults.after(1, Operation::SetContent, move || edit(&models, "a", 99));
+        assert_eq!(engine.verify("tally", full).unwrap().wrong_rows, 0);
+        assert_eq!((verdict(&stores), sum(&stores, "a")), (Verdict::Suspect, Cell::I64(99)));
+        let record = engine.reconcile("tally", None).unwrap();
+        assert_eq!((record.result.as_str(), record.rows_repaired), ("converged", 1));
+        assert_eq!(sum(&stores, "a"), Cell::I64(1));
+        assert!(matches!(verdict(&stores), Verdict::Verified | Verdict::Unverified));
+    }
+}
