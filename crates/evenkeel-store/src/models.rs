@@ -42,6 +42,8 @@ pub struct ModelState {
     /// What is known of the live rows. `suspect` also where somebody else has written to them since
     /// it was found out, and where they are condemned.
     pub content: Content,
+    /// How often rows were doubted ([`Models::doubt`], [`Models::watch`]): whoever finds them right names what it was.
+    pub doubts: u64,
     /// What is parked.
     pub parked: Parked,
     /// The latest moment at which everything committed was known to be applied.
@@ -345,6 +347,10 @@ pub trait Models: Send + Sync {
 
     /// Keeps what was found out about the rows. Moves no generation.
     fn set_content(&self, model: &ModelName, content: Content) -> Result<()>;
+
+    /// As [`Models::set_content`], where no doubt was raised since [`ModelState::doubts`] was `doubts`; otherwise nothing
+    /// is done. Whether it was.
+    fn set_content_unless_doubted(&self, model: &ModelName, content: Content, doubts: u64) -> Result<bool>;
 
     /// Notes that rows may be wrong, in at least so many buckets; a verdict that is worse stays, whoever has written it
     /// meanwhile. Moves no generation.

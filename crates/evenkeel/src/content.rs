@@ -9,7 +9,7 @@ use crate::{
     verify::{self, GoOn},
 };
 use evenkeel_core::{
-    Event, Timestamp,
+    Event, ModelName, Timestamp,
     content::{Cause, Clues, Pass, Touched, Window, WindowDifference, WrongRow, cause, compare_windows},
     digest::{RowDigest, RowHasher, Sum},
     drift::{Content, Verdict},
@@ -85,6 +85,8 @@ pub(crate) struct Checked {
     pub(crate) left: BTreeSet<Key>,
     /// What it is as of.
     pub(crate) as_of: Option<Timestamp>,
+    /// How often rows had been doubted when it began.
+    pub(crate) doubts: u64,
 }
 
 /// What a check works with.
@@ -104,12 +106,13 @@ impl Checker<'_> {
     /// The table must be of this version of the fold, and of this log.
     pub(crate) fn check(&self, depth: Depth, also: &[Key], go_on: GoOn<'_>) -> Result<Option<Checked>> {
         let model = &self.fold.schema().model;
+        // Without the watch there may be writes that nobody noted.
+        let depth = if self.models.watch(model)? { depth } else { depth.max(Depth::Sums) };
+        // The doubts that are known now are looked into; later ones are not, and outlast the verdict.
         let state = self.state()?;
         // Where sums disagreed, no note says which rows it is.
         let depth = if state.content.bad_buckets > 0 { depth.max(Depth::Sums) } else { depth };
-        // Without the watch there may be writes that nobody noted.
-        let depth = if self.models.watch(model)? { depth } else { depth.max(Depth::Sums) };
-        let mut checked = Checked { as_of: Some(self.now), ..Checked::default() };
+        let mut checked = Checked { as_of: Some(self.now), doubts: state.doubts, ..Checked::default() };
         let mut suspects: Suspects = also.iter().map(|key| (key.clone(), None)).collect();
         let mut notes = self.models.touched(model, NOTES + 1)?;
         checked.truncated = notes.len() > NOTES;
@@ -506,8 +509,28 @@ impl Checked {
     }
 }
 
+/// Keeps that rows are wrong, in so many buckets as were counted when rows had been doubted `doubts` times, or more where
+/// that was doubted since.
+///
+/// # Errors
+/// Where the models' store cannot be written.
+pub(crate) fn keep_drifted(
+    models: &dyn Models,
+    model: &ModelName,
+    (bad_buckets, doubts): (u32, u64),
+) -> Result<Content> {
+    loop {
+        let state = models.state(model)?.ok_or_else(|| evenkeel_store::StoreError::NoModel(model.clone()))?;
+        let since = if state.doubts == doubts { 0 } else { state.content.bad_buckets };
+        let content = Content { verdict: Verdict::Drifted, bad_buckets: bad_buckets.max(since), ..state.content };
+        if models.set_content_unless_doubted(model, content, state.doubts)? {
+            return Ok(content);
+        }
+    }
+}
+
 /// Puts right what says that rows are wrong, where they are not, and keeps the verdict. A smaller look than the one
-/// that found rows wrong does not take that back.
+/// that found rows wrong does not take that back, and neither does any what was doubted after it began.
 ///
 /// # Errors
 /// Where the models' store cannot be written.
@@ -517,9 +540,10 @@ pub(crate) fn conclude(checker: &Checker<'_>, checked: &Checked, mended: bool) -
     let state = checker.state()?;
     let was = state.content;
     let bad_buckets = checked.buckets.as_ref().map_or(was.bad_buckets, |bad| bad.len() as u32);
-    let content = if !checked.wrong.is_empty() {
-        Content { verdict: Verdict::Drifted, bad_buckets, ..was }
-    } else if checked.truncated {
+    if !checked.wrong.is_empty() {
+        return keep_drifted(checker.models, model, (bad_buckets, checked.doubts));
+    }
+    let content = if checked.truncated {
         // Others were noted and not looked at.
         was
     } else {
@@ -542,10 +566,10 @@ pub(crate) fn conclude(checker: &Checker<'_>, checked: &Checked, mended: bool) -
             Depth::Suspected | Depth::Sums => was,
         }
     };
-    if content != was {
-        checker.models.set_content(model, content)?;
+    if content == was || checker.models.set_content_unless_doubted(model, content, checked.doubts)? {
+        return Ok(content);
     }
-    Ok(content)
+    Ok(checker.state()?.content)
 }
 
 fn verified(checked: &Checked) -> Content {

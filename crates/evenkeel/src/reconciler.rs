@@ -338,7 +338,7 @@ impl Inner {
             self.repair_held(slot, turn, (&checked, false), record)?;
             // The sums were put right with the rows; those that wait are as the sums say.
             let content = Content { verdict: Verdict::Drifted, bad_buckets: 0, ..self.observe(slot)?.state.content };
-            self.models.set_content(slot.name(), content)?;
+            self.models.set_content_unless_doubted(slot.name(), content, checked.doubts)?;
         }
         if checked.truncated {
             // All are looked at again, since not all of them are known.

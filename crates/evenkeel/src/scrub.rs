@@ -7,7 +7,12 @@
 //! Some of the rows that are read are also folded afresh, by their own events, and compared: others in every pass, all of
 //! them in time. That finds what the projector itself got wrong. What is found makes the model `suspect`; naming and
 //! mending it is the reconciler's.
-use crate::{content::Checker, engine::Inner, refold::refold, slot::Slot};
+use crate::{
+    content::{Checker, keep_drifted},
+    engine::Inner,
+    refold::refold,
+    slot::Slot,
+};
 use evenkeel_core::{
     content::Pass,
     drift::{Content, Verdict},
@@ -82,14 +87,16 @@ pub(crate) fn scrub_slice(checker: &Checker<'_>, slot: &Slot, rows: usize) -> Re
     if !state.schema.same_as(slot.schema()) || state.condemned.is_some() {
         return Ok(Scrubbed::Ended);
     }
+    // Whoever has it may take long, and other models wait for this thread.
+    let Some(mut turn) = slot.try_turn() else { return Ok(Scrubbed::Ended) };
+    // Of this turn: who had it before may have found something out.
+    let state = models.state(slot.name())?.unwrap_or(state);
     // Rows that wait for a person may wait for long: the others are looked at meanwhile.
     let waits = slot.waits_for_person() && state.content.bad_buckets == 0;
     if matches!(state.content.verdict, Verdict::Suspect | Verdict::Drifted) && !waits {
         // Known already, and somebody's to look at.
         return Ok(Scrubbed::Ended);
     }
-    // Whoever has it may take long, and other models wait for this thread.
-    let Some(mut turn) = slot.try_turn() else { return Ok(Scrubbed::Ended) };
     let mut pass = match turn.pass().take() {
         Some(pass) => pass,
         None => {
@@ -129,7 +136,7 @@ pub(crate) fn scrub_slice(checker: &Checker<'_>, slot: &Slot, rows: usize) -> Re
     if !wrong.is_empty() {
         // Kept as drifted, so that also after a restart a full look follows: the sums would not tell.
         *slot.suspects.lock() = wrong;
-        models.set_content(slot.name(), Content { verdict: Verdict::Drifted, ..state.content })?;
+        keep_drifted(models, slot.name(), (state.content.bad_buckets, state.doubts))?;
         return Ok(Scrubbed::Disagrees);
     }
     if !is_last {
@@ -141,14 +148,13 @@ pub(crate) fn scrub_slice(checker: &Checker<'_>, slot: &Slot, rows: usize) -> Re
     if !differing.is_empty() {
         return doubt(models, slot, Some(differing.len() as u32));
     }
-    // Of this moment: the projector may have gone on since the state was read.
-    let state = models.state(slot.name())?.unwrap_or(state);
     if !checker.windows(&state)?.is_empty() {
         return doubt(models, slot, None);
     }
     if !waits {
         let content = Content { verdict: Verdict::Verified, verified_as_of: Some(pass.started_at()), bad_buckets: 0 };
-        models.set_content(slot.name(), content)?;
+        // What was doubted meanwhile is for whoever looks next.
+        models.set_content_unless_doubted(slot.name(), content, state.doubts)?;
     }
     slot.trust.end();
     metrics::counter!("evenkeel_scrub_passes_total", "model" => slot.name().to_string()).increment(1);

@@ -215,6 +215,7 @@ macro_rules! __conformance_cases {
             records {
                 content_and_measures_move_no_generation
                 a_doubt_takes_nothing_worse_back
+                a_verdict_does_not_take_a_later_doubt_back
                 reconciliations_come_newest_first
                 models_are_listed_by_name
                 models_do_not_feel_each_other

@@ -5,7 +5,7 @@ use super::{
     same,
     steps::{measured, next, numbers, pairs, park, with_rows},
 };
-use crate::{Measured, ModelState, Removal, Step, Table};
+use crate::{Measured, ModelState, Removal, Step, StoreError, Table};
 use evenkeel_core::{
     Digest, Epoch, EventId, ModelName, Position, Timestamp,
     consumer::{Consumer, Reported},
@@ -16,6 +16,37 @@ use evenkeel_core::{
     row::Key,
 };
 use std::time::Duration;
+
+/// A verdict that names the doubts it knows of is kept where there were no others since, also over a swap.
+///
+/// # Errors
+/// What the store did instead.
+pub fn a_verdict_does_not_take_a_later_doubt_back(stores: &Stores) -> Outcome {
+    let models = &*stores.models;
+    let schema = counter("m");
+    models.register(&counter("other"))?;
+    let known = models.register(&schema)?.doubts;
+    let verified = Content { verdict: Verdict::Verified, verified_as_of: Some(at(7)), bad_buckets: 0 };
+    let set = |doubts| models.set_content_unless_doubted(&schema.model, verified, doubts);
+    ensure(set(known)?, "it is kept where nobody doubts")?;
+    same("the verdict", models.register(&schema)?.content, verified)?;
+    models.doubt(&counter("other").model, 4)?;
+    ensure(set(known)?, "another model is another matter")?;
+    for bad_buckets in [0, 1] {
+        models.doubt(&schema.model, bad_buckets)?;
+        let doubted = models.register(&schema)?;
+        ensure(!set(known)?, "it is not kept where somebody doubts since")?;
+        same("the state", models.register(&schema)?, doubted.clone())?;
+        ensure(set(doubted.doubts)?, "it is kept by whoever knows of the doubt")?;
+        same("the verdict", models.register(&schema)?.content, verified)?;
+    }
+    models.begin_build(&schema)?;
+    models.swap(&schema.model, Content::default())?;
+    ensure(!set(known)?, "what was known of another table does not count")?;
+    ensure(set(models.register(&schema)?.doubts)?, "what is known of this one does")?;
+    let nobody = models.set_content_unless_doubted(&"never".into(), verified, 0);
+    same("a model that is not there", nobody, Err(StoreError::NoModel("never".into())))
+}
 
 /// Content and distance are kept without moving a generation: a step made before still fits.
 ///
@@ -54,14 +85,16 @@ pub fn a_doubt_takes_nothing_worse_back(stores: &Stores) -> Outcome {
     let schema = counter("m");
     let before = models.register(&schema)?;
     models.register(&counter("other"))?;
+    let mut doubts = before.doubts;
     for verdict in Verdict::ALL {
         for (known, doubted) in [(0, 0), (0, 2), (3, 2), (3, 9)] {
             let content = Content { verdict: *verdict, verified_as_of: Some(at(-1)), bad_buckets: known };
             models.set_content(&schema.model, content)?;
             models.doubt(&schema.model, doubted)?;
+            doubts += 1;
             let verdict = if *verdict == Verdict::Drifted { Verdict::Drifted } else { Verdict::Suspect };
             let content = Content { verdict, bad_buckets: known.max(doubted), ..content };
-            same("the state", models.register(&schema)?, ModelState { content, ..before.clone() })?;
+            same("the state", models.register(&schema)?, ModelState { content, doubts, ..before.clone() })?;
         }
     }
     same("another model", models.register(&counter("other"))?.content, Content::default())?;

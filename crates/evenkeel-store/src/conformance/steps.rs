@@ -73,6 +73,7 @@ pub fn a_step_moves_everything_together(stores: &Stores) -> Outcome {
         checkpoint: Checkpoint::default(),
         generation: first.generation,
         content: Content::default(),
+        doubts: 0,
         parked: Parked::default(),
         as_of: None,
         build: None,

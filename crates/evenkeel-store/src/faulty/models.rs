@@ -109,6 +109,11 @@ impl<M: Models + Volatile + Torn> Models for FaultyModels<M> {
         self.0.write(Operation::SetContent, |models, _| models.set_content(model, content))
     }
 
+    fn set_content_unless_doubted(&self, model: &ModelName, content: Content, doubts: u64) -> Result<bool> {
+        let set = |models: &M, _| models.set_content_unless_doubted(model, content, doubts);
+        self.0.write(Operation::SetContent, set)
+    }
+
     fn doubt(&self, model: &ModelName, bad_buckets: u32) -> Result<()> {
         self.0.write(Operation::SetContent, |models, _| models.doubt(model, bad_buckets))
     }

@@ -65,6 +65,7 @@ struct Model {
     as_of: Option<Timestamp>,
     condemned: Option<String>,
     rolled_back_from: Option<Digest>,
+    doubts: u64,
     /// What somebody else did to rows of the live table first.
     touched: BTreeMap<Key, Touched>,
     watched: bool,
@@ -134,6 +135,7 @@ impl Model {
             as_of: None,
             condemned: None,
             rolled_back_from: None,
+            doubts: 0,
             touched: BTreeMap::new(),
             watched: true,
         }
@@ -146,6 +148,7 @@ impl Model {
             checkpoint: *checkpoint,
             generation: *generation,
             content: self.content(),
+            doubts: self.doubts,
             parked: self.live.parked(),
             as_of: self.as_of,
             build: self.build.as_ref().map(TableState::build),
@@ -406,9 +409,20 @@ impl Models for MemoryModels {
         Ok(())
     }
 
+    fn set_content_unless_doubted(&self, model: &ModelName, content: Content, doubts: u64) -> Result<bool> {
+        let mut home = self.0.lock();
+        let model = home.model_mut(model)?;
+        if model.doubts == doubts {
+            model.live.content = content;
+        }
+        Ok(model.doubts == doubts)
+    }
+
     fn doubt(&self, model: &ModelName, bad_buckets: u32) -> Result<()> {
         let mut home = self.0.lock();
-        let content = &mut home.model_mut(model)?.live.content;
+        let model = home.model_mut(model)?;
+        model.doubts += 1;
+        let content = &mut model.live.content;
         content.verdict = content.verdict.max(Verdict::Suspect);
         content.bad_buckets = content.bad_buckets.max(bad_buckets);
         Ok(())
@@ -563,6 +577,7 @@ impl Models for MemoryModels {
         let was_watched = std::mem::replace(&mut model.watched, true);
         if !was_watched {
             model.live.content = model.live.content.doubted();
+            model.doubts += 1;
         }
         Ok(was_watched)
     }

@@ -1,5 +1,5 @@
 //! What others write, and what is found out, while a model's content is being looked at.
-use super::fixture::{Running, Stores, noted, tally};
+use super::fixture::{Running, Stores, eventually, noted, tally};
 use evenkeel::{
     Clock, Options, SystemClock,
     core::{
@@ -17,6 +17,7 @@ use std::{sync::Arc, time::Duration};
 /// Nobody looks but who is told to.
 fn alone(options: &mut Options) {
     options.heartbeat = Duration::from_secs(3600);
+    options.auto_reconcile = false;
     options.scrub_rows_per_second = 0;
 }
 
@@ -58,4 +59,51 @@ fn a_write_between_a_look_at_a_row_and_its_verdict_is_not_forgotten() {
         assert_eq!(sum(&stores, "a"), Cell::I64(1));
         assert!(matches!(verdict(&stores), Verdict::Verified | Verdict::Unverified));
     }
+}
+
+#[test]
+fn a_doubt_raised_during_a_look_outlasts_its_verdict() {
+    let stores = Stores::new();
+    let engine = with_rows(&stores, alone);
+    let doubt = |after: usize| {
+        let models = Arc::clone(&stores.memory.models);
+        // As a strong read does that finds the triggers gone; it has no turn.
+        stores.faults.after(after, Operation::SetContent, move || models.doubt(&"tally".into(), 1).unwrap());
+    };
+    let content = || stores.memory.models.state(&"tally".into()).unwrap().unwrap().content;
+    // Between the settling of the notes and the verdict, and before both.
+    for after in [1, 2] {
+        doubt(after);
+        assert_eq!(engine.verify("tally", true).unwrap().wrong_rows, 0);
+        assert_eq!((content().verdict, content().bad_buckets), (Verdict::Suspect, 1), "after {after} writes");
+        engine.verify("tally", false).unwrap();
+        assert_eq!((content().verdict, content().bad_buckets), (Verdict::Verified, 0), "after {after} writes");
+    }
+    // Also where rows are wrong: other rows may be than the ones that are named.
+    edit(&stores.memory.models, "a", 99);
+    doubt(2);
+    assert_eq!(engine.verify("tally", true).unwrap().wrong_rows, 1);
+    assert!(content().verdict == Verdict::Drifted && content().bad_buckets > 0, "{:?}", content());
+    let record = engine.reconcile("tally", None).unwrap();
+    assert_eq!((record.rows_repaired, record.verified, content().verdict), (1, true, Verdict::Verified));
+}
+
+#[test]
+fn a_pass_of_the_scrub_does_not_take_a_doubt_back() {
+    let stores = Stores::new();
+    let engine = with_rows(&stores, alone);
+    drop(engine);
+    let state = || stores.memory.models.state(&"tally".into()).unwrap().unwrap();
+    assert_eq!(state().content.verdict, Verdict::Unverified);
+    let models = Arc::clone(&stores.memory.models);
+    // The watch is looked after first, and the verdict of the pass is kept next.
+    stores.faults.after(1, Operation::SetContent, move || models.doubt(&"tally".into(), 1).unwrap());
+    let _engine = stores.start(tally(), |options| {
+        options.heartbeat = Duration::from_secs(3600);
+        options.auto_reconcile = false;
+        options.scrub_rows_per_second = 100_000;
+    });
+    eventually("the scrub came to the end of its pass", || state().doubts > 0);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!((state().content.verdict, state().content.bad_buckets), (Verdict::Suspect, 1));
 }

@@ -63,7 +63,7 @@ use std::{
 use watch::Noted;
 
 const FORMAT: Format =
-    Format { file: "models.db", holds: "home of models", application_id: 0x456b_6d64, version: 4, create };
+    Format { file: "models.db", holds: "home of models", application_id: 0x456b_6d64, version: 5, create };
 
 fn create() -> String {
     include_str!("schema.sql").to_owned()
@@ -256,6 +256,16 @@ impl Models for SqliteModels {
 
     fn set_content(&self, model: &ModelName, content: Content) -> Result<()> {
         self.write(|conn| state::set_content(conn, model, &content))
+    }
+
+    fn set_content_unless_doubted(&self, model: &ModelName, content: Content, doubts: u64) -> Result<bool> {
+        self.write(|conn| {
+            let is_as_known = state::get(conn, &self.layouts, model)?.state.doubts == doubts;
+            if is_as_known {
+                state::set_content(conn, model, &content)?;
+            }
+            Ok(is_as_known)
+        })
     }
 
     fn doubt(&self, model: &ModelName, bad_buckets: u32) -> Result<()> {

@@ -16,6 +16,8 @@ CREATE TABLE _ek_models(
   condemned TEXT,
   -- The declaration that a person has rolled back from.
   rolled_back_from TEXT,
+  -- How often rows were doubted. A verdict that is better is kept only where it has not grown meanwhile.
+  doubts INTEGER NOT NULL DEFAULT 0,
   -- The distance to the log when it was last measured.
   head INTEGER,
   lag_count INTEGER,

@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub(super) const SELECT: &str = "SELECT t.role, t.schema, t.position, t.epoch, t.last_event, t.last_write, t.applied, \
     t.ignored, t.parked, t.generation, t.content_verdict, t.verified_as_of, t.bad_buckets, t.parked_events, \
     t.oldest_parked, m.as_of, m.condemned, m.rolled_back_from, t.id, \
-    EXISTS (SELECT 1 FROM _ek_foreign AS f WHERE f.model = m.model) \
+    EXISTS (SELECT 1 FROM _ek_foreign AS f WHERE f.model = m.model), m.doubts \
     FROM _ek_models AS m JOIN _ek_tables AS t ON t.model = m.model WHERE m.model = ?1";
 
 /// The word for a table's role.
@@ -93,6 +93,7 @@ fn live(fields: Fields<'_, '_>, layouts: &Layouts) -> Fallible<Stored> {
             verified_as_of: fields.opt_parsed(11)?,
             bad_buckets: fields.number32(12)?,
         },
+        doubts: fields.number(20)?,
         parked: Parked { events: fields.number(13)?, oldest_at: fields.opt_parsed(14)? },
         as_of: fields.opt_parsed(15)?,
         build: None,
@@ -175,10 +176,10 @@ pub(super) fn doubt(conn: &Connection, model: &ModelName, bad_buckets: u32) -> F
     )?;
     let (worse, doubted) = (Verdict::Drifted.as_str(), Verdict::Suspect.as_str());
     if update.execute(params![model.as_str(), worse, doubted, bad_buckets])? == 0 {
-        Err(no_model(model))
-    } else {
-        Ok(())
+        return Err(no_model(model));
     }
+    conn.prepare_cached("UPDATE _ek_models SET doubts = doubts + 1 WHERE model = ?1")?.execute([model.as_str()])?;
+    Ok(())
 }
 
 /// Notes that the rows cannot be brought right by applying events, or that they can.
