@@ -26,7 +26,10 @@ use evenkeel_store::{Log, Models, StoreError, Table};
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::BTreeSet,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -176,6 +179,8 @@ pub(crate) struct Slot {
     pub(crate) snapshotted: Mutex<Snapshotted>,
     /// Whether rows can be believed by their digests.
     pub(crate) trust: Trust,
+    /// How often its snapshots were found not to be fit: one that is taken meanwhile is not either.
+    pub(crate) unfit_snapshots: AtomicU64,
     /// Why the last measurement could not be made or kept; `None` where it was.
     unmeasured: Mutex<Option<String>>,
     pub(crate) thread: Mutex<Option<JoinHandle<()>>>,
@@ -210,6 +215,7 @@ impl Slot {
             held_back: Mutex::new(None),
             snapshotted: Mutex::default(),
             trust: Trust::default(),
+            unfit_snapshots: AtomicU64::new(0),
             unmeasured: Mutex::new(None),
             thread: Mutex::new(None),
             stop: AtomicBool::new(false),

@@ -85,8 +85,9 @@ fn take(
 ) -> std::result::Result<Taken, EngineError> {
     let started = inner.clock.monotonic();
     let (log, models, fold) = (inner.log.as_ref(), inner.models.as_ref(), slot.fold.as_ref());
+    let unfit = slot.unfit_snapshots.load(Ordering::SeqCst);
     let taken = Taker { log, models, snapshots, fold, now: inner.clock.now() }.take(&mut || inner.go_on());
-    let taken = taken.and_then(|taken| still_sound(inner, snapshots, slot, taken));
+    let taken = taken.and_then(|taken| still_sound(inner, snapshots, slot, taken, unfit));
     let model = slot.name().to_string();
     let result = if taken.is_ok() { "kept" } else { "refused" };
     metrics::counter!("evenkeel_snapshots_total", "model" => model.clone(), "result" => result).increment(1);
@@ -105,15 +106,19 @@ fn take(
     Ok(taken)
 }
 
-/// What was found out about the rows while the snapshot was written holds for those that are in it.
+/// What was found out about the rows while the snapshot was written holds for those that are in it, also where they have
+/// been put right since. Looked at once it is kept: whoever finds something out later removes it with the others.
 fn still_sound(
     inner: &Inner,
     snapshots: &dyn Snapshots,
     slot: &Slot,
     taken: Taken,
+    unfit: u64,
 ) -> std::result::Result<Taken, EngineError> {
     let state = inner.models.state(slot.name())?;
-    if state.is_some_and(|state| matches!(state.content.verdict, Verdict::Verified | Verdict::Unverified)) {
+    let is_trusted =
+        state.is_some_and(|state| matches!(state.content.verdict, Verdict::Verified | Verdict::Unverified));
+    if is_trusted && slot.unfit_snapshots.load(Ordering::SeqCst) == unfit {
         return Ok(taken);
     }
     snapshots.remove(slot.name(), taken.kept.position)?;
@@ -125,6 +130,8 @@ impl Inner {
     /// Removes every snapshot of a model: its rows were not what they should have been.
     pub(crate) fn forget_snapshots(&self, slot: &Slot, reason: &str) {
         let Some(snapshots) = self.snapshots.as_deref() else { return };
+        // Before they are listed: one that is kept after that is told by this.
+        slot.unfit_snapshots.fetch_add(1, Ordering::SeqCst);
         let remove = || -> Result<usize> {
             let list = snapshots.list(slot.name())?;
             list.iter().try_for_each(|kept| snapshots.remove(slot.name(), kept.position))?;

@@ -224,6 +224,12 @@ impl Stores {
         start_over((self.log.clone(), self.models.clone(), snapshots), self.clock.clone(), models, adjust)
     }
 
+    /// As [`Self::start`], with snapshots kept elsewhere.
+    pub(crate) fn start_keeping(&self, snapshots: Arc<dyn Snapshots>, fold: Tally) -> Running {
+        let stores = (self.log.clone() as _, self.models.clone() as _, snapshots);
+        start_over(stores, self.clock.clone(), vec![Model::new(fold)], |_| ()).unwrap()
+    }
+
     /// An engine over these stores; it looks after its models every few milliseconds.
     pub(crate) fn start(&self, fold: Tally, adjust: impl FnOnce(&mut Options)) -> Running {
         self.try_start(vec![Model::new(fold)], adjust).unwrap()

@@ -4,7 +4,7 @@ use super::fixture::{Running, Stores, Tally, decision, eventually, noted, start_
 use evenkeel::{
     EngineError, Model,
     core::{
-        Position, Timestamp,
+        ModelName, Position, Timestamp,
         content::Window,
         digest::{BUCKETS, KeyHash, RowDigest, Sum},
         drift::Thresholds,
@@ -14,7 +14,7 @@ use evenkeel::{
         snapshot::{Decoder, Encoder, Header, Part},
     },
     store::{
-        Models, Piece, Snapshots,
+        Draft, Frames, Kept, Models, Piece, Snapshots,
         faulty::Operation,
         memory::{MemorySnapshots, Tamper},
         sqlite::{SqliteOptions, SqliteStore},
@@ -24,9 +24,11 @@ use std::{
     fs,
     ops::ControlFlow,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, Ordering},
+        mpsc,
     },
+    thread,
 };
 
 /// Everything that must be the same whatever a rebuild began from.
@@ -455,4 +457,59 @@ fn snapshots_outlast_the_loss_of_all_models() {
     let store = SqliteStore::open(folder.path(), SqliteOptions::new(Arc::new(Timestamp::default))).unwrap();
     assert_eq!(by_snapshot, whole(store.models.as_ref()), "the index of touched keys too, under another secret");
     assert_eq!(by_snapshot.touches.len(), 330);
+}
+
+/// Snapshots that are begun once they may be.
+struct Waiting(Arc<MemorySnapshots>, mpsc::SyncSender<()>, Mutex<mpsc::Receiver<()>>);
+
+impl Snapshots for Waiting {
+    fn begin<'s>(&'s self, model: &ModelName, position: Position) -> evenkeel::store::Result<Box<dyn Draft + 's>> {
+        self.1.send(()).unwrap();
+        self.2.lock().unwrap().recv().unwrap();
+        self.0.begin(model, position)
+    }
+
+    fn list(&self, model: &ModelName) -> evenkeel::store::Result<Vec<Kept>> {
+        self.0.list(model)
+    }
+
+    fn open(&self, model: &ModelName, position: Position) -> evenkeel::store::Result<Option<Box<dyn Frames>>> {
+        self.0.open(model, position)
+    }
+
+    fn remove(&self, model: &ModelName, position: Position) -> evenkeel::store::Result<()> {
+        self.0.remove(model, position)
+    }
+}
+
+#[test]
+fn a_snapshot_in_the_making_does_not_outlive_a_defect_that_is_found_and_mended_meanwhile() {
+    let stores = Stores::new();
+    let changed = Arc::new(AtomicBool::new(false));
+    let is_changed = Arc::clone(&changed);
+    let fold = tally().before(move |n, row| {
+        if n == 1 && is_changed.load(Ordering::SeqCst) {
+            row.cells[1] = Cell::I64(100);
+        }
+        Ok(())
+    });
+    let (begun, has_begun) = mpsc::sync_channel(1);
+    let (go, may_go) = mpsc::sync_channel(1);
+    let kept = stores.memory.snapshots.clone();
+    let engine = stores.start_keeping(Arc::new(Waiting(kept.clone(), begun, Mutex::new(may_go))), fold);
+    engine.send(vec![noted("1", "a", 1), noted("2", "b", 2)]);
+    engine.settle();
+    let taken = thread::scope(|scope| {
+        let taking = scope.spawn(|| engine.take_snapshot("tally"));
+        has_begun.recv().unwrap();
+        changed.store(true, Ordering::SeqCst);
+        assert_eq!(engine.verify("tally", true).unwrap().wrong[0].cause, "projector_defect");
+        let record = engine.reconcile("tally", Some(Method::Repair)).unwrap();
+        let verdict = engine.drift_of("tally").content.verdict;
+        go.send(()).unwrap();
+        assert!(record.verified && matches!(verdict, "verified" | "unverified"), "{verdict}");
+        taking.join().unwrap()
+    });
+    assert!(matches!(taken, Err(EngineError::NotTaken { .. })), "{taken:?}");
+    assert_eq!(kept.list(&"tally".into()).unwrap(), []);
 }
