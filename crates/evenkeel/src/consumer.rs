@@ -103,17 +103,25 @@ impl Engine {
 }
 
 impl Inner {
-    /// Measures every consumer and remembers it, for the monitor's heartbeat.
-    pub(crate) fn measure_consumers(&self) -> Result<(), EngineError> {
-        for (consumer, reported) in self.models.consumers()? {
-            let report = self.measure_consumer(&consumer, reported.as_ref(), true)?;
-            let gauge = |name: &'static str, value: Option<f64>| {
-                metrics::gauge!(name, "consumer" => consumer.name.clone()).set(value.unwrap_or(f64::NAN));
-            };
-            gauge("evenkeel_consumer_lag_events", report.lag_count.map(|lag| lag as f64));
-            gauge("evenkeel_consumer_lag_seconds", report.lag_seconds);
+    /// Measures every consumer and remembers it, for the monitor's heartbeat. What cannot be measured is not known, and
+    /// the others are measured all the same.
+    pub(crate) fn measure_consumers(&self) {
+        let Ok(stored) = self.models.consumers().inspect_err(|error| {
+            tracing::debug!(%error, "the consumers could not be read");
+        }) else {
+            let known: Vec<String> = self.consumers.lock().keys().cloned().collect();
+            known.iter().for_each(|name| gauge(name, None, None));
+            return;
+        };
+        for (consumer, reported) in stored {
+            match self.measure_consumer(&consumer, reported.as_ref(), true) {
+                Ok(report) => gauge(&consumer.name, report.lag_count, report.lag_seconds),
+                Err(error) => {
+                    gauge(&consumer.name, None, None);
+                    tracing::debug!(consumer = %consumer.name, %error, "a consumer could not be measured");
+                }
+            }
         }
-        Ok(())
     }
 
     fn measure_consumer(
@@ -155,6 +163,15 @@ impl Inner {
         }
         Ok(said(consumer, reported, head.as_ref(), &sample, &report))
     }
+}
+
+/// Says how far a consumer is; NaN where that is not known.
+fn gauge(consumer: &str, lag_count: Option<u64>, lag_seconds: Option<f64>) {
+    let set = |name: &'static str, value: Option<f64>| {
+        metrics::gauge!(name, "consumer" => consumer.to_owned()).set(value.unwrap_or(f64::NAN));
+    };
+    set("evenkeel_consumer_lag_events", lag_count.map(|lag| lag as f64));
+    set("evenkeel_consumer_lag_seconds", lag_seconds);
 }
 
 fn types(consumer: &Consumer, head: Option<&SafeHead>) -> BTreeSet<EventType> {

@@ -127,9 +127,7 @@ pub(crate) fn monitor(inner: &Arc<Inner>) {
         }
         if inner.clock.monotonic() >= due {
             measure_all(inner);
-            if let Err(error) = inner.measure_consumers() {
-                tracing::debug!(%error, "the consumers could not be measured");
-            }
+            inner.measure_consumers();
             inner.go_on_with_releases();
             inner.watched();
             due = inner.clock.monotonic() + inner.options.heartbeat;
