@@ -53,7 +53,16 @@ pub(super) fn run(context: &Context, args: &Args) -> Done {
 
 fn line(report: &Value) -> Vec<String> {
     let columns = ["model", "verdict", "rows", "rows_checked", "wrong_rows", "verified_as_of", "duration_ms"];
-    columns.iter().map(|name| cell(at(report, &[name]))).collect()
+    let of = |name: &str| match name {
+        "wrong_rows" if is_at_least(report) => format!(">= {}", cell(at(report, &[name]))),
+        _ => cell(at(report, &[name])),
+    };
+    columns.iter().map(|name| of(name)).collect()
+}
+
+/// Whether there are more wrong rows than are counted.
+fn is_at_least(report: &Value) -> bool {
+    at(report, &["wrong_rows_at_least"]) == &Value::Bool(true)
 }
 
 /// A suspicion that is left is no yes either.
@@ -67,7 +76,8 @@ fn wrong_rows(report: &Document) -> Vec<String> {
     let mut said: Vec<String> = report.items("wrong").iter().take(SHOWN).map(|row| wrong_row(model, row)).collect();
     let more = count(report.value(), &["wrong_rows"]).saturating_sub(said.len() as u64);
     if more > 0 {
-        said.push(format!("{model}: {} more", thousands(more)));
+        let at_least = if is_at_least(report.value()) { "at least " } else { "" };
+        said.push(format!("{model}: {at_least}{} more", thousands(more)));
     }
     said
 }
@@ -135,5 +145,9 @@ mod tests {
                 "m: 11 more".to_owned()
             ]
         );
+        let report = report.replace(r#""wrong":"#, r#""wrong_rows_at_least":true,"wrong":"#);
+        let report = Document::parse(report).unwrap();
+        assert_eq!(wrong_rows(&report).last().unwrap(), "m: at least 11 more");
+        assert_eq!(line(report.value())[4], ">= 12");
     }
 }
