@@ -2,6 +2,7 @@
 //!
 //! Every call holds one lock, so rows and checkpoint are of one moment, and what fails is found before anything is
 //! written.
+mod home;
 mod records;
 mod tamper;
 
@@ -9,7 +10,7 @@ pub use tamper::Tamper;
 
 use super::Volatile;
 use crate::{
-    Books, Build, Loaded, Measured, ModelState, Models, Parked, Piece, Result, RowAt, Rows, Scrubbed, Settled, Step,
+    Books, Build, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed, Settled, Step,
     StoreError, StoredRow, Table,
 };
 use evenkeel_core::{
@@ -17,17 +18,17 @@ use evenkeel_core::{
     checkpoint::Checkpoint,
     consumer::{Consumer, Reported},
     content::{Touched, Window},
-    digest::{Buckets, DigestKey, KeyHash, RowDigest, RowHasher, Sum},
+    digest::{Buckets, DigestKey, KeyHash, RowDigest, Sum},
     drift::{Content, Verdict},
-    fold::{Park, ParkState, TouchId},
+    fold::{Park, ParkState},
     reconciliation::{Evidence, Reconciliation},
-    row::{Key, Row},
+    row::Key,
     schema::Schema,
 };
+use home::{HomeState, Model, TableState};
 use parking_lot::Mutex;
-use records::Records;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::BTreeSet,
     ops::{Bound, ControlFlow},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -46,45 +47,6 @@ const DIGEST_KEY: DigestKey = DigestKey([0x5a; 32]);
 #[derive(Clone)]
 pub struct ModelsImage(HomeState);
 
-#[derive(Clone, Default)]
-struct HomeState {
-    models: BTreeMap<ModelName, Model>,
-    records: Records,
-    leases: BTreeMap<ModelName, (String, Timestamp)>,
-    consumers: BTreeMap<String, (Consumer, Option<Reported>)>,
-}
-
-#[derive(Clone)]
-struct Model {
-    live: TableState,
-    build: Option<TableState>,
-    previous: Option<TableState>,
-    /// The last generation that any build of this model had: a new one goes on from it, so that a step made for a
-    /// build since dropped does not fit the next.
-    built: u64,
-    as_of: Option<Timestamp>,
-    condemned: Option<String>,
-    rolled_back_from: Option<Digest>,
-    doubts: u64,
-    /// What somebody else did to rows of the live table first.
-    touched: BTreeMap<Key, Touched>,
-    watched: bool,
-}
-
-#[derive(Clone)]
-struct TableState {
-    schema: Schema,
-    checkpoint: Checkpoint,
-    generation: u64,
-    content: Content,
-    /// Each row with the digest that was written with it.
-    rows: BTreeMap<Key, (Row, Option<RowDigest>)>,
-    parks: BTreeMap<TouchId, Park>,
-    buckets: Buckets,
-    windows: BTreeMap<Window, Sum>,
-    touches: BTreeSet<(KeyHash, Position)>,
-}
-
 impl Volatile for MemoryModels {
     type Image = ModelsImage;
 
@@ -94,191 +56,6 @@ impl Volatile for MemoryModels {
 
     fn restore(&self, image: ModelsImage) {
         *self.0.lock() = image.0;
-    }
-}
-
-impl HomeState {
-    fn model(&self, name: &ModelName) -> Result<&Model> {
-        self.models.get(name).ok_or_else(|| StoreError::NoModel(name.clone()))
-    }
-
-    fn model_mut(&mut self, name: &ModelName) -> Result<&mut Model> {
-        self.models.get_mut(name).ok_or_else(|| StoreError::NoModel(name.clone()))
-    }
-
-    fn table(&self, name: &ModelName, table: Table) -> Result<&TableState> {
-        let model = self.model(name)?;
-        match table {
-            Table::Live => Ok(&model.live),
-            Table::Build => model.build.as_ref().ok_or_else(|| StoreError::NoModel(name.clone())),
-            Table::Previous => model.previous.as_ref().ok_or_else(|| StoreError::NoModel(name.clone())),
-        }
-    }
-
-    fn table_mut(&mut self, name: &ModelName, table: Table) -> Result<&mut TableState> {
-        let model = self.model_mut(name)?;
-        match table {
-            Table::Live => Ok(&mut model.live),
-            Table::Build => model.build.as_mut().ok_or_else(|| StoreError::NoModel(name.clone())),
-            Table::Previous => model.previous.as_mut().ok_or_else(|| StoreError::NoModel(name.clone())),
-        }
-    }
-}
-
-impl Model {
-    fn new(schema: &Schema) -> Self {
-        Self {
-            live: TableState::new(schema, 0),
-            build: None,
-            previous: None,
-            built: 0,
-            as_of: None,
-            condemned: None,
-            rolled_back_from: None,
-            doubts: 0,
-            touched: BTreeMap::new(),
-            watched: true,
-        }
-    }
-
-    fn state(&self) -> ModelState {
-        let TableState { schema, checkpoint, generation, .. } = &self.live;
-        ModelState {
-            schema: schema.clone(),
-            checkpoint: *checkpoint,
-            generation: *generation,
-            content: self.content(),
-            doubts: self.doubts,
-            parked: self.live.parked(),
-            as_of: self.as_of,
-            build: self.build.as_ref().map(TableState::build),
-            previous: self.previous.as_ref().map(TableState::build),
-            condemned: self.condemned.clone(),
-            rolled_back_from: self.rolled_back_from,
-        }
-    }
-
-    /// Where somebody else has written, or the rows are condemned, what was found out before is no longer known.
-    fn content(&self) -> Content {
-        let found = self.live.content;
-        match found.verdict {
-            Verdict::Verified | Verdict::Unverified if !self.touched.is_empty() || self.condemned.is_some() => {
-                Content { verdict: Verdict::Suspect, ..found }
-            }
-            _ => found,
-        }
-    }
-
-    /// Puts `next` in the live table's place; the live table comes back.
-    fn replace_live(&mut self, mut next: TableState) -> TableState {
-        next.generation = self.live.generation.max(next.generation) + 1;
-        let discarded = self.live.parks.iter().filter(|(_, park)| park.state == ParkState::Discarded);
-        next.parks.extend(discarded.map(|(touch, park)| (*touch, park.clone())));
-        // What the old table had reached says nothing of a new one that is behind it.
-        if next.checkpoint.position < self.live.checkpoint.position {
-            self.as_of = None;
-        }
-        self.condemned = None;
-        self.touched.clear();
-        self.watched = true;
-        std::mem::replace(&mut self.live, next)
-    }
-
-    fn settle(&mut self, rows: &[Settled]) {
-        let mut hasher = self.live.hasher();
-        for settled in rows {
-            if settled.is_still(self.live.stored(&mut hasher, &settled.key).iter()) {
-                self.touched.remove(&settled.key);
-            }
-        }
-    }
-
-    fn next_build(&mut self) -> u64 {
-        self.built += 1;
-        self.built
-    }
-}
-
-impl TableState {
-    fn new(schema: &Schema, generation: u64) -> Self {
-        Self {
-            schema: schema.clone(),
-            checkpoint: Checkpoint::default(),
-            generation,
-            content: Content::default(),
-            rows: BTreeMap::new(),
-            parks: BTreeMap::new(),
-            buckets: Buckets::default(),
-            windows: BTreeMap::new(),
-            touches: BTreeSet::new(),
-        }
-    }
-
-    fn hasher(&self) -> RowHasher {
-        RowHasher::new(&DIGEST_KEY, &self.schema)
-    }
-
-    fn stored(&self, hasher: &mut RowHasher, key: &Key) -> Option<StoredRow> {
-        let (row, meant) = self.rows.get(key)?;
-        let digest = hasher.row(&self.schema, row);
-        Some(StoredRow { key: key.clone(), row: row.clone(), meant: *meant, digest })
-    }
-
-    fn move_sum(&mut self, hash: KeyHash, from: Option<RowDigest>, to: Option<RowDigest>) {
-        let sum = self.buckets.get_mut(hash.bucket());
-        from.iter().for_each(|digest| sum.sub(digest.0));
-        to.iter().for_each(|digest| sum.add(digest.0));
-    }
-
-    fn build(&self) -> Build {
-        Build { schema: self.schema.clone(), checkpoint: self.checkpoint, generation: self.generation }
-    }
-
-    /// Parks that nobody has given up.
-    fn waiting(&self) -> impl Iterator<Item = &Park> {
-        self.parks.values().filter(|park| park.state != ParkState::Discarded)
-    }
-
-    fn waiting_keys(&self) -> HashSet<&Key> {
-        self.waiting().filter_map(|park| park.key.as_ref()).collect()
-    }
-
-    /// One event may be parked for several rows; it counts once.
-    fn parked(&self) -> Parked {
-        let events: HashSet<_> = self.waiting().map(|park| park.touch.position).collect();
-        Parked { events: events.len() as u64, oldest_at: self.waiting().map(|park| park.at).min() }
-    }
-
-    fn parked_of(&self, key: &Key) -> u64 {
-        let of_key = self.waiting().filter(|park| park.key.as_ref() == Some(key));
-        of_key.map(|park| park.touch.position).collect::<HashSet<_>>().len() as u64
-    }
-
-    fn write(&mut self, step: &Step) -> Vec<RowDigest> {
-        let mut hasher = self.hasher();
-        for removal in &step.deletes {
-            self.rows.remove(&removal.key);
-            self.move_sum(hasher.key(&removal.key), removal.replaces, None);
-        }
-        let mut digests = Vec::with_capacity(step.upserts.len());
-        for upsert in &step.upserts {
-            let digest = hasher.row(&self.schema, &upsert.row);
-            self.rows.insert(upsert.key.clone(), (upsert.row.clone(), Some(digest)));
-            self.move_sum(hasher.key(&upsert.key), upsert.replaces, Some(digest));
-            digests.push(digest);
-        }
-        for touch in &step.unparks {
-            self.parks.remove(touch);
-        }
-        self.parks.extend(step.parks.iter().map(|park| (park.touch, park.clone())));
-        for (window, sum) in &step.identities {
-            let stored = self.windows.entry(*window).or_default();
-            *stored = stored.plus(*sum);
-        }
-        self.touches.extend(step.touches.iter().copied());
-        self.checkpoint = step.checkpoint;
-        self.generation += 1;
-        digests
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     repair::repair,
 };
 use evenkeel_core::{
+    drift::Verdict,
     fold::Declared,
     row::{Cell, Row},
 };
