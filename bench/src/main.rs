@@ -8,6 +8,7 @@ mod causal;
 mod clients;
 mod clocks;
 mod content;
+mod contract;
 mod events;
 mod figure;
 mod folder;
@@ -29,9 +30,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Whatever went wrong, in words.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-const SECTIONS: [&str; 9] = ["append", "peer", "catchup", "content", "latency", "http", "clocks", "crdts", "causal"];
+const SECTIONS: [&str; 10] =
+    ["contract", "append", "peer", "catchup", "content", "latency", "http", "clocks", "crdts", "causal"];
 
-const USAGE: &str = "usage: [append] [peer] [catchup] [content] [latency] [http] [clocks] [crdts] [causal] [--rounds N] [--scale F] [--ours]
+const USAGE: &str = "usage: [contract] [append] [peer] [catchup] [content] [latency] [http] [clocks] [crdts] [causal] [--rounds N] [--scale F] [--ours]
   without a section all of them are run
   --rounds N   how often each side is measured (default 5)
   --scale F    takes F times as many events (default 1)
@@ -53,6 +55,7 @@ fn run() -> Result<()> {
     for section in sections {
         eprintln!("{section}");
         match section {
+            "contract" => contract::measure(&plan, &mut table)?,
             "append" => append::measure(&plan, &mut table)?,
             "peer" => peer::measure(&plan, &mut table)?,
             "catchup" => catchup::measure(&plan, &mut table)?,
