@@ -83,10 +83,12 @@ impl Stage<'_> {
         let since = Instant::now();
         loop {
             let latest = self.client.get("/v1/reconciliations", &[("model", "orders".into())])?;
-            let repair = latest
-                .items("reconciliations")
-                .iter()
-                .find(|record| count(record, &["id"]) > before && text(record, &["reconciliation_method"]) == "repair");
+            // It is kept before its end is known, and says so by its result.
+            let repair = latest.items("reconciliations").iter().find(|record| {
+                count(record, &["id"]) > before
+                    && text(record, &["reconciliation_method"]) == "repair"
+                    && text(record, &["result"]) == "converged"
+            });
             if let Some(record) = repair {
                 let path = format!("/v1/reconciliations/{}", count(record, &["id"]));
                 return self.client.get(&path, &[]).map(Some);
