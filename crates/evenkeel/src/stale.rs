@@ -146,8 +146,11 @@ impl StaleReader {
         let mut attempts = 0;
         loop {
             attempts += 1;
+            // What is as of then or later is as fresh as can be asked for: the answer ages on its way.
+            let asked = self.clock.now();
             let Ok(result) = tokio::time::timeout(left(), read()).await else { break };
-            let answer = self.judge(result.map_err(StaleReadError::Read)?, since, attempts, spent());
+            let found = result.map_err(StaleReadError::Read)?;
+            let answer = self.judge(found, since.unwrap_or(asked), attempts, spent());
             let is_good = !answer.data_stale || (since.is_none() && answer.staleness.is_acceptable());
             if is_good {
                 return Ok(answer);
@@ -160,8 +163,9 @@ impl StaleReader {
         }
         if let Some(strong) = strong.filter(|_| !left().is_zero()) {
             attempts += 1;
+            let asked = self.clock.now();
             if let Ok(Ok(found)) = tokio::time::timeout(left(), strong()).await {
-                let answer = self.judge(found, since, attempts, spent());
+                let answer = self.judge(found, since.unwrap_or(asked), attempts, spent());
                 return Ok(StaleAnswer { failed_over: true, ..answer });
             }
         }
@@ -170,9 +174,9 @@ impl StaleReader {
         Ok(StaleAnswer { attempts, waited_ms: millis(spent()), ..answer })
     }
 
-    fn judge<T>(&self, found: Observed<T>, since: Option<Timestamp>, attempts: u32, spent: Duration) -> StaleAnswer<T> {
+    fn judge<T>(&self, found: Observed<T>, since: Timestamp, attempts: u32, spent: Duration) -> StaleAnswer<T> {
         let Observed { data, as_of } = found;
-        let staleness = Staleness::of(as_of, since.unwrap_or(self.clock.now()), &self.limits);
+        let staleness = Staleness::of(as_of, since, &self.limits);
         let data_stale = staleness.freshness != Freshness::Fresh;
         StaleAnswer { data, staleness, as_of, data_stale, attempts, waited_ms: millis(spent), failed_over: false }
     }
