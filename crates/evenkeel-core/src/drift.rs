@@ -74,11 +74,11 @@ pub struct Content {
 }
 
 impl Content {
-    /// The same where some row may have been changed unseen: suspect at least, and one bucket at least is called bad, so
-    /// that whoever looks next sums all of them up.
+    /// The same where rows may be wrong in so many buckets: nothing worse that is known is taken back. One bucket at least
+    /// has whoever looks next sum all of them up.
     #[must_use]
-    pub fn doubted(self) -> Self {
-        Self { verdict: self.verdict.max(Verdict::Suspect), bad_buckets: self.bad_buckets.max(1), ..self }
+    pub fn doubted(self, bad_buckets: u32) -> Self {
+        Self { verdict: self.verdict.max(Verdict::Suspect), bad_buckets: self.bad_buckets.max(bad_buckets), ..self }
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) use conclude::{conclude, keep_drifted, restore_windows};
 
 use crate::{
     EngineError,
+    lease::called_off,
     refold::{Refolded, mistaken, refold},
     verify::{self, GoOn},
 };
@@ -133,9 +134,8 @@ impl Checker<'_> {
         checked.depth = depth;
         let mut differing = None;
         if depth >= Depth::Sums {
-            let Some(sums) = self.sum_up(&mut suspects, &mut checked, go_on)? else { return Ok(None) };
-            let meant = self.models.buckets(model, Table::Live)?;
-            let bad: BTreeSet<u16> = sums.iter().map(|(bucket, _)| *bucket).collect();
+            let Some(by) = self.sum_up(&mut suspects, &mut checked, go_on)? else { return Ok(None) };
+            let bad: BTreeSet<u16> = by.keys().copied().collect();
             let scope = match depth {
                 Depth::Full => verify::Scope::All,
                 _ => verify::Scope::Buckets(&bad),
@@ -153,9 +153,7 @@ impl Checker<'_> {
                     suspects.entry(key).or_insert(clue);
                 }
             }
-            let by = sums.iter().map(|(bucket, there)| (*bucket, there.minus(meant.get(*bucket))));
-            differing = Some(by.collect());
-            checked.buckets = Some(sums);
+            differing = Some(by);
         }
         if self.examine(&state, &suspects, (&notes, differing.as_ref()), &mut checked, go_on)?.is_break() {
             return Ok(None);
@@ -254,14 +252,14 @@ impl Checker<'_> {
         Ok(are_explained)
     }
 
-    /// Digests every row: those that are not as written are suspected, and the buckets that do not add up come back with
-    /// what is there. `None` where it was called off.
+    /// Digests every row: those that are not as written are suspected, and what is there of the buckets that do not add up
+    /// is kept. By how much each of these differs from what was meant; `None` where it was called off.
     fn sum_up(
         &self,
         suspects: &mut Suspects,
         checked: &mut Checked,
         go_on: GoOn<'_>,
-    ) -> Result<Option<Vec<(u16, Sum)>>> {
+    ) -> Result<Option<BTreeMap<u16, Sum>>> {
         let model = &self.fold.schema().model;
         let mut pass = Pass::new(self.now);
         loop {
@@ -282,7 +280,10 @@ impl Checker<'_> {
         }
         checked.rows_checked += pass.rows();
         let meant = self.models.buckets(model, Table::Live)?;
-        Ok(Some(pass.differing(&meant).into_iter().map(|bucket| (bucket, pass.sum(bucket))).collect()))
+        let there: Vec<_> = pass.differing(&meant).into_iter().map(|bucket| (bucket, pass.sum(bucket))).collect();
+        let by = there.iter().map(|(bucket, sum)| (*bucket, sum.minus(meant.get(*bucket)))).collect();
+        checked.buckets = Some(there);
+        Ok(Some(by))
     }
 
     /// Folds suspected rows afresh and compares them.
@@ -403,10 +404,10 @@ pub(crate) fn check_live(
         match checker.settle_first(go_on)? {
             Some(true) => {}
             Some(false) => break,
-            None => return Err(called_off()),
+            None => return Err(called_off("verification")),
         }
     }
-    checker.check(depth, also, go_on)?.ok_or_else(called_off)
+    checker.check(depth, also, go_on)?.ok_or_else(|| called_off("verification"))
 }
 
 /// As [`check_live`], of these rows alone.
@@ -419,7 +420,7 @@ pub(crate) fn check_rows(
     go_on: GoOn<'_>,
 ) -> std::result::Result<Checked, EngineError> {
     comparable(checker)?;
-    checker.check_rows(keys, go_on)?.ok_or_else(called_off)
+    checker.check_rows(keys, go_on)?.ok_or_else(|| called_off("verification"))
 }
 
 /// Whether comparing the rows with the log says anything.
@@ -436,11 +437,6 @@ fn comparable(checker: &Checker<'_>) -> std::result::Result<(), EngineError> {
         return Err(EngineError::Method(format!("{model} has applied events that the log does not have; rebuild it")));
     }
     Ok(())
-}
-
-fn called_off() -> EngineError {
-    let why = "the verification was called off: the engine is stopping, or somebody else reconciles the model";
-    EngineError::Method(why.into())
 }
 
 /// What is known of a suspected row besides the row.

@@ -51,3 +51,9 @@ impl Drop for Lease<'_> {
         let _ = self.inner.models.release(self.slot.name(), &self.inner.options.holder);
     }
 }
+
+/// What the lease, or the engine's end, put an end to.
+pub(crate) fn called_off(what: &str) -> EngineError {
+    let why = "was called off: the engine is stopping, or somebody else reconciles the model";
+    EngineError::Method(format!("the {what} {why}"))
+}

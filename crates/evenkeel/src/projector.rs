@@ -327,6 +327,9 @@ impl Projector {
 
     /// Takes up what the table holds for these keys, all of it as it was written.
     fn take_up(&self, models: &dyn Models, keys: Vec<Key>, batch: &mut Batch) -> Result<(), ProjectorError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
         let model = &self.fold.schema().model;
         let Loaded { rows, parked, touched } = models.load(model, self.table, &keys)?;
         let mut damaged: Vec<Key> = touched.into_iter().collect();

@@ -6,7 +6,7 @@ use crate::{
     EngineError,
     content::{Checked, Checker, Depth, conclude},
     engine::Inner,
-    lease::Lease,
+    lease::{Lease, called_off},
     monitor::{Observation, source_of},
     operate::millis,
     projector::{Progress, ProjectorError},
@@ -422,7 +422,7 @@ impl Inner {
         let stores = (self.log.as_ref(), self.models.as_ref());
         let manner = Manner::default();
         let building = Building::begin(stores, &slot.fold, manner, beginnings, &mut |events| watch(all, events))?;
-        let Some(mut building) = building else { return Err(called_off()) };
+        let Some(mut building) = building else { return Err(called_off("rebuild")) };
         record.rebuilt_from = Some(building.from());
         of = of.saturating_sub(building.events_before());
         let built = building.build(clock, &mut |events| watch(of, events));
@@ -431,7 +431,7 @@ impl Inner {
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => {
                 building.abandon()?;
-                return Err(called_off());
+                return Err(called_off("rebuild"));
             }
             Err(error) => return Err(building.failed(error)),
         }
@@ -521,17 +521,11 @@ impl Inner {
                 return Err(EngineError::Method("the head was not reached in time".into()));
             }
             if lease.go_on().is_break() {
-                let why = "the replay was called off: the engine is stopping, or somebody else reconciles the model";
-                return Err(EngineError::Method(why.into()));
+                return Err(called_off("replay"));
             }
         }
         Ok(())
     }
-}
-
-fn called_off() -> EngineError {
-    let why = "the rebuild was called off: the engine is stopping, or somebody else reconciles the model";
-    EngineError::Method(why.into())
 }
 
 /// What a rebuild begins from that nothing was looked at for. Rows known to be wrong may be so because the fold makes

@@ -66,8 +66,10 @@ pub enum Operation {
     Register,
     /// [`crate::Models::commit`]
     Commit(Table),
-    /// Any read of a table
+    /// Any read of a table's rows
     ReadTable(Table),
+    /// [`crate::Models::parks`]
+    ReadParks,
     /// [`crate::Models::state`], [`crate::Models::models`] or [`crate::Models::consumers`]
     ReadState,
     /// [`crate::Models::begin_build`]

@@ -86,7 +86,7 @@ impl<M: Models + Volatile + Torn> Models for FaultyModels<M> {
     }
 
     fn parks(&self, model: &ModelName, state: Option<ParkState>) -> Result<Vec<Park>> {
-        self.0.read(Operation::ReadTable(Table::Live), |models| models.parks(model, state))
+        self.0.read(Operation::ReadParks, |models| models.parks(model, state))
     }
 
     fn begin_build(&self, schema: &Schema) -> Result<Build> {

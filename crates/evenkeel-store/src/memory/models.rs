@@ -19,7 +19,7 @@ use evenkeel_core::{
     consumer::{Consumer, Reported},
     content::{Touched, Window},
     digest::{Buckets, DigestKey, KeyHash, RowDigest, Sum},
-    drift::{Content, Verdict},
+    drift::Content,
     fold::{Park, ParkState},
     reconciliation::{Evidence, Reconciliation},
     row::Key,
@@ -196,12 +196,7 @@ impl Models for MemoryModels {
     }
 
     fn doubt(&self, model: &ModelName, bad_buckets: u32) -> Result<()> {
-        let mut home = self.0.lock();
-        let model = home.model_mut(model)?;
-        model.doubts += 1;
-        let content = &mut model.live.content;
-        content.verdict = content.verdict.max(Verdict::Suspect);
-        content.bad_buckets = content.bad_buckets.max(bad_buckets);
+        self.0.lock().model_mut(model)?.doubt(bad_buckets);
         Ok(())
     }
 
@@ -353,8 +348,7 @@ impl Models for MemoryModels {
         let model = home.model_mut(model)?;
         let was_watched = std::mem::replace(&mut model.watched, true);
         if !was_watched {
-            model.live.content = model.live.content.doubted();
-            model.doubts += 1;
+            model.doubt(1);
         }
         Ok(was_watched)
     }

@@ -232,6 +232,7 @@ fn is_write(operation: Operation) -> bool {
         | Operation::WaitPast
         | Operation::ReadQuarantine
         | Operation::ReadTable(_)
+        | Operation::ReadParks
         | Operation::ReadState
         | Operation::ReadContent
         | Operation::ReadReconciliations => false,

@@ -70,6 +70,21 @@ fn what_the_projector_writes_over_is_kept_also_where_it_fails_then() {
 }
 
 #[test]
+fn what_cannot_be_kept_is_not_written_over_by_the_projector_either() {
+    let stores = Stores::new();
+    let engine = idle(&stores, 1);
+    edit(&stores, "k0", 50);
+    engine.send(vec![noted("2", "k0", 1)]);
+    stores.faults.fail(Operation::Record);
+    assert!(engine.reconcile("tally", Some(Method::Replay)).is_err());
+    assert_eq!(stored(&stores, "k0"), 50);
+    stores.faults.clear();
+    assert_eq!(engine.reconcile("tally", Some(Method::Replay)).unwrap().result.as_str(), "converged");
+    assert_eq!(stored(&stores, "k0"), 2);
+    assert!(is_kept(&stores, "k0", Cause::ForeignEdit, 50));
+}
+
+#[test]
 fn a_row_that_cannot_be_kept_is_not_written_over() {
     let stores = Stores::new();
     let engine = idle(&stores, 1);

@@ -142,6 +142,11 @@ impl Model {
         std::mem::replace(&mut self.live, next)
     }
 
+    pub(super) fn doubt(&mut self, bad_buckets: u32) {
+        self.doubts += 1;
+        self.live.content = self.live.content.doubted(bad_buckets);
+    }
+
     pub(super) fn settle(&mut self, rows: &[Settled]) {
         let mut hasher = self.live.hasher();
         for settled in rows {

@@ -290,7 +290,7 @@ fn triggers_that_were_dropped_or_altered_are_put_back() {
                         .unwrap();
                 }
                 assert_eq!(models.watch(model), Ok(false), "{name} {again}");
-                assert_eq!(models.state(model).unwrap().unwrap().content, verified.doubted(), "{name} {again}");
+                assert_eq!(models.state(model).unwrap().unwrap().content, verified.doubted(1), "{name} {again}");
                 assert_eq!(models.watch(model), Ok(true), "{name} {again}");
                 let id = format!("{name} {n}");
                 conn.execute(&format!("INSERT INTO {table}(id) VALUES(?1)"), [&id]).unwrap();
