@@ -11,6 +11,7 @@ use crate::{
     words::words,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 words! {
     /// Why a row is not what the log says.
@@ -191,18 +192,27 @@ pub struct WrongRow {
 ///
 /// Rows up to the cursor are in the sums, rows after it will be: whoever writes a row tells the pass. At the end the
 /// sums are what is there, and are compared with what the projector meant.
+///
+/// A row that was repaired may have been read before somebody else changed it or after that. So what the repair found
+/// instead of the right row may be in the sum of its bucket or not, and both are taken for right.
 #[derive(Debug, Clone)]
 pub struct Pass {
     cursor: Option<Key>,
     sums: Buckets,
+    /// By how much a bucket's sum may be off for each row of it that was repaired.
+    repaired: BTreeMap<u16, Vec<Sum>>,
     rows: u64,
     started_at: Timestamp,
 }
 
+/// So many repaired rows of one bucket are told apart in one pass: each doubles the sums that are tried. With more of them
+/// the bucket counts as different, and whoever looks at its rows finds them right.
+const REPAIRED: usize = 8;
+
 impl Pass {
     /// A pass that has read nothing.
     pub fn new(started_at: Timestamp) -> Self {
-        Self { cursor: None, sums: Buckets::default(), rows: 0, started_at }
+        Self { cursor: None, sums: Buckets::default(), repaired: BTreeMap::new(), rows: 0, started_at }
     }
 
     /// The last row that was read.
@@ -229,7 +239,7 @@ impl Pass {
 
     /// Takes note of a row that the projector has written: from one digest, if it was there, to another, if it is.
     pub fn wrote(&mut self, key: &Key, hash: KeyHash, from: Option<RowDigest>, to: Option<RowDigest>) {
-        if self.cursor.as_ref().is_none_or(|cursor| key > cursor) {
+        if self.is_ahead(key) {
             return;
         }
         let sum = self.sums.get_mut(hash.bucket());
@@ -241,6 +251,29 @@ impl Pass {
         }
     }
 
+    /// Takes note of a row that was put right: what was found there, and what is there now. Which of both this pass has
+    /// read, if it has, is not known.
+    pub fn repaired(&mut self, key: &Key, hash: KeyHash, found: Option<RowDigest>, right: Option<RowDigest>) {
+        let sum = |digest: Option<RowDigest>| {
+            let mut sum = Sum::default();
+            digest.iter().for_each(|digest| sum.add(digest.0));
+            sum
+        };
+        let off = sum(found).minus(sum(right));
+        if self.is_ahead(key) || off.is_zero() {
+            return;
+        }
+        let offs = self.repaired.entry(hash.bucket()).or_default();
+        if !offs.contains(&off) && offs.len() <= REPAIRED {
+            offs.push(off);
+        }
+    }
+
+    /// Whether a row is still to be read.
+    fn is_ahead(&self, key: &Key) -> bool {
+        self.cursor.as_ref().is_none_or(|cursor| key > cursor)
+    }
+
     /// The sum of the rows that were read of one bucket.
     pub fn sum(&self, bucket: u16) -> Sum {
         self.sums.get(bucket)
@@ -248,7 +281,21 @@ impl Pass {
 
     /// The buckets in which the rows that were read are not those that the projector meant.
     pub fn differing(&self, meant: &Buckets) -> Vec<u16> {
-        self.sums.differing(meant)
+        let mut differing = self.sums.differing(meant);
+        differing.retain(|bucket| !self.is_explained(*bucket, self.sum(*bucket).minus(meant.get(*bucket))));
+        differing
+    }
+
+    /// Whether some of the rows that were repaired were read before that, and this is all by which a bucket is off.
+    fn is_explained(&self, bucket: u16, by: Sum) -> bool {
+        let offs = match self.repaired.get(&bucket) {
+            Some(offs) if offs.len() <= REPAIRED => offs,
+            _ => return false,
+        };
+        (1_u32..1 << offs.len()).any(|some| {
+            let of_these = offs.iter().enumerate().filter(|(at, _)| some >> at & 1 == 1);
+            of_these.fold(Sum::default(), |sum, (_, off)| sum.plus(*off)) == by
+        })
     }
 }
 

@@ -37,14 +37,14 @@ impl Inner {
         let mut checked = check_rows(&checker, keys, &mut || self.go_on())?;
         if checked.wrong.is_empty() {
             self.models.settle(slot.name(), &checked.cleared)?;
-            turn.changed();
+            turn.rows_changed();
             return self.leave_to_reconciler(slot, &checked).map(drop);
         }
         let defects = name_defects(slot, &mut checked);
         let evidence = evidence(&checker, &checked.wrong[..checked.wrong.len().min(EVIDENCE)]);
         self.begin_record(&mut record, &evidence)?;
-        let repaired = repair_rows(&checker, &checked);
-        turn.changed();
+        let repaired = repair_rows(&checker, &checked, turn.pass().as_mut());
+        turn.repaired(&repaired);
         slot.named.lock().retain(|key| !keys.contains(key));
         slot.rows_changed();
         record.events_replayed = checked.events;

@@ -104,9 +104,10 @@ impl Engine {
             apply_rate: report.apply_rate,
             counts: CountsReport { applied: counts.applied, ignored: counts.ignored, parked: counts.parked },
             content: content(&state.content),
-            detection_bound_seconds: crate::scrub::worst_case_seconds(
-                self.inner.models.buckets(slot.name(), Table::Live)?.rows().unsigned_abs(),
+            detection_bound_seconds: slot.passes.lock().worst_case_seconds(
+                self.inner.meant_rows(slot)?,
                 self.inner.options.scrub_rows_per_second,
+                observation.now,
             ),
             rebuild: self.rebuild_report(slot),
             quarantined_events: self.inner.quarantined_for(slot),
@@ -159,7 +160,7 @@ impl Engine {
         };
         let checked = inner.verify_held(slot, &turn, depth, &[], &mut || inner.go_on())?;
         if !checked.windows.is_empty() {
-            turn.changed();
+            turn.rows_changed();
             slot.identities.forget();
         }
         let rows = inner.meant_rows(slot)?;

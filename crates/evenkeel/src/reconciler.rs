@@ -279,7 +279,7 @@ impl Inner {
         }
         if checked.wrong.is_empty() {
             if !checked.windows.is_empty() {
-                turn.changed();
+                turn.rows_changed();
                 slot.identities.forget();
             }
             drop(turn);
@@ -301,7 +301,7 @@ impl Inner {
             return Err(EngineError::Method(format!("{wrong} rows are wrong; method rebuild mends that")));
         }
         if method.is_none() && (checked.truncated || checked.wrong_rows > budget(rows, slot.repair_budget)) {
-            turn.changed();
+            turn.rows_changed();
             drop(turn);
             if asked == Asked::ByItself && self.must_wait(slot, true).is_some() {
                 // Condemned, so that it is rebuilt when it may be.
@@ -359,8 +359,8 @@ impl Inner {
         (checked, settles): (&Checked, bool),
         record: &mut Reconciliation,
     ) -> Result<(), EngineError> {
-        let repaired = repair(&self.checker(slot), checked, settles);
-        turn.changed();
+        let repaired = repair(&self.checker(slot), checked, settles, turn.pass().as_mut());
+        turn.repaired(&repaired);
         slot.table_changed();
         let repaired = repaired?;
         slot.named.lock().clear();
@@ -464,7 +464,7 @@ impl Inner {
         let checked =
             self.verify_held(slot, &turn, depth_for(state.content, true).max(Depth::Sums), &[], &mut || lease.go_on())?;
         if !checked.windows.is_empty() {
-            turn.changed();
+            turn.rows_changed();
             slot.identities.forget();
         }
         record.verified = checked.wrong.is_empty() && !checked.truncated;

@@ -3,6 +3,7 @@
 //! Which rows those are, and what they should be, is [`crate::content`]'s. The caller holds the model's turn.
 use crate::content::{Checked, Checker, Depth, Wrong, conclude, restore_windows};
 use evenkeel_core::{
+    content::Pass,
     digest::{RowHasher, Sum},
     fold::{Park, ParkState, TouchId},
     reconciliation::Evidence,
@@ -25,9 +26,16 @@ pub(crate) struct Repaired {
 
 /// Writes the wrong rows as they should be, in one transaction, and checks them again. Where these are all that are known
 /// to be wrong that `settles` a verdict of `drifted`.
-pub(crate) fn repair(checker: &Checker<'_>, checked: &Checked, settles: bool) -> Result<Repaired> {
+///
+/// A `pass` of the scrub is told of it. Where this fails the pass is of no use any more: the rows may have been written.
+pub(crate) fn repair(
+    checker: &Checker<'_>,
+    checked: &Checked,
+    settles: bool,
+    pass: Option<&mut Pass>,
+) -> Result<Repaired> {
     let model = &checker.fold.schema().model;
-    write(checker, checked)?;
+    write(checker, checked, pass)?;
     restore_sums(checker, checked)?;
     let state = checker.models.state(model)?.ok_or_else(|| StoreError::NoModel(model.clone()))?;
     restore_windows(checker, &state, &checked.windows)?;
@@ -43,15 +51,15 @@ pub(crate) fn repair(checker: &Checker<'_>, checked: &Checked, settles: bool) ->
 
 /// As [`repair`], and nothing but these rows: sums, windows and the verdict are left as they are, since nothing else was
 /// looked at.
-pub(crate) fn repair_rows(checker: &Checker<'_>, checked: &Checked) -> Result<Repaired> {
-    write(checker, checked)?;
+pub(crate) fn repair_rows(checker: &Checker<'_>, checked: &Checked, pass: Option<&mut Pass>) -> Result<Repaired> {
+    write(checker, checked, pass)?;
     let keys: Vec<Key> = checked.wrong.iter().map(|wrong| wrong.row.key.clone()).collect();
     let again = checker.check_rows(&keys, &mut || ControlFlow::Continue(()))?.unwrap_or_default();
     Ok(Repaired { rows: keys.len() as u64, verified: again.wrong.is_empty() })
 }
 
 /// Writes the wrong rows, and what is parked of them, in one transaction.
-fn write(checker: &Checker<'_>, checked: &Checked) -> Result<()> {
+fn write(checker: &Checker<'_>, checked: &Checked, pass: Option<&mut Pass>) -> Result<()> {
     let model = &checker.fold.schema().model;
     let state = checker.models.state(model)?.ok_or_else(|| StoreError::NoModel(model.clone()))?;
     let mut step = Step {
@@ -63,9 +71,11 @@ fn write(checker: &Checker<'_>, checked: &Checked) -> Result<()> {
     step.checkpoint.last_write = Some(checker.now);
     let schema = checker.fold.schema();
     let mut hasher = RowHasher::new(&checker.models.digest_key(), schema);
+    let mut told = Vec::new();
     for wrong in &checked.wrong {
         let (key, replaces) = (wrong.row.key.clone(), wrong.replaces);
         let digest = wrong.row.expected.as_ref().map(|row| hasher.row(schema, row));
+        told.push((&wrong.row.key, hasher.key(&key), wrong.found, digest));
         step.settled.push(Settled::written(key.clone(), digest));
         match &wrong.row.expected {
             Some(row) => step.upserts.push(Upsert { key, row: row.clone(), replaces }),
@@ -74,6 +84,9 @@ fn write(checker: &Checker<'_>, checked: &Checked) -> Result<()> {
     }
     parks(checker.models, checker, &checked.wrong, &mut step)?;
     checker.models.commit(model, Table::Live, &step)?;
+    if let Some(pass) = pass {
+        told.into_iter().for_each(|(key, hash, found, right)| pass.repaired(key, hash, found, right));
+    }
     Ok(())
 }
 

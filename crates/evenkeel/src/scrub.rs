@@ -2,7 +2,8 @@
 //!
 //! A row whose columns are not those of its digest is found when it is read; a row that is gone, or was put there with a
 //! digest of its own, at the end of the pass, when the sums of the buckets are compared. So whatever is done to a table
-//! without a trigger noting it is found within two passes: twice the rows divided by the rate.
+//! without a trigger noting it is found within two passes: twice the rows divided by the rate, or twice what a pass really
+//! takes where the model's turn is hard to get. A pass goes on over what the projector and the reconciler write meanwhile.
 //!
 //! Some of the rows that are read are also folded afresh, by their own events, and compared: others in every pass, all of
 //! them in time. That finds what the projector itself got wrong. What is found makes the model `suspect`; naming and
@@ -14,6 +15,7 @@ use crate::{
     slot::Slot,
 };
 use evenkeel_core::{
+    Timestamp,
     content::Pass,
     drift::{Content, Verdict},
     row::Key,
@@ -27,36 +29,43 @@ const TICK: Duration = Duration::from_millis(100);
 /// The most rows read in one turn: a few milliseconds of the projector's time.
 const SLICE: usize = 2000;
 
+/// How long the turn is waited for: longer than a batch takes. Other models wait for this thread meanwhile.
+const TURN_WAIT: Duration = Duration::from_millis(50);
+
 /// The scrub's thread: a slice of each model at every tick.
 pub(crate) fn scrub(inner: &Inner) {
     let per_second = inner.options.scrub_rows_per_second as f64;
-    let mut credit = 0.0f64;
+    // Of each model the rows that may be read now, so that one that could not be had its turn of is made up for.
+    let mut credits = vec![0.0f64; inner.slots.len()];
     let mut last = inner.clock.monotonic();
     while !inner.stopping.load(Ordering::SeqCst) {
         let seen = inner.scrubbing.seen();
         inner.scrubbing.wait(seen, TICK);
         // By the time that has passed and not by ticks, which come later the longer the reading takes.
         let now = inner.clock.monotonic();
-        credit = (credit + per_second * now.saturating_sub(last).as_secs_f64()).min(per_second);
+        let due = per_second * now.saturating_sub(last).as_secs_f64();
         last = now;
-        let rows = credit.floor();
-        credit -= rows;
-        for slot in inner.slots.values() {
-            let mut left = rows as usize;
-            while left > 0 && !inner.stopping.load(Ordering::SeqCst) {
-                let slice = left.min(SLICE);
-                left -= slice;
-                match scrub_slice(&inner.checker(slot), slot, slice) {
-                    Ok(Scrubbed::More) => {}
-                    Ok(Scrubbed::Ended) => break,
-                    Ok(Scrubbed::Disagrees) => {
-                        inner.reconcile_needed(slot);
-                        break;
-                    }
-                    Err(error) => {
-                        tracing::debug!(model = %slot.name(), %error, "the scrub could not read");
-                        break;
-                    }
+        for (slot, credit) in inner.slots.values().zip(&mut credits) {
+            *credit = (*credit + due).min(per_second);
+            scrub_model(inner, slot, credit);
+        }
+    }
+}
+
+/// Reads rows of a model as long as there is credit.
+fn scrub_model(inner: &Inner, slot: &Slot, credit: &mut f64) {
+    while *credit >= 1.0 && !inner.stopping.load(Ordering::SeqCst) {
+        let slice = (*credit as usize).min(SLICE);
+        match scrub_slice(&inner.checker(slot), slot, slice) {
+            Ok(Scrubbed::More) => *credit -= slice as f64,
+            Ok(Scrubbed::Busy) => return,
+            ended => {
+                // What was not needed is not saved up.
+                *credit = 0.0;
+                match ended {
+                    Ok(Scrubbed::Disagrees) => inner.reconcile_needed(slot),
+                    Err(error) => tracing::debug!(model = %slot.name(), %error, "the scrub could not read"),
+                    Ok(_) => {}
                 }
             }
         }
@@ -78,6 +87,8 @@ pub(crate) enum Scrubbed {
     Ended,
     /// Something is not as it was written.
     Disagrees,
+    /// Nothing was read: somebody else has the model's turn.
+    Busy,
 }
 
 /// Reads the next rows of a model, as of the checker's moment.
@@ -87,8 +98,7 @@ pub(crate) fn scrub_slice(checker: &Checker<'_>, slot: &Slot, rows: usize) -> Re
     if !state.schema.same_as(slot.schema()) || state.condemned.is_some() {
         return Ok(Scrubbed::Ended);
     }
-    // Whoever has it may take long, and other models wait for this thread.
-    let Some(mut turn) = slot.try_turn() else { return Ok(Scrubbed::Ended) };
+    let Some(mut turn) = slot.turn_within(TURN_WAIT) else { return Ok(Scrubbed::Busy) };
     // Of this turn: who had it before may have found something out.
     let state = models.state(slot.name())?.unwrap_or(state);
     // Rows that wait for a person may wait for long: the others are looked at meanwhile.
@@ -101,6 +111,7 @@ pub(crate) fn scrub_slice(checker: &Checker<'_>, slot: &Slot, rows: usize) -> Re
         Some(pass) => pass,
         None => {
             slot.trust.begin(models)?;
+            slot.passes.lock().begin(checker.now);
             Pass::new(checker.now)
         }
     };
@@ -157,6 +168,7 @@ pub(crate) fn scrub_slice(checker: &Checker<'_>, slot: &Slot, rows: usize) -> Re
         models.set_content_unless_doubted(slot.name(), content, state.doubts)?;
     }
     slot.trust.end();
+    slot.passes.lock().end(checker.now);
     metrics::counter!("evenkeel_scrub_passes_total", "model" => slot.name().to_string()).increment(1);
     Ok(Scrubbed::Ended)
 }
@@ -200,7 +212,55 @@ fn doubt(models: &dyn Models, slot: &Slot, bad_buckets: Option<u32>) -> Result<S
     Ok(Scrubbed::Disagrees)
 }
 
-/// The longest it takes until something that no trigger notes is found, in seconds; `None` without a scrub.
-pub(crate) fn worst_case_seconds(rows: u64, rows_per_second: u64) -> Option<f64> {
-    (rows_per_second > 0).then(|| 2.0 * rows as f64 / rows_per_second as f64 + 2.0 * TICK.as_secs_f64())
+/// How long passes over a model take.
+#[derive(Debug, Default)]
+pub(crate) struct Passes {
+    /// When the one that is under way began.
+    since: Option<Timestamp>,
+    /// How long the last whole one took, in seconds.
+    took_seconds: f64,
+}
+
+impl Passes {
+    fn begin(&mut self, now: Timestamp) {
+        self.since = Some(now);
+    }
+
+    fn end(&mut self, now: Timestamp) {
+        let since = self.since.take();
+        self.took_seconds = since.map_or(0.0, |since| now.seconds_since(since));
+    }
+
+    /// The longest it takes until something that no trigger notes is found, in seconds; `None` without a scrub. By the set
+    /// rate, and by what the last pass took and this one has taken so far, where that is longer.
+    pub(crate) fn worst_case_seconds(&self, rows: u64, rows_per_second: u64, now: Timestamp) -> Option<f64> {
+        if rows_per_second == 0 {
+            return None;
+        }
+        let so_far = self.since.map_or(0.0, |since| now.seconds_since(since));
+        let by_rate = rows as f64 / rows_per_second as f64 + TICK.as_secs_f64();
+        // What is done right behind a pass is found at the end of the next.
+        Some(2.0 * by_rate.max(self.took_seconds).max(so_far))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_is_what_passes_really_take() {
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+        let mut passes = Passes::default();
+        assert_eq!(passes.worst_case_seconds(0, 0, at(0)), None);
+        assert_eq!(passes.worst_case_seconds(1000, 100, at(0)), Some(20.2));
+        passes.begin(at(100));
+        assert_eq!(passes.worst_case_seconds(1000, 100, at(105)), Some(20.2));
+        assert_eq!(passes.worst_case_seconds(1000, 100, at(130)), Some(60.0), "this one takes longer");
+        passes.end(at(140));
+        assert_eq!(passes.worst_case_seconds(1000, 100, at(500)), Some(80.0), "the last one took longer");
+        passes.begin(at(500));
+        passes.end(at(501));
+        assert_eq!(passes.worst_case_seconds(1000, 100, at(501)), Some(20.2));
+    }
 }

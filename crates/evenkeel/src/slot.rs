@@ -8,6 +8,8 @@ use crate::{
     monitor::Watch,
     projector::{Progress, Projector, ProjectorError},
     reader::Commits,
+    repair::Repaired,
+    scrub::Passes,
     signal::Signal,
     trust::Trust,
 };
@@ -136,9 +138,21 @@ impl Turn<'_> {
         &mut self.0.pass
     }
 
-    /// Says that the holder changed the table itself.
+    /// Says that the holder changed the table itself: nothing is known of it any more.
     pub(crate) fn changed(&mut self) {
         *self.0 = Held::default();
+    }
+
+    /// Says that the holder wrote to the table and told the scrub's pass, if there is one. The projector takes the table up
+    /// anew.
+    pub(crate) fn rows_changed(&mut self) {
+        self.0.projector = None;
+    }
+
+    /// Says that the holder repaired rows, and what came of it. A pass goes on only over rows that are right now: what
+    /// it was told of others is not so.
+    pub(crate) fn repaired(&mut self, repaired: &Result<Repaired, StoreError>) {
+        if repaired.as_ref().is_ok_and(|repaired| repaired.verified) { self.rows_changed() } else { self.changed() }
     }
 }
 
@@ -179,6 +193,8 @@ pub(crate) struct Slot {
     pub(crate) snapshotted: Mutex<Snapshotted>,
     /// Whether rows can be believed by their digests.
     pub(crate) trust: Trust,
+    /// How long the scrub takes.
+    pub(crate) passes: Mutex<Passes>,
     /// How often its snapshots were found not to be fit: one that is taken meanwhile is not either.
     pub(crate) unfit_snapshots: AtomicU64,
     /// Why the last measurement could not be made or kept; `None` where it was.
@@ -215,6 +231,7 @@ impl Slot {
             held_back: Mutex::new(None),
             snapshotted: Mutex::default(),
             trust: Trust::default(),
+            passes: Mutex::default(),
             unfit_snapshots: AtomicU64::new(0),
             unmeasured: Mutex::new(None),
             thread: Mutex::new(None),
@@ -287,8 +304,35 @@ impl Slot {
         Turn(self.turn.lock())
     }
 
-    /// The turn, if nobody has it.
-    pub(crate) fn try_turn(&self) -> Option<Turn<'_>> {
-        self.turn.try_lock().map(Turn)
+    /// Waits for the turn, but not longer than this. Not only tried: a projector that catches up lets it go for a moment
+    /// and takes it again.
+    pub(crate) fn turn_within(&self, timeout: Duration) -> Option<Turn<'_>> {
+        self.turn.try_lock_for(timeout).map(Turn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::projector::tests::fold;
+    use std::thread;
+
+    #[test]
+    fn the_turn_is_had_although_somebody_takes_it_again_and_again() {
+        let slot = Slot::new(Model::new(fold()), 1, None);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !slot.stop.load(std::sync::atomic::Ordering::SeqCst) {
+                    let _turn = slot.turn();
+                    thread::sleep(Duration::from_millis(2));
+                }
+            });
+            while slot.turn_within(Duration::ZERO).is_some() {
+                thread::yield_now();
+            }
+            let had = (0..20).filter(|_| slot.turn_within(Duration::from_secs(10)).is_some()).count();
+            slot.stop.store(true, std::sync::atomic::Ordering::SeqCst);
+            assert_eq!(had, 20);
+        });
     }
 }

@@ -2,7 +2,6 @@
 use super::*;
 use crate::digest::DigestKey;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
 
 fn id(n: u8) -> EventId {
     EventId([n; 32])
@@ -142,5 +141,85 @@ proptest! {
         while read(&mut pass, &rows) {}
         let expected: Vec<u16> = edited.iter().map(|(key, _)| hash(key).bucket()).collect();
         prop_assert_eq!(pass.differing(&meant), expected);
+    }
+}
+
+/// What else happens: somebody else puts a row there with a digest of its own, or takes one away; all that he did so far
+/// is put right; or the pass reads on.
+#[derive(Debug, Clone)]
+enum Harm {
+    Put(u8, u128),
+    Take(u8),
+    Repair,
+    Read,
+}
+
+fn harm() -> impl Strategy<Value = Harm> {
+    prop_oneof![
+        1 => (0..12u8, any::<u128>()).prop_map(|(key, digest)| Harm::Put(key, digest)),
+        1 => (0..12u8).prop_map(Harm::Take),
+        1 => Just(Harm::Repair),
+        3 => Just(Harm::Read),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_pass_goes_on_over_repairs_and_sees_what_was_not_repaired(
+        right in prop::collection::btree_map(0..12u8, any::<u128>(), 0..12),
+        harms in prop::collection::vec(harm(), 0..24),
+        unnoticed in prop::option::of((12..14u8, any::<u128>())),
+    ) {
+        let key = |n: u8| Key::text(format!("{n:02}"));
+        let digest = |n: u128| RowDigest(n.to_le_bytes());
+        let right: BTreeMap<Key, RowDigest> = right.iter().map(|(k, d)| (key(*k), digest(*d))).collect();
+        let mut meant = Buckets::default();
+        right.iter().for_each(|(key, digest)| meant.get_mut(hash(key).bucket()).add(digest.0));
+        let mut rows = right.clone();
+        rows.extend(unnoticed.map(|(n, d)| (key(n), digest(d))));
+        let mut pass = Pass::new(Timestamp::from_micros(0));
+        let read = |pass: &mut Pass, rows: &BTreeMap<Key, RowDigest>| {
+            let next = rows.iter().find(|(key, _)| pass.cursor().is_none_or(|cursor| *key > cursor));
+            let found = next.map(|(key, digest)| (key.clone(), *digest));
+            found.map(|(key, digest)| pass.read(key.clone(), hash(&key), digest)).is_some()
+        };
+        let repair = |pass: &mut Pass, rows: &mut BTreeMap<Key, RowDigest>| {
+            for n in 0..12 {
+                let key = key(n);
+                let (found, right) = (rows.get(&key).copied(), right.get(&key).copied());
+                pass.repaired(&key, hash(&key), found, right);
+                rows.remove(&key);
+                rows.extend(right.map(|right| (key, right)));
+            }
+        };
+        for harm in harms {
+            // A row that is harmed twice before it is repaired may cost a look at its bucket: what was read is not known.
+            let is_right = |n| rows.get(&key(n)) == right.get(&key(n));
+            match harm {
+                Harm::Put(n, _) | Harm::Take(n) if !is_right(n) => {}
+                Harm::Put(n, d) => drop(rows.insert(key(n), digest(d))),
+                Harm::Take(n) => drop(rows.remove(&key(n))),
+                Harm::Repair => repair(&mut pass, &mut rows),
+                Harm::Read => drop(read(&mut pass, &rows)),
+            }
+        }
+        repair(&mut pass, &mut rows);
+        while read(&mut pass, &rows) {}
+        let expected: Vec<u16> = unnoticed.iter().map(|(n, _)| hash(&key(*n)).bucket()).collect();
+        prop_assert_eq!(pass.differing(&meant), expected);
+    }
+}
+
+#[test]
+fn a_bucket_of_which_too_many_rows_were_repaired_is_looked_at() {
+    let digest = |n: u8| RowDigest([n; 16]);
+    let (a, right) = (Key::text("a"), digest(200));
+    let mut meant = Buckets::default();
+    meant.get_mut(hash(&a).bucket()).add(right.0);
+    for (repairs, differs) in [(REPAIRED as u8, false), (REPAIRED as u8 + 1, true)] {
+        let mut pass = Pass::new(Timestamp::from_micros(0));
+        pass.read(a.clone(), hash(&a), digest(1));
+        (1..=repairs).for_each(|n| pass.repaired(&a, hash(&a), Some(digest(n)), Some(right)));
+        assert_eq!(!pass.differing(&meant).is_empty(), differs, "{repairs}");
     }
 }

@@ -49,7 +49,7 @@ fn notes_of_rows_that_are_right_are_settled_however_many_there_are() {
         let (store, fold) = noted(|n| n == 9);
         looked(&store, &fold, depth, |checker, checked| {
             assert_eq!((checked.wrong_rows, checked.truncated, checked.wrong_in_words()), (1, false, "1".to_owned()));
-            assert!(repair(checker, &checked, true).unwrap().verified);
+            assert!(repair(checker, &checked, true, None).unwrap().verified);
         });
         assert_ne!(verdict(&store), Verdict::Suspect, "{depth:?}");
         assert_eq!(store.models.touched(&fold.schema().model, 99).unwrap(), []);
@@ -62,7 +62,7 @@ fn of_more_wrong_rows_than_are_looked_at_it_is_said_that_there_are_more() {
     looked(&store, &fold, Depth::Suspected, |checker, checked| {
         assert_eq!((checked.wrong.len(), checked.truncated), (NOTES, true));
         assert_eq!(checked.wrong_in_words(), format!("at least {NOTES}"));
-        assert!(!repair(checker, &checked, true).unwrap().verified, "the others are wrong");
+        assert!(!repair(checker, &checked, true, None).unwrap().verified, "the others are wrong");
     });
     assert_eq!(verdict(&store), Verdict::Suspect);
     looked(&store, &fold, Depth::Full, |checker, checked| {

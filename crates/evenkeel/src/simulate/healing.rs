@@ -58,11 +58,17 @@ impl World {
             let checker = Checker { log, models, fold, now: self.clock.now() };
             let found = check_live(&checker, depth, also, &mut || ControlFlow::Continue(()));
             let done: Done = match &found {
-                Ok(found) if mends && !found.wrong.is_empty() => repair(&checker, found, true).map(Some),
-                Ok(found) => conclude(&checker, found, false).map(|_| None),
+                Ok(found) if mends && !found.wrong.is_empty() => {
+                    let repaired = repair(&checker, found, true, turn.pass().as_mut());
+                    turn.repaired(&repaired);
+                    repaired.map(Some)
+                }
+                Ok(found) => conclude(&checker, found, false).map(|_| turn.rows_changed()).map(|()| None),
                 Err(_) => Ok(None),
             };
-            turn.changed();
+            if done.is_err() {
+                turn.changed();
+            }
             (found, done)
         };
         slot.moved.notify();

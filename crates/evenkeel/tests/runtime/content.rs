@@ -4,6 +4,7 @@ use evenkeel::{
     Clock, Options, SystemClock,
     core::{
         drift::Verdict,
+        pace::Limits,
         row::{Cell, Key, Row},
     },
     store::{
@@ -106,4 +107,34 @@ fn a_pass_of_the_scrub_does_not_take_a_doubt_back() {
     eventually("the scrub came to the end of its pass", || state().doubts > 0);
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!((state().content.verdict, state().content.bad_buckets), (Verdict::Suspect, 1));
+}
+
+#[test]
+fn the_scrub_comes_to_its_end_while_rows_are_edited_and_repaired_again_and_again() {
+    let stores = Stores::new();
+    let engine = stores.start(tally(), |options| {
+        options.pace = Limits { quiet: Duration::ZERO, max_per_hour: u64::MAX };
+        // A pass takes about a second.
+        options.scrub_rows_per_second = 1000;
+    });
+    engine.send((0..1000).map(|n| noted(&n.to_string(), &format!("k{n:03}"), 1)).collect());
+    engine.settle();
+    // Noted by nobody, and with a digest that is right.
+    let (key, row) = (Key::text("k500"), Row { cells: vec![Cell::Text("k500".into()), Cell::I64(52)] });
+    stores
+        .memory
+        .models
+        .tamper(&"tally".into(), SystemClock::default().now(), Tamper::Restore(key, Some(row)))
+        .unwrap();
+    let mut edits = 0;
+    eventually("the scrub finds it", || {
+        // Noted, and repaired at once: behind the pass and before it.
+        let edited = ["k000", "k999"][edits % 2];
+        edit(&stores.memory.models, edited, 99);
+        edits += 1;
+        eventually("it is repaired", || sum(&stores, edited) == Cell::I64(1));
+        std::thread::sleep(Duration::from_millis(50));
+        sum(&stores, "k500") == Cell::I64(1)
+    });
+    assert_eq!(engine.wrong_rows(), 0);
 }
