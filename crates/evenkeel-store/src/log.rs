@@ -4,7 +4,7 @@
 //! parked ([`crate::Models`]).
 use crate::Result;
 use evenkeel_core::{
-    Event, EventId, EventType, Position, SourceName, Timestamp,
+    Event, EventId, EventType, Position, SourceName, StreamVersion, Timestamp,
     checkpoint::SafeHead,
     content::Window,
     digest::Sum,
@@ -71,8 +71,16 @@ pub trait Log: Send + Sync {
     /// Up to `limit` events after `after` of the `types` (all where `None`), in order, all at or below the safe head.
     fn read(&self, after: Position, types: Option<&BTreeSet<EventType>>, limit: usize) -> Result<Slice>;
 
-    /// The events of these types of one subject up to `upto`, in order.
-    fn stream(&self, subject: &str, types: &BTreeSet<EventType>, upto: Position) -> Result<Vec<Event>>;
+    /// Up to `limit` events of these types of one subject, in order: those after `after` in its stream (all after version 0)
+    /// and up to `upto` in the log.
+    fn stream(
+        &self,
+        subject: &str,
+        types: &BTreeSet<EventType>,
+        after: StreamVersion,
+        upto: Position,
+        limit: usize,
+    ) -> Result<Vec<Event>>;
 
     /// The events at these positions, in the order asked for; positions without an event are left out.
     fn pick(&self, positions: &[Position]) -> Result<Vec<Event>>;

@@ -158,8 +158,8 @@ impl Checker<'_> {
         if self.examine(&state, &suspects, (&notes, differing.as_ref()), &mut checked, go_on)?.is_break() {
             return Ok(None);
         }
-        if !are_explained {
-            self.tell_apart(&state, &mut checked)?;
+        if !are_explained && self.tell_apart(&state, &mut checked, go_on)?.is_break() {
+            return Ok(None);
         }
         checked.wrong_rows = checked.wrong_rows.max(checked.wrong.len() as u64);
         Ok(Some(checked))
@@ -179,8 +179,8 @@ impl Checker<'_> {
         if self.examine(&state, &suspects, (&notes, None), &mut checked, go_on)?.is_break() {
             return Ok(None);
         }
-        if !are_explained {
-            self.tell_apart(&state, &mut checked)?;
+        if !are_explained && self.tell_apart(&state, &mut checked, go_on)?.is_break() {
+            return Ok(None);
         }
         checked.wrong_rows = checked.wrong.len() as u64;
         Ok(Some(checked))
@@ -302,10 +302,10 @@ impl Checker<'_> {
         let mut parked = self.parked()?;
         self.index(state, &keys, &checked.windows)?;
         for keys in keys.chunks(PAGE) {
-            if go_on().is_break() {
+            let (stores, upto) = ((self.log, self.models), state.checkpoint.position);
+            let Some(mut folded) = refold(stores, self.fold, Table::Live, keys, upto, go_on)? else {
                 return Ok(ControlFlow::Break(()));
-            }
-            let mut folded = refold((self.log, self.models), self.fold, Table::Live, keys, state.checkpoint.position)?;
+            };
             let loaded = self.models.load(model, Table::Live, keys)?;
             let mut stored: HashMap<Key, StoredRow> =
                 loaded.rows.into_iter().map(|row| (row.key.clone(), row)).collect();
@@ -334,18 +334,24 @@ impl Checker<'_> {
     }
 
     /// Where several events went wrong in one window, its sums say only what most of them did: what happened to a row is
-    /// tried out.
-    fn tell_apart(&self, state: &ModelState, checked: &mut Checked) -> Result<()> {
+    /// tried out. Not where its bucket does not add up: what is there need not be what the projector made of any events.
+    fn tell_apart(&self, state: &ModelState, checked: &mut Checked, go_on: GoOn<'_>) -> Result<ControlFlow<()>> {
         let (stores, upto) = ((self.log, self.models), state.checkpoint.position);
+        let mut hasher = RowHasher::new(&self.models.digest_key(), self.fold.schema());
+        let bad: BTreeSet<u16> = checked.buckets.iter().flatten().map(|(bucket, _)| *bucket).collect();
         for Wrong { row, .. } in &mut checked.wrong {
-            if !matches!(row.cause, Cause::MissedEvent | Cause::DoubleApply) {
+            let is_tried = matches!(row.cause, Cause::MissedEvent | Cause::DoubleApply);
+            if !is_tried || bad.contains(&hasher.key(&row.key).bucket()) {
                 continue;
+            }
+            if go_on().is_break() {
+                return Ok(ControlFlow::Break(()));
             }
             let suspected = |position| checked.windows.iter().any(|known| known.window == Window::of(position));
             let found = mistaken(stores, self.fold, (&row.key, row.actual.as_ref(), row.cause), upto, suspected)?;
             row.cause = found.unwrap_or(row.cause);
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     /// The events of a window that the table should have reached.

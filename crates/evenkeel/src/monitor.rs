@@ -232,14 +232,15 @@ impl Seen {
 /// Where a store cannot be read or written.
 pub fn condemn_lost_history(log: &dyn Log, models: &dyn Models, schema: &Schema) -> Result<bool> {
     let Some(state) = models.state(&schema.model)? else { return Ok(false) };
+    let head = log.safe_head()?;
+    if head.holds(&state.checkpoint) {
+        return Ok(state.condemned.is_some());
+    }
+    // Also of a model that is condemned already: it is rebuilt from events that others were given up of.
+    forget_lost_discards(log, models, &schema.model, &state)?;
     if state.condemned.is_some() {
         return Ok(true);
     }
-    let head = log.safe_head()?;
-    if head.holds(&state.checkpoint) {
-        return Ok(false);
-    }
-    forget_lost_discards(log, models, &schema.model, &state)?;
     let reason = format!(
         "it has applied events up to {}, which the log does not have (its head is {})",
         state.checkpoint.position, head.position

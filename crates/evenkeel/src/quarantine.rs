@@ -5,7 +5,7 @@
 use crate::{Clock, EngineError};
 use evenkeel_contract::gate::Gate;
 use evenkeel_core::{
-    ModelName, Position,
+    Event, ModelName, Position,
     fold::{Fold, Park, ParkState, TouchId, release},
     intake::{self, Arrival, Ask, Facts, Redrive, Redriven, Sent, Verdict, Writes},
     quarantine::{Decision, Entry, ParkKey, QuarantineId, Reason, Refusal, State},
@@ -215,6 +215,8 @@ pub fn decide_park(
         ParkState::Held => return Err(EngineError::EntryState { id: id(), state: State::Held }),
         ParkState::Discarded => return Err(EngineError::EntryState { id: id(), state: State::Discarded }),
     }
+    // What was given up of an event that the log has lost would be given up of the one that has its position now.
+    parked_event(log, &chosen)?;
     let decided = Park { decision: Some(decision), ..chosen };
     let mut step = Step { generation: state.generation, checkpoint: state.checkpoint, ..Step::default() };
     if what == ParkDecision::Discard {
@@ -248,6 +250,18 @@ pub fn decide_park(
     Ok(Decided { redriven, released })
 }
 
+/// The event that waits, where it stood when it was parked.
+fn parked_event(log: &dyn Log, park: &Park) -> Result<Event, StoreError> {
+    let position = park.touch.position;
+    let event = log.find(park.event_id)?.filter(|event| event.position == position);
+    event.ok_or_else(|| {
+        let id = park.event_id;
+        StoreError::Corrupt(format!(
+            "the parked event {id} at position {position} is not in the log; rebuild the model"
+        ))
+    })
+}
+
 /// Applies a row's parked events as far as they go, into `step`. How many were resolved.
 fn apply_line(
     log: &dyn Log,
@@ -261,12 +275,7 @@ fn apply_line(
     let schema = fold.schema();
     let mut with_events = Vec::with_capacity(line.len());
     for park in line {
-        let event = log.find(park.event_id)?.ok_or_else(|| {
-            StoreError::Corrupt(format!(
-                "the parked event {} at position {} is not in the log",
-                park.event_id, park.touch.position
-            ))
-        })?;
+        let event = parked_event(log, &park)?;
         with_events.push((park, event));
     }
     let mut loaded = models.load(&schema.model, Table::Live, std::slice::from_ref(key))?;

@@ -200,18 +200,24 @@ impl Reader<'_> {
                 let seems_right = usable(observation.state.content.verdict) && intact && self.has_all()?;
                 let upto = observation.state.checkpoint.position;
                 let is_candidate = reached && seems_right && parked_events == 0;
-                let is_right =
-                    is_candidate && (self.slot.trust.holds(self.models)? || self.are_as_folded(&page.rows, upto)?);
-                if is_candidate && !is_right {
+                let is_right = match is_candidate {
+                    false => Some(false),
+                    true if self.slot.trust.holds(self.models)? => Some(true),
+                    true => self.are_as_folded(&page.rows, upto, course.deadline())?,
+                };
+                if is_candidate && is_right == Some(false) {
                     observation.state.content.verdict = Verdict::Suspect;
                 }
-                if is_right {
+                if is_right == Some(true) {
                     // The moment this is known to hold for: the log may have grown since, and the page not with it.
                     let head = observation.head.as_ref().filter(|head| observation.has_reached(head)).unwrap_or(target);
                     self.current(&mut answer.consistency, head, &observation, course);
                     return Ok(Step::Done(answer));
                 }
-                let reason = why_not(&observation, reached, parked_events);
+                let reason = match is_right {
+                    None => "folding these rows from their events takes too long".into(),
+                    Some(_) => why_not(&observation, reached, parked_events),
+                };
                 let waits = !reached && !observation.outdated;
                 Some(Unmet { reason, until: waits.then_some(Until::Reached(target.position)) })
             }

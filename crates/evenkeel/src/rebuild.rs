@@ -27,7 +27,7 @@ use evenkeel_core::{
     fold::{Fold, TouchId},
     row::Key,
 };
-use evenkeel_store::{Log, Models, Snapshots, StoreError, Table};
+use evenkeel_store::{Log, Models, Snapshots, StoreError, StoredRow, Table};
 use std::{
     collections::{BTreeSet, HashSet},
     ops::ControlFlow,
@@ -314,7 +314,8 @@ impl<'b> Building<'b> {
         }
         self.rows = pass.rows();
         wrong += pass.differing(&meant).len() as u64;
-        wrong += self.differing_rows(&sample)?;
+        let Some(differing) = self.differing_rows(&sample, watcher)? else { return Ok(ControlFlow::Break(())) };
+        wrong += differing;
         if wrong > 0 {
             return Err(EngineError::NotVerified { model, rows: wrong });
         }
@@ -329,12 +330,17 @@ impl<'b> Building<'b> {
         Ok(compare_windows(&appended, &applied).len() as u64)
     }
 
-    fn differing_rows(&self, sample: &[Key]) -> Result<u64, StoreError> {
+    /// How many of these rows are not what their events make of them; `None` where it was called off.
+    fn differing_rows(&self, sample: &[Key], watcher: Watcher<'_>) -> Result<Option<u64>, StoreError> {
         let schema = self.fold.schema();
         let upto = self.projector.checkpoint().position;
-        let mut folded = refold((self.log, self.models), self.fold.as_ref(), Table::Build, sample, upto)?;
+        let (stores, go_on) = ((self.log, self.models), &mut || watcher(self.events));
+        let Some(mut folded) = refold(stores, self.fold.as_ref(), Table::Build, sample, upto, go_on)? else {
+            return Ok(None);
+        };
         let loaded = self.models.load(&schema.model, Table::Build, sample)?;
-        Ok(loaded.rows.iter().filter(|row| folded.rows.remove(&row.key).as_ref() != Some(&row.row)).count() as u64)
+        let differs = |row: &&StoredRow| folded.rows.remove(&row.key).as_ref() != Some(&row.row);
+        Ok(Some(loaded.rows.iter().filter(differs).count() as u64))
     }
 
     /// Folds what came in meanwhile and puts the table in place. The caller holds the model's turn.

@@ -1,10 +1,11 @@
 //! Some rows folded afresh from the log, by their own events: found by the subject where it is the key, and by the index
-//! of touched keys where not. What that costs grows with the events of those rows, not with the log.
+//! of touched keys where not. What that costs grows with the events of those rows, not with the log; in memory there are
+//! never more than a page of them.
 //!
 //! Comparing with what is there is [`crate::content`]'s.
-use crate::projector::discarded;
+use crate::{projector::discarded, verify::GoOn};
 use evenkeel_core::{
-    Event, Position,
+    Event, Position, StreamVersion,
     content::Cause,
     digest::RowHasher,
     fold::{Fold, FreshFold, Park},
@@ -19,8 +20,9 @@ const SCAN: usize = 20_000;
 /// Events read at a time.
 const PAGE: usize = 4096;
 
-/// How many events of one row are tried for having been left out of it, or folded into it twice.
+/// How many events of one row are tried for having been left out of it, or folded into it twice; and of how many at most.
 const TRIED: usize = 64;
+const TRIED_OF: usize = 2 * PAGE;
 
 /// Rows as the log says they are.
 #[derive(Debug, Default)]
@@ -33,14 +35,16 @@ pub(crate) struct Refolded {
     pub(crate) events: u64,
 }
 
-/// Folds the rows of `keys` from the events up to and including `upto`; which events those are is known to `table`.
+/// Folds the rows of `keys` from the events up to and including `upto`; which events those are is known to `table`. `None`
+/// where it was called off.
 pub(crate) fn refold(
     (log, models): (&dyn Log, &dyn Models),
     fold: &dyn Fold,
     table: Table,
     keys: &[Key],
     upto: Position,
-) -> Result<Refolded> {
+    go_on: GoOn<'_>,
+) -> Result<Option<Refolded>> {
     let discarded = discarded(models, &fold.schema().model)?;
     let mut done = Refolded::default();
     if keys.len() > SCAN {
@@ -48,6 +52,9 @@ pub(crate) fn refold(
         let mut fresh = FreshFold::new(fold, &discarded, |key| wanted.contains(key));
         let mut after = Position::ZERO;
         while after < upto {
+            if go_on().is_break() {
+                return Ok(None);
+            }
             let mut slice = log.read(after, Some(&fold.schema().subscribes), PAGE)?;
             slice.events.truncate(slice.events.partition_point(|event| event.position <= upto));
             fresh.feed(&slice.events);
@@ -58,39 +65,89 @@ pub(crate) fn refold(
             after = slice.through;
         }
         done.take(fresh, keys);
-        return Ok(done);
+        return Ok(Some(done));
     }
     let mut hasher = RowHasher::new(&models.digest_key(), fold.schema());
     for key in keys {
-        let events = events_of((log, models), fold, table, &mut hasher, key, upto)?;
-        done.events += events.len() as u64;
+        let mut events = EventsOf::new((log, models), fold, table, &mut hasher, key, upto)?;
         let mut fresh = FreshFold::new(fold, &discarded, |touched| touched == key);
-        fresh.feed(&events);
+        loop {
+            if go_on().is_break() {
+                return Ok(None);
+            }
+            let page = events.page()?;
+            if page.is_empty() {
+                break;
+            }
+            done.events += page.len() as u64;
+            fresh.feed(&page);
+        }
         done.take(fresh, std::slice::from_ref(key));
     }
-    Ok(done)
+    Ok(Some(done))
 }
 
-/// The events that touch a row, up to `upto`.
-pub(crate) fn events_of(
-    (log, models): (&dyn Log, &dyn Models),
-    fold: &dyn Fold,
-    table: Table,
-    hasher: &mut RowHasher,
-    key: &Key,
+/// The events that touch a row, in order, a page at a time.
+pub(crate) struct EventsOf<'e> {
+    log: &'e dyn Log,
+    fold: &'e dyn Fold,
     upto: Position,
-) -> Result<Vec<Event>> {
-    let schema = fold.schema();
-    if let ([subject], true) = (key.0.as_slice(), fold.keyed_by_subject()) {
-        return log.stream(&subject.to_string(), &schema.subscribes, upto);
+    found: Found,
+}
+
+/// How they are found.
+enum Found {
+    /// By the subject, after this version of its stream.
+    Stream(String, StreamVersion),
+    /// By the index of touched keys: where they are, and how many of them were read.
+    At(Vec<Position>, usize),
+}
+
+impl<'e> EventsOf<'e> {
+    /// Those of `key` up to and including `upto`.
+    pub(crate) fn new(
+        (log, models): (&'e dyn Log, &dyn Models),
+        fold: &'e dyn Fold,
+        table: Table,
+        hasher: &mut RowHasher,
+        key: &Key,
+        upto: Position,
+    ) -> Result<Self> {
+        let found = match (key.0.as_slice(), fold.keyed_by_subject()) {
+            ([subject], true) => Found::Stream(subject.to_string(), StreamVersion(0)),
+            _ => {
+                let mut positions = models.touching(&fold.schema().model, table, hasher.key(key))?;
+                positions.retain(|position| *position <= upto);
+                Found::At(positions, 0)
+            }
+        };
+        Ok(Self { log, fold, upto, found })
     }
-    let mut positions = models.touching(&schema.model, table, hasher.key(key))?;
-    positions.retain(|position| *position <= upto);
-    log.pick(&positions)
+
+    /// The next of them; none at the end.
+    pub(crate) fn page(&mut self) -> Result<Vec<Event>> {
+        match &mut self.found {
+            Found::Stream(subject, after) => {
+                let page = self.log.stream(subject, &self.fold.schema().subscribes, *after, self.upto, PAGE)?;
+                *after = page.last().map_or(*after, |last| last.stream_version);
+                Ok(page)
+            }
+            Found::At(positions, read) => {
+                let mut page = Vec::new();
+                // A position may hold no event any more, and that is not the end.
+                while let (true, Some(next)) = (page.is_empty(), positions[*read..].chunks(PAGE).next()) {
+                    page = self.log.pick(next)?;
+                    *read += next.len();
+                }
+                Ok(page)
+            }
+        }
+    }
 }
 
 /// Whether one of the `suspected` events of a row was left out of it, or folded into it twice: whether that makes the row
-/// that is there. The latest are tried. Both may make it, by other events: then it is `likely`, which is tried first.
+/// that is there. The latest are tried. Both may make it, by other events: then it is `likely`, which is tried first. Of a
+/// row of very many events it is not found out.
 pub(crate) fn mistaken(
     (log, models): (&dyn Log, &dyn Models),
     fold: &dyn Fold,
@@ -99,7 +156,18 @@ pub(crate) fn mistaken(
     suspected: impl Fn(Position) -> bool,
 ) -> Result<Option<Cause>> {
     let mut hasher = RowHasher::new(&models.digest_key(), fold.schema());
-    let events = events_of((log, models), fold, Table::Live, &mut hasher, key, upto)?;
+    let mut pages = EventsOf::new((log, models), fold, Table::Live, &mut hasher, key, upto)?;
+    let mut events = Vec::new();
+    loop {
+        let page = pages.page()?;
+        if page.is_empty() {
+            break;
+        }
+        events.extend(page);
+        if events.len() > TRIED_OF {
+            return Ok(None);
+        }
+    }
     let discarded = discarded(models, &fold.schema().model)?;
     let mut causes = [Cause::MissedEvent, Cause::DoubleApply];
     causes.sort_unstable_by_key(|cause| *cause != likely);

@@ -13,15 +13,16 @@ use crate::{
     engine::Inner,
     refold::refold,
     slot::Slot,
+    verify::GoOn,
 };
 use evenkeel_core::{
-    Timestamp,
+    Position, Timestamp,
     content::Pass,
     drift::{Content, Verdict},
-    row::Key,
+    row::{Key, Row},
 };
-use evenkeel_store::{Models, Result, StoreError, Table};
-use std::{sync::atomic::Ordering, time::Duration};
+use evenkeel_store::{ModelState, Models, Result, StoreError, Table};
+use std::{collections::HashMap, sync::atomic::Ordering, time::Duration};
 
 /// How often rows are read. Between two slices the projector has its turn.
 const TICK: Duration = Duration::from_millis(100);
@@ -56,7 +57,7 @@ pub(crate) fn scrub(inner: &Inner) {
 fn scrub_model(inner: &Inner, slot: &Slot, credit: &mut f64) {
     while *credit >= 1.0 && !inner.stopping.load(Ordering::SeqCst) {
         let slice = (*credit as usize).min(SLICE);
-        match scrub_slice(&inner.checker(slot), slot, slice) {
+        match scrub_slice(&inner.checker(slot), slot, slice, &mut || inner.go_on()) {
             Ok(Scrubbed::More) => *credit -= slice as f64,
             Ok(Scrubbed::Busy) => return,
             ended => {
@@ -75,7 +76,7 @@ fn scrub_model(inner: &Inner, slot: &Slot, credit: &mut f64) {
 /// One of so many rows is folded afresh in a pass, in the next pass another one.
 const REFOLDED: u64 = 50;
 
-/// The most events folded afresh in one turn.
+/// After so many events no further rows of a slice are folded afresh.
 const REFOLD_EVENTS: u64 = 500;
 
 /// What a slice of the scrub came to.
@@ -91,21 +92,59 @@ pub(crate) enum Scrubbed {
     Busy,
 }
 
-/// Reads the next rows of a model, as of the checker's moment.
-pub(crate) fn scrub_slice(checker: &Checker<'_>, slot: &Slot, rows: usize) -> Result<Scrubbed> {
-    let models = checker.models;
-    let Some(state) = models.state(slot.name())? else { return Ok(Scrubbed::Ended) };
-    if !state.schema.same_as(slot.schema()) || state.condemned.is_some() {
-        return Ok(Scrubbed::Ended);
+/// What was read in one turn.
+enum Read {
+    /// There is nothing to be folded.
+    Looked(Scrubbed),
+    /// The pass goes on, and these rows are folded afresh.
+    Sampled(Sample),
+}
+
+/// Some rows as they were when the model had come so far.
+struct Sample {
+    rows: Vec<(Key, Option<Row>)>,
+    upto: Position,
+    /// Whether no row is behind them.
+    is_last: bool,
+}
+
+/// Reads the next rows of a model, as of the checker's moment. `go_on` may call off what takes long.
+pub(crate) fn scrub_slice(checker: &Checker<'_>, slot: &Slot, rows: usize, go_on: GoOn<'_>) -> Result<Scrubbed> {
+    let sample = match read_on(checker, slot, (rows, true))? {
+        Read::Looked(scrubbed) => return Ok(scrubbed),
+        Read::Sampled(sample) => sample,
+    };
+    // Without the turn, since that takes as long as these rows have events.
+    let wrong = differing(checker, &sample.rows, sample.upto, go_on)?;
+    if !wrong.is_empty() && differ_still(checker, slot, wrong, go_on)? {
+        return Ok(Scrubbed::Disagrees);
     }
-    let Some(mut turn) = slot.turn_within(TURN_WAIT) else { return Ok(Scrubbed::Busy) };
+    if !sample.is_last {
+        return Ok(Scrubbed::More);
+    }
+    // What was put behind the last row meanwhile is folded in a later pass: this one is to end.
+    match read_on(checker, slot, (rows, false))? {
+        Read::Looked(scrubbed) => Ok(scrubbed),
+        Read::Sampled(_) => Ok(Scrubbed::More),
+    }
+}
+
+/// Reads so many rows in a turn, and takes a sample of them if it `samples`. At the end, and where there is none, says what
+/// came of the pass.
+fn read_on(checker: &Checker<'_>, slot: &Slot, (rows, samples): (usize, bool)) -> Result<Read> {
+    let models = checker.models;
+    let Some(state) = models.state(slot.name())? else { return Ok(Read::Looked(Scrubbed::Ended)) };
+    if !state.schema.same_as(slot.schema()) || state.condemned.is_some() {
+        return Ok(Read::Looked(Scrubbed::Ended));
+    }
+    let Some(mut turn) = slot.turn_within(TURN_WAIT) else { return Ok(Read::Looked(Scrubbed::Busy)) };
     // Of this turn: who had it before may have found something out.
     let state = models.state(slot.name())?.unwrap_or(state);
     // Rows that wait for a person may wait for long: the others are looked at meanwhile.
     let waits = slot.waits_for_person() && state.content.bad_buckets == 0;
     if matches!(state.content.verdict, Verdict::Suspect | Verdict::Drifted) && !waits {
         // Known already, and somebody's to look at.
-        return Ok(Scrubbed::Ended);
+        return Ok(Read::Looked(Scrubbed::Ended));
     }
     let mut pass = match turn.pass().take() {
         Some(pass) => pass,
@@ -119,10 +158,10 @@ pub(crate) fn scrub_slice(checker: &Checker<'_>, slot: &Slot, rows: usize) -> Re
     let read = match (read, models.watch(slot.name())) {
         // Not the table that was made: dropped, or its columns changed. Only a new one mends that.
         (Err(StoreError::Corrupt(why)), _) | (_, Err(StoreError::Corrupt(why))) => {
-            return Ok(condemn(models, slot, &why));
+            return Ok(Read::Looked(condemn(models, slot, &why)));
         }
         // Whoever took the triggers away may have written anything since.
-        (_, Ok(false)) => return Ok(Scrubbed::Disagrees),
+        (_, Ok(false)) => return Ok(Read::Looked(Scrubbed::Disagrees)),
         (read, watched) => watched.and(read)?,
     };
     let is_last = read.len() < rows;
@@ -132,34 +171,40 @@ pub(crate) fn scrub_slice(checker: &Checker<'_>, slot: &Slot, rows: usize) -> Re
     let share = pass.started_at().as_micros().unsigned_abs() / 1000 % REFOLDED;
     for row in read {
         intact &= row.intact;
-        if row.hash.0 % REFOLDED == share {
+        if samples && row.hash.0 % REFOLDED == share {
             sample.push(row.key.clone());
         }
         pass.read(row.key, row.hash, row.digest);
     }
     if !intact {
-        return doubt(models, slot, None);
+        return doubt(models, slot, None).map(Read::Looked);
     }
-    // Not always the same ones first: what takes long is cut off.
-    let first = usize::try_from(share).unwrap_or_default().checked_rem(sample.len()).unwrap_or_default();
-    sample.rotate_left(first);
-    let wrong = differing(checker, slot, &sample)?;
-    if !wrong.is_empty() {
-        // Kept as drifted, so that also after a restart a full look follows: the sums would not tell.
-        *slot.suspects.lock() = wrong;
-        keep_drifted(models, slot.name(), (state.content.bad_buckets, state.doubts))?;
-        return Ok(Scrubbed::Disagrees);
+    let waiting = slot.waiting.lock().clone();
+    sample.retain(|key| !waiting.contains(key));
+    if !sample.is_empty() {
+        // Not always the same ones first: what takes long is cut off.
+        let first = usize::try_from(share).unwrap_or_default() % sample.len();
+        sample.rotate_left(first);
+        let rows = as_stored(models, slot, sample)?;
+        *turn.pass() = Some(pass);
+        return Ok(Read::Sampled(Sample { rows, upto: state.checkpoint.position, is_last }));
     }
     if !is_last {
         *turn.pass() = Some(pass);
-        return Ok(Scrubbed::More);
+        return Ok(Read::Looked(Scrubbed::More));
     }
     // Still under the turn: the sums are of the moment of the last row.
+    end(checker, slot, &pass, (&state, waits)).map(Read::Looked)
+}
+
+/// Says what came of a pass over all rows, each of which is as its digest says.
+fn end(checker: &Checker<'_>, slot: &Slot, pass: &Pass, (state, waits): (&ModelState, bool)) -> Result<Scrubbed> {
+    let models = checker.models;
     let differing = pass.differing(&models.buckets(slot.name(), Table::Live)?);
     if !differing.is_empty() {
         return doubt(models, slot, Some(differing.len() as u32));
     }
-    if !checker.windows(&state)?.is_empty() {
+    if !checker.windows(state)?.is_empty() {
         return doubt(models, slot, None);
     }
     if !waits {
@@ -173,27 +218,52 @@ pub(crate) fn scrub_slice(checker: &Checker<'_>, slot: &Slot, rows: usize) -> Re
     Ok(Scrubbed::Ended)
 }
 
-/// Which of these rows are not what their events make of them. The caller holds the turn.
-fn differing(checker: &Checker<'_>, slot: &Slot, keys: &[Key]) -> Result<Vec<Key>> {
+/// These rows as they are there. The caller holds the turn.
+fn as_stored(models: &dyn Models, slot: &Slot, keys: Vec<Key>) -> Result<Vec<(Key, Option<Row>)>> {
+    let stored = models.load(slot.name(), Table::Live, &keys)?.rows;
+    let mut stored: HashMap<Key, Row> = stored.into_iter().map(|stored| (stored.key, stored.row)).collect();
+    Ok(keys.into_iter().map(|key| (stored.remove(&key), key)).map(|(row, key)| (key, row)).collect())
+}
+
+/// Which of these rows are not what their events up to a position make of them. Not all of them are folded where that
+/// takes long.
+fn differing(checker: &Checker<'_>, rows: &[(Key, Option<Row>)], upto: Position, go_on: GoOn<'_>) -> Result<Vec<Key>> {
     let Checker { log, models, fold, .. } = *checker;
-    // Of this moment: the projector may have gone on since the state was read.
-    let Some(state) = models.state(slot.name())? else { return Ok(Vec::new()) };
     let mut wrong = Vec::new();
     let mut events = 0;
-    let waiting = slot.waiting.lock().clone();
-    for key in keys.iter().filter(|key| !waiting.contains(key)) {
+    for (key, row) in rows {
         if events > REFOLD_EVENTS {
             break;
         }
         let one = std::slice::from_ref(key);
-        let mut folded = refold((log, models), fold, Table::Live, one, state.checkpoint.position)?;
+        let Some(mut folded) = refold((log, models), fold, Table::Live, one, upto, go_on)? else { break };
         events += folded.events;
-        let loaded = models.load(slot.name(), Table::Live, one)?;
-        if loaded.rows.first().map(|row| &row.row) != folded.rows.remove(key).as_ref() {
+        if folded.rows.remove(key) != *row {
             wrong.push(key.clone());
         }
     }
     Ok(wrong)
+}
+
+/// Whether rows that were found other than their events say are so in a turn as well: meanwhile another table may have
+/// come in place, or an event been given up. Then that is kept.
+fn differ_still(checker: &Checker<'_>, slot: &Slot, keys: Vec<Key>, go_on: GoOn<'_>) -> Result<bool> {
+    let models = checker.models;
+    let mut turn = slot.turn();
+    let Some(state) = models.state(slot.name())? else { return Ok(false) };
+    if turn.pass().is_none() || !state.schema.same_as(slot.schema()) || state.condemned.is_some() {
+        return Ok(false);
+    }
+    let rows = as_stored(models, slot, keys)?;
+    let wrong = differing(checker, &rows, state.checkpoint.position, go_on)?;
+    if wrong.is_empty() {
+        return Ok(false);
+    }
+    *turn.pass() = None;
+    // Kept as drifted, so that also after a restart a full look follows: the sums would not tell.
+    *slot.suspects.lock() = wrong;
+    keep_drifted(models, slot.name(), (state.content.bad_buckets, state.doubts))?;
+    Ok(true)
 }
 
 fn condemn(models: &dyn Models, slot: &Slot, why: &str) -> Scrubbed {

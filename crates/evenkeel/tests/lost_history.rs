@@ -16,7 +16,10 @@ use evenkeel::{
         token::TokenError,
     },
     reader::ReadOptions,
-    store::memory::{MemoryStore, Volatile},
+    store::{
+        Models, StoreError,
+        memory::{MemoryStore, Volatile},
+    },
 };
 use std::{sync::Arc, time::Duration};
 
@@ -120,6 +123,40 @@ fn sum(engine: &Engine) -> Option<i64> {
 
 #[test]
 fn a_log_that_grew_past_a_lost_history_hides_nothing() {
+    for was_condemned in [false, true] {
+        let clock = SystemClock::default();
+        let store = MemoryStore::new(Epoch(1), Arc::new(move || clock.now()));
+        let engine = start(&store, true);
+        publish(&engine, &[(1, 1)]);
+        let on_disk = store.log.image();
+        publish(&engine, &[(2, 13), (3, 2)]);
+        assert!(engine.wait_until_current(Duration::from_secs(60)).unwrap());
+        engine.discard("p-sums-2.0.0", Decision::default()).unwrap();
+        engine.stop();
+        if was_condemned {
+            store.models.condemn(&"sums".into(), "for another reason").unwrap();
+        }
+        store.log.restore(on_disk);
+
+        let engine = start(&store, false);
+        publish(&engine, &[(5, 5), (6, 6), (7, 7)]);
+        engine.stop();
+        // Position and epoch fit again, and so they would at every later start.
+        let engine = start(&store, false);
+        let report = engine.drift(Some("sums")).unwrap().remove(0);
+        assert_eq!(report.content.verdict, "suspect");
+        assert!(matches!(engine.verify("sums", true), Err(EngineError::Method(_))));
+        assert_eq!(sum(&engine), Some(1 + 5 + 6 + 7), "the log's word, without what was given up of a lost event");
+        let record = engine.reconcile("sums", None).unwrap();
+        assert_eq!((record.reconciliation_method, record.verified), (Method::Rebuild, true), "{record:?}");
+        assert_eq!(engine.verify("sums", true).unwrap().wrong_rows, 0);
+        assert_eq!(sum(&engine), Some(1 + 5 + 6 + 7));
+        engine.stop();
+    }
+}
+
+#[test]
+fn an_event_that_the_log_has_lost_cannot_be_given_up_in_place_of_another() {
     let clock = SystemClock::default();
     let store = MemoryStore::new(Epoch(1), Arc::new(move || clock.now()));
     let engine = start(&store, true);
@@ -127,22 +164,17 @@ fn a_log_that_grew_past_a_lost_history_hides_nothing() {
     let on_disk = store.log.image();
     publish(&engine, &[(2, 13), (3, 2)]);
     assert!(engine.wait_until_current(Duration::from_secs(60)).unwrap());
-    engine.discard("p-sums-2.0.0", Decision::default()).unwrap();
     engine.stop();
     store.log.restore(on_disk);
 
     let engine = start(&store, false);
-    publish(&engine, &[(5, 5), (6, 6), (7, 7)]);
-    engine.stop();
-    // Position and epoch fit again, and so they would at every later start.
-    let engine = start(&store, false);
-    let report = engine.drift(Some("sums")).unwrap().remove(0);
-    assert_eq!(report.content.verdict, "suspect");
-    assert!(matches!(engine.verify("sums", true), Err(EngineError::Method(_))));
-    assert_eq!(sum(&engine), Some(1 + 5 + 6 + 7), "the log's word, without what was given up of a lost event");
-    let record = engine.reconcile("sums", None).unwrap();
-    assert_eq!((record.reconciliation_method, record.verified), (Method::Rebuild, true), "{record:?}");
-    assert_eq!(engine.verify("sums", true).unwrap().wrong_rows, 0);
-    assert_eq!(sum(&engine), Some(1 + 5 + 6 + 7));
+    publish(&engine, &[(5, 5), (6, 6)]);
+    let refused = engine.discard("p-sums-2.0.0", Decision::default());
+    assert!(
+        matches!(&refused, Err(EngineError::Store(StoreError::Corrupt(why))) if why.contains("rebuild")),
+        "{refused:?}"
+    );
+    assert!(engine.reconcile("sums", None).unwrap().verified);
+    assert_eq!(sum(&engine), Some(1 + 5 + 6));
     engine.stop();
 }

@@ -1,5 +1,5 @@
 //! Builders of what the cases write: events, verdicts, schemas, steps. Everything follows from the arguments.
-use super::Failure;
+use super::{Failure, ensure};
 use crate::{Build, Log, ModelState, Models, Result, Settled, Slice, Step, StoreError, Table, Upsert};
 use evenkeel_core::{
     Digest, Draft, Epoch, Event, EventId, EventType, ModelName, Position, SourceName, Subject, Timestamp,
@@ -360,4 +360,28 @@ pub fn replacing(models: &dyn Models, model: &ModelName, table: Table, mut step:
     step.upserts.iter_mut().for_each(|upsert| upsert.replaces = meant.get(&upsert.key).copied());
     step.deletes.iter_mut().for_each(|removal| removal.replaces = meant.get(&removal.key).copied());
     Ok(step)
+}
+
+/// A stream read in pages of so many events.
+///
+/// # Errors
+/// Where it cannot be read, or a page has more than was asked for.
+pub fn whole_stream(
+    log: &dyn Log,
+    subject: &str,
+    types: &BTreeSet<EventType>,
+    upto: Position,
+    limit: usize,
+) -> std::result::Result<Vec<Event>, Failure> {
+    let (mut events, mut after) = (Vec::new(), StreamVersion(0));
+    loop {
+        let page = log.stream(subject, types, after, upto, limit)?;
+        let is_last = page.len() < limit;
+        ensure(page.len() <= limit, format_args!("a page of {limit} events has {}", page.len()))?;
+        after = page.last().map_or(after, |last| last.stream_version);
+        events.extend(page);
+        if is_last {
+            return Ok(events);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Cases: what is read of the log is what was written, in any chunks and with any filter.
 use super::{
     Failure, Outcome, Stores, ensure,
-    fixture::{Sample, at, read_all, take_in, types},
+    fixture::{Sample, at, read_all, take_in, types, whole_stream},
     same,
 };
 use crate::Log;
@@ -193,7 +193,10 @@ pub fn streams_and_picks_are_parts_of_the_log(stores: &Stores) -> Outcome {
                         && event.position <= upto
                 };
                 let expected: Vec<_> = all.iter().filter(fits).cloned().collect();
-                same(format!("{filter:?} of {subject:?} up to {upto}"), log.stream(subject, &filter, upto)?, expected)?;
+                for limit in [1, 2, 3, 40, usize::MAX] {
+                    let found = whole_stream(log, subject, &filter, upto, limit)?;
+                    same(format!("{filter:?} of {subject:?} up to {upto} by {limit}"), found, expected.clone())?;
+                }
             }
         }
     }

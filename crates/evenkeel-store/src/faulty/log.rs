@@ -2,7 +2,7 @@
 use super::{Operation, Script, Shell};
 use crate::{Decide, EntryFilter, Log, QuarantineCount, Result, Slice, memory::Volatile};
 use evenkeel_core::{
-    Event, EventId, EventType, Position, Timestamp,
+    Event, EventId, EventType, Position, StreamVersion, Timestamp,
     checkpoint::SafeHead,
     content::Window,
     digest::Sum,
@@ -40,8 +40,15 @@ impl<L: Log + Volatile> Log for FaultyLog<L> {
         self.0.read(Operation::ReadLog, |log| log.read(after, types, limit))
     }
 
-    fn stream(&self, subject: &str, types: &BTreeSet<EventType>, upto: Position) -> Result<Vec<Event>> {
-        self.0.read(Operation::ReadLog, |log| log.stream(subject, types, upto))
+    fn stream(
+        &self,
+        subject: &str,
+        types: &BTreeSet<EventType>,
+        after: StreamVersion,
+        upto: Position,
+        limit: usize,
+    ) -> Result<Vec<Event>> {
+        self.0.read(Operation::ReadLog, |log| log.stream(subject, types, after, upto, limit))
     }
 
     fn pick(&self, positions: &[Position]) -> Result<Vec<Event>> {

@@ -2,7 +2,7 @@
 //! [`super::FaultyLog`]'s.
 use crate::{Decide, EntryFilter, Log, QuarantineCount, Result, Slice};
 use evenkeel_core::{
-    Event, EventId, EventType, Position, Timestamp,
+    Event, EventId, EventType, Position, StreamVersion, Timestamp,
     checkpoint::SafeHead,
     content::Window,
     digest::Sum,
@@ -46,8 +46,15 @@ where
         self.log.transact(ask, decide)
     }
 
-    fn stream(&self, subject: &str, types: &BTreeSet<EventType>, upto: Position) -> Result<Vec<Event>> {
-        self.log.stream(subject, types, upto)
+    fn stream(
+        &self,
+        subject: &str,
+        types: &BTreeSet<EventType>,
+        after: StreamVersion,
+        upto: Position,
+        limit: usize,
+    ) -> Result<Vec<Event>> {
+        self.log.stream(subject, types, after, upto, limit)
     }
 
     fn pick(&self, positions: &[Position]) -> Result<Vec<Event>> {

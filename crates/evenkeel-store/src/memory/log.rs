@@ -221,10 +221,18 @@ impl Log for MemoryLog {
         Ok(Slice { events, through })
     }
 
-    fn stream(&self, subject: &str, types: &BTreeSet<EventType>, upto: Position) -> Result<Vec<Event>> {
+    fn stream(
+        &self,
+        subject: &str,
+        types: &BTreeSet<EventType>,
+        after: StreamVersion,
+        upto: Position,
+        limit: usize,
+    ) -> Result<Vec<Event>> {
         let state = self.state.lock();
-        let events = state.after(Position::ZERO, Some(types)).filter(|event| event.position <= upto);
-        Ok(events.filter(|event| event.draft.subject.as_str() == subject).cloned().collect())
+        let events = state.after(Position::ZERO, Some(types)).take_while(|event| event.position <= upto);
+        let events = events.filter(|event| event.draft.subject.as_str() == subject && event.stream_version > after);
+        Ok(events.take(limit).cloned().collect())
     }
 
     fn pick(&self, positions: &[Position]) -> Result<Vec<Event>> {

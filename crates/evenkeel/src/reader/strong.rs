@@ -6,7 +6,7 @@ use super::{Reader, label::usable};
 use crate::{
     monitor::Observation,
     projector::discarded,
-    refold::{events_of, refold},
+    refold::{EventsOf, refold},
 };
 use evenkeel_core::{
     Position,
@@ -16,7 +16,7 @@ use evenkeel_core::{
     row::{Key, Row},
 };
 use evenkeel_store::{RowAt, StoreError, Table};
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, ops::ControlFlow, time::Duration};
 
 /// Events of the tail read at a time.
 const TAIL_PAGE: usize = 1000;
@@ -86,15 +86,27 @@ impl Reader<'_> {
     }
 
     /// Whether these rows, as of a checkpoint, are what the log makes of them. Where they are not the model is doubted.
-    pub(super) fn are_as_folded(&self, rows: &[(Row, bool)], upto: Position) -> Result<bool, StoreError> {
+    /// `None` where folding them would take longer than until `deadline`.
+    pub(super) fn are_as_folded(
+        &self,
+        rows: &[(Row, bool)],
+        upto: Position,
+        deadline: Duration,
+    ) -> Result<Option<bool>, StoreError> {
         let (schema, stores) = (self.slot.schema(), (self.log, self.models));
         let keys: Vec<Key> = rows.iter().map(|(row, _)| Key::of(schema, row)).collect();
-        let mut folded = refold(stores, self.fold(), Table::Live, &keys, upto)?;
+        let mut go_on = || match self.clock.monotonic() > deadline {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let Some(mut folded) = refold(stores, self.fold(), Table::Live, &keys, upto, &mut go_on)? else {
+            return Ok(None);
+        };
         let are_same = rows.iter().zip(&keys).all(|((row, _), key)| folded.rows.remove(key).as_ref() == Some(row));
         if !are_same {
             self.models.doubt(&schema.model, 1)?;
         }
-        Ok(are_same)
+        Ok(Some(are_same))
     }
 
     /// The key's row, folded from some base to the head. `None` where the events after the checkpoint are not those that
@@ -114,15 +126,9 @@ impl Reader<'_> {
         let mut after = if base == Base::Log { Position::ZERO } else { checkpoint.position };
         match (base, &at.row) {
             (Base::Row, Some(row)) => fresh.seed(key.clone(), row.clone()),
-            (Base::Events, _) => {
-                let mut hasher = RowHasher::new(&self.models.digest_key(), fold.schema());
-                let stores = (self.log, self.models);
-                let events = events_of(stores, fold, Table::Live, &mut hasher, key, checkpoint.position);
-                fresh.feed(&events.map_err(Tail::Store)?);
-            }
+            (Base::Events, _) => self.feed_events(&mut fresh, key, checkpoint.position, deadline)?,
             (Base::Log, _) if fold.keyed_by_subject() => {
-                let subject = key.0.first().map_or_else(String::new, ToString::to_string);
-                fresh.feed(&self.log.stream(&subject, types, head.position).map_err(Tail::Store)?);
+                self.feed_events(&mut fresh, key, head.position, deadline)?;
                 after = head.position;
             }
             _ => {}
@@ -150,5 +156,28 @@ impl Reader<'_> {
         }
         let head = SafeHead { position: after.max(head.position), ..head.clone() };
         Ok(Some((fresh.row(key).cloned(), head)))
+    }
+
+    /// Folds the events of the key up to and including `upto`.
+    fn feed_events(
+        &self,
+        fresh: &mut FreshFold<'_>,
+        key: &Key,
+        upto: Position,
+        deadline: Duration,
+    ) -> Result<(), Tail> {
+        let fold = self.fold();
+        let mut hasher = RowHasher::new(&self.models.digest_key(), fold.schema());
+        let stores = (self.log, self.models);
+        let mut events = EventsOf::new(stores, fold, Table::Live, &mut hasher, key, upto).map_err(Tail::Store)?;
+        let mut page = events.page().map_err(Tail::Store)?;
+        while !page.is_empty() {
+            fresh.feed(&page);
+            page = events.page().map_err(Tail::Store)?;
+            if !page.is_empty() && self.clock.monotonic() > deadline {
+                return Err(Tail::NotMet("folding the events of this row takes too long".into()));
+            }
+        }
+        Ok(())
     }
 }

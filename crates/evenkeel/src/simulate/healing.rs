@@ -89,6 +89,8 @@ impl World {
             Err(_) => false,
         };
         if self.tables[model].trust != Trust::Sound {
+            // Who looks has others' writes noted again, whatever the table is worth.
+            self.tables[model].damage.watch = Watch::default();
             return Ok(clean);
         }
         self.judge_found(model, &before, also, &found)?;

@@ -14,7 +14,7 @@ use crate::{
 };
 use evenkeel_core::{Timestamp, drift::Verdict};
 use evenkeel_store::Result;
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 impl World {
     /// The scrub reads the next few rows of a model; what it finds is looked at, at once or later.
@@ -63,7 +63,7 @@ impl World {
         }
         let result = {
             let (log, models, fold) = (self.log.as_ref(), self.models.as_ref(), slot.fold.as_ref());
-            scrub_slice(&Checker { log, models, fold, now }, &slot, rows)
+            scrub_slice(&Checker { log, models, fold, now }, &slot, rows, &mut || ControlFlow::Continue(()))
         };
         self.say(format!("{}: {rows} rows scrubbed: {result:?}", self.name(model)));
         self.stats.scrubbed += 1;

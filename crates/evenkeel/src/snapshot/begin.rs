@@ -103,8 +103,7 @@ impl Beginning<'_> {
         if !rest.indexed && !self.fold.keyed_by_subject() && self.index_anew(position, go_on)?.is_break() {
             return Ok(Break(()));
         }
-        self.finish(&header, rest)?;
-        Ok(Continue(()))
+        self.finish(&header, rest, go_on)
     }
 
     fn take_over(&mut self, part: Part, upserts: &mut Vec<Upsert>, rest: &mut Rest) -> Result<(), StoreError> {
@@ -177,11 +176,19 @@ impl Beginning<'_> {
     }
 
     /// Folds anew what decisions of persons concern, and moves the checkpoint.
-    fn finish(&mut self, header: &Header, rest: Rest) -> Result<(), NotBegun> {
+    fn finish(
+        &mut self,
+        header: &Header,
+        rest: Rest,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, NotBegun> {
         let schema = self.fold.schema();
         let position = header.checkpoint.position;
         let keys = self.to_fold_anew(position, &rest.parks)?;
-        let mut folded = refold((self.log, self.models), self.fold, Table::Build, &keys, position)?;
+        let stores = (self.log, self.models);
+        let Some(mut folded) = refold(stores, self.fold, Table::Build, &keys, position, go_on)? else {
+            return Ok(Break(()));
+        };
         let mut step = Step { identities: rest.windows, checkpoint: header.checkpoint, ..Step::default() };
         let stored = self.models.load(&schema.model, Table::Build, &keys)?.rows;
         let meant: HashMap<Key, _> = stored.into_iter().map(|row| (row.key, row.meant)).collect();
@@ -200,7 +207,8 @@ impl Beginning<'_> {
         let given_up = discarded(self.models, &schema.model)?;
         let unnamed = rest.parks.iter().filter(|park| park.key.is_none() && !given_up.contains(&park.touch));
         step.parks.extend(unnamed.map(|park| Park { state: ParkState::Poison, ..park.clone() }));
-        Ok(self.write(step)?)
+        self.write(step)?;
+        Ok(Continue(()))
     }
 
     /// The rows that events wait for, and those of which a person has given up others than when the snapshot was taken.

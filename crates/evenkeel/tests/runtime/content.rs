@@ -3,8 +3,11 @@ use super::fixture::{Running, Stores, eventually, noted, tally};
 use evenkeel::{
     Clock, Options, SystemClock,
     core::{
+        Timestamp,
         drift::Verdict,
+        freshness::Level,
         pace::Limits,
+        reconciliation::Method,
         row::{Cell, Key, Row},
     },
     store::{
@@ -13,7 +16,13 @@ use evenkeel::{
         memory::{MemoryModels, Tamper},
     },
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 /// Nobody looks but who is told to.
 fn alone(options: &mut Options) {
@@ -36,6 +45,10 @@ fn edit(models: &MemoryModels, key: &str, sum: i64) {
 
 fn verdict(stores: &Stores) -> Verdict {
     stores.memory.models.state(&"tally".into()).unwrap().unwrap().content.verdict
+}
+
+fn verified_as_of(stores: &Stores) -> Option<Timestamp> {
+    stores.memory.models.state(&"tally".into()).unwrap().unwrap().content.verified_as_of
 }
 
 fn sum(stores: &Stores, key: &str) -> Cell {
@@ -137,4 +150,47 @@ fn the_scrub_comes_to_its_end_while_rows_are_edited_and_repaired_again_and_again
         sum(&stores, "k500") == Cell::I64(1)
     });
     assert_eq!(engine.wrong_rows(), 0);
+}
+
+#[test]
+fn the_scrub_folds_rows_afresh_while_the_projector_goes_on() {
+    let stores = Stores::new();
+    let (holds, is_held) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+    let (hold, held) = (Arc::clone(&holds), Arc::clone(&is_held));
+    let fold = tally().before(move |_, _| {
+        while hold.load(Ordering::SeqCst) && std::thread::current().name() == Some("scrub") {
+            held.store(true, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    });
+    let engine = stores.start(fold, |options| options.scrub_rows_per_second = 100_000);
+    engine.send((0..1000).map(|n| noted(&n.to_string(), &format!("k{n:03}"), 1)).collect());
+    engine.settle();
+    eventually("the scrub folds a row", || is_held.load(Ordering::SeqCst));
+    engine.send(vec![noted("more", "k000", 1)]);
+    engine.settle();
+    assert_eq!(sum(&stores, "k000"), Cell::I64(2));
+    holds.store(false, Ordering::SeqCst);
+    let as_of = verified_as_of(&stores);
+    eventually("it ends its pass", || verified_as_of(&stores) > as_of);
+}
+
+#[test]
+fn a_row_of_very_many_events_is_folded_a_page_at_a_time() {
+    let stores = Stores::new();
+    let engine = stores.start(tally(), alone);
+    for thousand in 0..10 {
+        let events = (0..1000).map(|n| noted(&format!("{thousand}-{n}"), "a", 1));
+        engine.send(events.collect());
+    }
+    engine.settle();
+    let reads = stores.faults.calls(Operation::ReadLog);
+    // Without a scrub rows are not believed by their digests but folded from their events.
+    assert_eq!(engine.sum("a", Level::Strong), Some(10_000));
+    assert!(stores.faults.calls(Operation::ReadLog) >= reads + 3);
+    edit(&stores.memory.models, "a", 99);
+    let record = engine.reconcile("tally", Some(Method::Repair)).unwrap();
+    assert_eq!((record.rows_repaired, record.events_replayed), (1, 10_000));
+    assert_eq!(sum(&stores, "a"), Cell::I64(10_000));
 }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{Decide, EntryFilter, Log, QuarantineCount, Result, Slice};
 use evenkeel_core::{
-    Epoch, Event, EventId, EventType, Position, Timestamp,
+    Epoch, Event, EventId, EventType, Position, StreamVersion, Timestamp,
     checkpoint::SafeHead,
     content::Window,
     digest::Sum,
@@ -187,8 +187,15 @@ impl Log for SqliteLog {
         })
     }
 
-    fn stream(&self, subject: &str, types: &BTreeSet<EventType>, upto: Position) -> Result<Vec<Event>> {
-        self.db.read(|conn, names| read::stream(conn, names, subject, types, upto))
+    fn stream(
+        &self,
+        subject: &str,
+        types: &BTreeSet<EventType>,
+        after: StreamVersion,
+        upto: Position,
+        limit: usize,
+    ) -> Result<Vec<Event>> {
+        self.db.read(|conn, names| read::stream(conn, names, (subject, types), after, upto, limit))
     }
 
     fn pick(&self, positions: &[Position]) -> Result<Vec<Event>> {

@@ -80,23 +80,26 @@ pub(super) fn oldest_after(
     select.raw_query().next()?.map(|row| Fields(row).micros(0)).transpose()
 }
 
-/// The events of one subject of these types up to `upto`.
+/// Up to `limit` events of one subject of these types, after `after` in its stream and up to `upto`.
 pub(super) fn stream(
     conn: &Connection,
     names: &mut Names,
-    subject: &str,
-    types: &BTreeSet<EventType>,
+    (subject, types): (&str, &BTreeSet<EventType>),
+    after: StreamVersion,
     upto: Position,
+    limit: usize,
 ) -> Fallible<Vec<Event>> {
     let sql = format!(
-        "{SELECT} WHERE stream_id = (SELECT id FROM streams WHERE subject = ?1) AND position <= ?2{} \
-         ORDER BY stream_version",
-        one_of(Some(types), 3)
+        "{SELECT} WHERE stream_id = (SELECT id FROM streams WHERE subject = ?1) AND stream_version > ?2 \
+         AND position <= ?3{} ORDER BY stream_version LIMIT ?4",
+        one_of(Some(types), 5)
     );
     let mut select = conn.prepare_cached(&sql)?;
     select.raw_bind_parameter(1, subject)?;
-    select.raw_bind_parameter(2, int(upto.0))?;
-    bind_types(&mut select, Some(types), 3)?;
+    select.raw_bind_parameter(2, int(after.0))?;
+    select.raw_bind_parameter(3, int(upto.0))?;
+    select.raw_bind_parameter(4, size(limit))?;
+    bind_types(&mut select, Some(types), 5)?;
     let mut subjects = Subjects::new(conn, &mut names.subjects)?;
     let mut rows = select.raw_query();
     let mut events = Vec::new();
