@@ -17,12 +17,14 @@
 mod log;
 mod misread;
 mod models;
+mod snapshots;
 #[cfg(test)]
 mod tests;
 
 pub use log::FaultyLog;
 pub use misread::{Misread, MisreadLog};
 pub use models::FaultyModels;
+pub use snapshots::FaultySnapshots;
 
 use crate::{Result, StoreError, Table, memory::Volatile};
 use parking_lot::Mutex;
@@ -44,8 +46,10 @@ pub enum Fault {
     /// ignores the sync. The next write without this fault takes the whole cache to the disk. Reads never lie.
     Lie,
     /// The commit of a step is acknowledged, its checkpoint and sums move, but of its row writes the first and every
-    /// second one after it are lost at once: a torn write. Comparing the rows with the sums or the log finds this. Calls
-    /// other than [`crate::Models::commit`] are done whole.
+    /// second one after it are lost at once: a torn write. Comparing the rows with the sums or the log finds this. A frame
+    /// of a snapshot is acknowledged and lost ([`crate::Draft::write`]); of a snapshot that is kept
+    /// ([`crate::Draft::keep`]) the second half of the frames is lost, and nothing told of it when it is read. Any other
+    /// call is done whole.
     Tear,
 }
 
@@ -90,12 +94,20 @@ pub enum Operation {
     Record,
     /// [`crate::Models::reconciliations`], [`crate::Models::reconciliation`] or [`crate::Models::evidence`]
     ReadReconciliations,
+    /// [`crate::Snapshots::begin`] or [`crate::Draft::write`]
+    WriteSnapshot,
+    /// [`crate::Draft::keep`]
+    KeepSnapshot,
+    /// [`crate::Snapshots::list`], [`crate::Snapshots::open`], [`crate::Draft::read_back`] or a frame of either
+    ReadSnapshot,
+    /// [`crate::Snapshots::remove`]
+    RemoveSnapshot,
 }
 
 /// Decides the fault of each call, in the order in which calls begin.
 pub type Script = Box<dyn FnMut(Operation) -> Fault + Send>;
 
-/// What both wrappers share: the store, the script, and what the disk has where it is not what the store shows.
+/// What the wrappers share: the store, the script, and what the disk has where it is not what the store shows.
 struct Shell<S: Volatile> {
     inner: Arc<S>,
     script: Mutex<Script>,

@@ -1,12 +1,12 @@
 //! Each fault does what its description says, no more and no less.
-use super::{Fault, FaultyLog, FaultyModels, Operation, Script};
+use super::{Fault, FaultyLog, FaultyModels, FaultySnapshots, Operation, Script};
 use crate::{
-    Log, Models, Step, StoreError, Table,
+    Log, Models, Snapshots, Step, StoreError, Table,
     conformance::fixture::{Sample, as_found, checkpoint, counter, counter_row, new_rows, take_in},
     memory::{MemoryStore, Tamper},
 };
 use evenkeel_core::{
-    Epoch, Position, Timestamp,
+    Epoch, ModelName, Position, Timestamp,
     content::{ForeignWrite, Touched},
     digest::Buckets,
     drift::{Content, Verdict},
@@ -179,4 +179,78 @@ fn tampering_is_noted_and_restoring_is_found_by_the_sums() {
     models.begin_build(&schema).unwrap();
     models.swap(model, Content::default()).unwrap();
     assert_eq!((notes(), verdict()), (vec![], Verdict::Unverified));
+}
+
+/// Keeps a snapshot of four frames at this position.
+fn keep(snapshots: &dyn Snapshots, position: u64) -> crate::Result<()> {
+    let mut draft = snapshots.begin(&ModelName::from("m"), Position(position))?;
+    for frame in 0..4 {
+        draft.write(&[frame])?;
+    }
+    draft.keep().map(drop)
+}
+
+fn frames(mut reading: Box<dyn crate::Frames>) -> crate::Result<Vec<u8>> {
+    let mut frames = Vec::new();
+    while let Some(frame) = reading.next()? {
+        frames.extend(frame);
+    }
+    Ok(frames)
+}
+
+fn kept(snapshots: &dyn Snapshots) -> Vec<(u64, Vec<u8>)> {
+    let model = ModelName::from("m");
+    let open = |position| frames(snapshots.open(&model, position).unwrap().unwrap()).unwrap();
+    let list = snapshots.list(&model).unwrap();
+    list.iter().map(|kept| (kept.position.0, open(kept.position))).collect()
+}
+
+#[test]
+fn a_snapshot_is_kept_half_or_not_or_until_the_crash() {
+    let home = memory().snapshots;
+    let faults = [Fault::Fail, Fault::Tear, Fault::FailAfter, Fault::Lie];
+    let snapshots = FaultySnapshots::new(home, script(Operation::KeepSnapshot, faults));
+    keep(&snapshots, 1).unwrap_err();
+    keep(&snapshots, 2).unwrap();
+    keep(&snapshots, 3).unwrap_err();
+    keep(&snapshots, 4).unwrap();
+    let on_disk = [(3, vec![0, 1, 2, 3]), (2, vec![0, 1])];
+    let cached = (4, vec![0, 1, 2, 3]);
+    assert_eq!(kept(&snapshots), [&[cached][..], &on_disk].concat());
+    assert!(snapshots.crash());
+    assert_eq!(kept(&snapshots), on_disk);
+    assert!(!snapshots.crash());
+}
+
+#[test]
+fn a_removal_that_was_a_lie_is_undone_by_the_crash() {
+    let snapshots = FaultySnapshots::new(memory().snapshots, script(Operation::RemoveSnapshot, [Fault::Lie]));
+    keep(&snapshots, 1).unwrap();
+    snapshots.remove(&ModelName::from("m"), Position(1)).unwrap();
+    assert!(kept(&snapshots).is_empty());
+    assert!(snapshots.crash());
+    assert_eq!(kept(&snapshots).len(), 1);
+}
+
+#[test]
+fn a_frame_that_was_torn_is_missing_when_it_is_read_back() {
+    let faults = [Fault::None, Fault::None, Fault::Tear, Fault::None, Fault::Fail];
+    let snapshots = FaultySnapshots::new(memory().snapshots, script(Operation::WriteSnapshot, faults));
+    let mut draft = snapshots.begin(&ModelName::from("m"), Position(1)).unwrap();
+    (0..3).for_each(|frame| draft.write(&[frame]).unwrap());
+    draft.write(&[3]).unwrap_err();
+    assert_eq!(frames(draft.read_back().unwrap()).unwrap(), [0, 2]);
+    drop(draft);
+    assert!(kept(&snapshots).is_empty());
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_read_fails_at_the_frame() {
+    let faults = [Fault::None, Fault::None, Fault::Fail, Fault::Lie];
+    let snapshots = FaultySnapshots::new(memory().snapshots, script(Operation::ReadSnapshot, faults));
+    keep(&snapshots, 1).unwrap();
+    let mut reading = snapshots.open(&ModelName::from("m"), Position(1)).unwrap().unwrap();
+    assert_eq!(reading.next(), Ok(Some(vec![0])));
+    assert!(matches!(reading.next(), Err(StoreError::Unavailable(_))));
+    assert_eq!(reading.next(), Ok(Some(vec![1])), "what failed did nothing, and reads never lie");
 }
