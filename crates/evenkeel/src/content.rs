@@ -148,7 +148,7 @@ impl Checker<'_> {
                 }
                 checked.truncated |= found.wrong_rows > found.keys.len() as u64;
                 checked.wrong_rows = found.wrong_rows;
-                for key in found.keys {
+                for key in found.keys.into_iter().chain(found.misparked) {
                     let clue = touched.get(&key).copied().flatten();
                     suspects.entry(key).or_insert(clue);
                 }

@@ -5,13 +5,17 @@
 //! Finding wrong rows without folding everything, and why they are wrong, is `content`'s.
 use crate::projector::discarded;
 use evenkeel_core::{
-    Position,
+    ModelName, Position,
     digest::RowHasher,
-    fold::{Difference, Fold, FreshFold},
+    fold::{Difference, Fold, FreshFold, Park, ParkState, TouchId},
     row::Key,
 };
 use evenkeel_store::{Log, Models, Result, Rows, Table};
-use std::{cell::RefCell, collections::BTreeSet, ops::ControlFlow};
+use std::{
+    cell::RefCell,
+    collections::{BTreeSet, HashMap},
+    ops::ControlFlow,
+};
 
 /// How much memory a verification may take, in rows held at once.
 pub const ROWS_PER_PASS: u64 = 250_000;
@@ -38,6 +42,9 @@ pub struct Verification {
     pub wrong: Vec<Difference>,
     /// The keys of the first hundred thousand of them.
     pub keys: Vec<Key>,
+    /// The keys of which other events are parked than the fold cannot apply, the first hundred thousand of them. Their rows
+    /// may be right: an event that a wrong row took leaves none when that row is put back.
+    pub misparked: BTreeSet<Key>,
 }
 
 /// Which rows are compared.
@@ -85,6 +92,10 @@ pub(crate) fn verify_in_passes(
         _ => first.state.checkpoint.position,
     };
     let discarded = discarded(models, &schema.model)?;
+    let parked = match table {
+        Table::Live => parked(models, &schema.model)?,
+        Table::Build | Table::Previous => HashMap::new(),
+    };
     let rows = match scope {
         Scope::All => rows,
         Scope::Buckets(some) => rows / u64::from(evenkeel_core::digest::BUCKETS) * some.len() as u64,
@@ -106,11 +117,21 @@ pub(crate) fn verify_in_passes(
             return Ok(None);
         }
         found.rows += fresh.len() as u64;
+        if table == Table::Live {
+            found.compare_parks(&fresh, &parked, mine);
+        }
         if found.compare((models, fold, table), fresh, mine, go_on)?.is_break() {
             return Ok(None);
         }
     }
     Ok(Some(found))
+}
+
+/// What is parked of rows that have a name, and was not given up.
+fn parked(models: &dyn Models, model: &ModelName) -> Result<HashMap<TouchId, Park>> {
+    let parks = models.parks(model, None)?.into_iter();
+    let waiting = parks.filter(|park| park.key.is_some() && park.state != ParkState::Discarded);
+    Ok(waiting.map(|park| (park.touch, park)).collect())
 }
 
 /// Folds the log into `fresh` up to and including `upto`.
@@ -171,6 +192,17 @@ impl Verification {
             self.wrong(difference);
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    fn compare_parks(&mut self, fresh: &FreshFold<'_>, parked: &HashMap<TouchId, Park>, mine: impl Fn(&Key) -> bool) {
+        let state = |park: Option<&Park>| park.map(|park| park.state);
+        let should = fresh.parks();
+        for (touch, park) in parked.iter().chain(should) {
+            let Some(key) = park.key.as_ref().filter(|key| mine(key)) else { continue };
+            if state(parked.get(touch)) != state(should.get(touch)) && self.misparked.len() < NAMED {
+                self.misparked.insert(key.clone());
+            }
+        }
     }
 
     fn wrong(&mut self, difference: Difference) {

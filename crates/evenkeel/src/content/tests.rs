@@ -80,3 +80,27 @@ fn nothing_is_concluded_from_a_look_at_some_of_what_is_suspected() {
     checked.cleared.clear();
     assert_eq!(conclude(&checker, &checked, true).unwrap().verdict, Verdict::Suspect);
 }
+
+#[test]
+fn an_event_that_a_wrong_row_took_is_parked_once_the_row_is_back() {
+    let store = store_of(&[(0, Does::Adds(i64::MAX)), (0, Does::Adds(1))]);
+    let (fold, models, key) = (fold(), &*store.models, Key::text("k0"));
+    let model = &fold.schema().model.clone();
+    models.register(fold.schema()).unwrap();
+    let mut projector = Projector::open(Arc::new(fold.clone()), models, Table::Live, 1).unwrap();
+    let mut advance = || projector.advance(&*store.log, models, now(), None).unwrap();
+    advance();
+    let right = models.get(model, &key).unwrap().row;
+    models.tamper(model, now(), Tamper::Restore(key.clone(), None)).unwrap();
+    // On its own it can be applied.
+    advance();
+    assert_eq!(models.parks(model, None).unwrap(), []);
+    models.tamper(model, now(), Tamper::Restore(key.clone(), right.clone())).unwrap();
+    looked(&store, &fold, Depth::Full, |checker, checked| {
+        let keys: Vec<&Key> = checked.wrong.iter().map(|wrong| &wrong.row.key).collect();
+        assert_eq!(keys, [&key]);
+        assert!(repair(checker, &checked, true).unwrap().verified);
+    });
+    let parked: Vec<u64> = models.parks(model, None).unwrap().iter().map(|park| park.touch.position.0).collect();
+    assert_eq!((parked, models.get(model, &key).unwrap().row), (vec![2], right));
+}
