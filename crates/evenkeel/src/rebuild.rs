@@ -10,7 +10,9 @@
 //! whole log is folded.
 //!
 //! Verified means: the events folded are those that the log has, each once, by their identities; the rows that are there
-//! are those that were meant, every one digested again; and a sample of them folded by itself is the same.
+//! are those that were meant, every one digested again; and a sample of them folded by itself is the same. Where the table
+//! began from a snapshot, so are rows of a sample of the events up to there: a row that the snapshot lacks is in no sample
+//! of those that are there.
 use crate::{
     Clock, EngineError,
     projector::{Bulk, Projector, ProjectorError, discarded},
@@ -25,11 +27,11 @@ use evenkeel_core::{
     content::{Pass, Window, compare_windows},
     drift::{Content, Verdict},
     fold::{Fold, TouchId},
-    row::Key,
+    row::{Key, Row},
 };
-use evenkeel_store::{Log, Models, Snapshots, StoreError, StoredRow, Table};
+use evenkeel_store::{Log, Models, Snapshots, StoreError, Table};
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     ops::ControlFlow,
     sync::Arc,
 };
@@ -43,8 +45,8 @@ const PAGE: usize = 4096;
 /// How often the log is folded up to its head before the table is verified: each time less has come in meanwhile.
 const ROUNDS: usize = 3;
 
-/// How many rows are folded by themselves for comparison.
-const SAMPLE: u64 = 100;
+/// How many rows are folded by themselves for comparison, and of how many events that came before a snapshot.
+pub(crate) const SAMPLE: u64 = 100;
 
 /// What a rebuild came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -292,7 +294,7 @@ impl<'b> Building<'b> {
         let model = self.fold.schema().model.clone();
         let mut wrong = self.differing_windows()?;
         let mut pass = Pass::new(clock.now());
-        let mut sample: Vec<Key> = Vec::new();
+        let mut sample = self.touched_before()?;
         let meant = self.models.buckets(&model, Table::Build)?;
         let every = (meant.rows().unsigned_abs() / SAMPLE).max(1);
         loop {
@@ -304,7 +306,7 @@ impl<'b> Building<'b> {
             for row in rows {
                 wrong += u64::from(!row.intact);
                 if pass.rows().is_multiple_of(every) {
-                    sample.push(row.key.clone());
+                    sample.insert(row.key.clone());
                 }
                 pass.read(row.key, row.hash, row.digest);
             }
@@ -314,7 +316,7 @@ impl<'b> Building<'b> {
         }
         self.rows = pass.rows();
         wrong += pass.differing(&meant).len() as u64;
-        let Some(differing) = self.differing_rows(&sample, watcher)? else { return Ok(ControlFlow::Break(())) };
+        let Some(differing) = self.differing_rows(sample, watcher)? else { return Ok(ControlFlow::Break(())) };
         wrong += differing;
         if wrong > 0 {
             return Err(EngineError::NotVerified { model, rows: wrong });
@@ -330,17 +332,32 @@ impl<'b> Building<'b> {
         Ok(compare_windows(&appended, &applied).len() as u64)
     }
 
+    /// The rows of some of the events that are in the snapshot this began from, spread over all of them.
+    fn touched_before(&self) -> Result<BTreeSet<Key>, StoreError> {
+        let (schema, from) = (self.fold.schema(), self.from.0);
+        let (mut keys, mut touches, mut after) = (BTreeSet::new(), Vec::new(), 0);
+        for place in 0..SAMPLE.min(from) {
+            after = after.max((u128::from(from) * u128::from(place) / u128::from(SAMPLE.min(from))) as u64);
+            let slice = self.log.read(Position(after), Some(&schema.subscribes), 1)?;
+            let Some(event) = slice.events.first().filter(|event| event.position.0 <= from) else { break };
+            self.fold.touches(event, &mut touches);
+            keys.extend(touches.drain(..).filter_map(|touch| touch.key.ok()));
+            after = event.position.0;
+        }
+        Ok(keys)
+    }
+
     /// How many of these rows are not what their events make of them; `None` where it was called off.
-    fn differing_rows(&self, sample: &[Key], watcher: Watcher<'_>) -> Result<Option<u64>, StoreError> {
-        let schema = self.fold.schema();
+    fn differing_rows(&self, sample: BTreeSet<Key>, watcher: Watcher<'_>) -> Result<Option<u64>, StoreError> {
+        let (schema, sample) = (self.fold.schema(), sample.into_iter().collect::<Vec<_>>());
         let upto = self.projector.checkpoint().position;
         let (stores, go_on) = ((self.log, self.models), &mut || watcher(self.events));
-        let Some(mut folded) = refold(stores, self.fold.as_ref(), Table::Build, sample, upto, go_on)? else {
+        let Some(folded) = refold(stores, self.fold.as_ref(), Table::Build, &sample, upto, go_on)? else {
             return Ok(None);
         };
-        let loaded = self.models.load(&schema.model, Table::Build, sample)?;
-        let differs = |row: &&StoredRow| folded.rows.remove(&row.key).as_ref() != Some(&row.row);
-        Ok(Some(loaded.rows.iter().filter(differs).count() as u64))
+        let loaded = self.models.load(&schema.model, Table::Build, &sample)?;
+        let there: HashMap<&Key, &Row> = loaded.rows.iter().map(|row| (&row.key, &row.row)).collect();
+        Ok(Some(sample.iter().filter(|key| folded.rows.get(key) != there.get(key).copied()).count() as u64))
     }
 
     /// Folds what came in meanwhile and puts the table in place. The caller holds the model's turn.
