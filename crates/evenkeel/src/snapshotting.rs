@@ -8,7 +8,7 @@ use crate::{
     snapshot::{self, Found, Taken, Taker},
 };
 use evenkeel_core::{checkpoint::SafeHead, drift::Verdict, schema::Schema};
-use evenkeel_store::{Result, Snapshots};
+use evenkeel_store::{Models, Result, Snapshots};
 use std::{sync::atomic::Ordering, time::Duration};
 
 /// How often is looked whether a snapshot is due.
@@ -87,7 +87,7 @@ fn take(
     let (log, models, fold) = (inner.log.as_ref(), inner.models.as_ref(), slot.fold.as_ref());
     let unfit = slot.unfit_snapshots.load(Ordering::SeqCst);
     let taken = Taker { log, models, snapshots, fold, now: inner.clock.now() }.take(&mut || inner.go_on());
-    let taken = taken.and_then(|taken| still_sound(inner, snapshots, slot, taken, unfit));
+    let taken = taken.and_then(|taken| still_sound(models, snapshots, slot, taken, unfit));
     let model = slot.name().to_string();
     let result = if taken.is_ok() { "kept" } else { "refused" };
     metrics::counter!("evenkeel_snapshots_total", "model" => model.clone(), "result" => result).increment(1);
@@ -108,14 +108,14 @@ fn take(
 
 /// What was found out about the rows while the snapshot was written holds for those that are in it, also where they have
 /// been put right since. Looked at once it is kept: whoever finds something out later removes it with the others.
-fn still_sound(
-    inner: &Inner,
+pub(crate) fn still_sound(
+    models: &dyn Models,
     snapshots: &dyn Snapshots,
     slot: &Slot,
     taken: Taken,
     unfit: u64,
 ) -> std::result::Result<Taken, EngineError> {
-    let state = inner.models.state(slot.name())?;
+    let state = models.state(slot.name())?;
     let is_trusted =
         state.is_some_and(|state| matches!(state.content.verdict, Verdict::Verified | Verdict::Unverified));
     if is_trusted && slot.unfit_snapshots.load(Ordering::SeqCst) == unfit {

@@ -48,11 +48,18 @@ fn holds(first: u64) {
         ("repairs", stats.repairs),
         ("rows_repaired", stats.rows_repaired),
         ("parked_late", stats.parked_late),
+        ("snapshots", stats.snapshots),
+        ("snapshots_not_kept", stats.snapshots_not_kept),
+        ("snapshots_tampered", stats.snapshots_tampered),
+        ("rebuilds_from_snapshots", stats.rebuilds_from_snapshots),
+        ("snapshots_refused", stats.snapshots_refused),
         ("failed", faults.failed),
         ("answers_lost", faults.answers_lost),
         ("log_lies", faults.log_lies),
         ("models_lies", faults.models_lies),
+        ("snapshots_lies", faults.snapshots_lies),
         ("torn", faults.torn),
+        ("snapshots_torn", faults.snapshots_torn),
     ] {
         assert!(count > 0, "{what} never happened in {stats:?}");
     }

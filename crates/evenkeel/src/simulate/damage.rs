@@ -124,9 +124,12 @@ impl Damage {
             _ if cause == foreign && (harm.foreign || self.blurred) => true,
             // Where several events make the difference the count says what most of them are, of every row they touch.
             Cause::MissedEvent | Cause::DoubleApply => {
-                let concerned = harm.misread || self.events.len() > 1;
+                let several = self.events.len() > 1;
+                let concerned = harm.misread || several;
                 let kind = if cause == Cause::MissedEvent { -1 } else { 1 };
-                self.blurred || (concerned && self.events.values().any(|more| *more == kind))
+                // Then it is tried out as well, and what somebody put there may be just the row without one of its events.
+                let is_alike = several && harm.foreign;
+                self.blurred || is_alike || (concerned && self.events.values().any(|more| *more == kind))
             }
             _ => false,
         }

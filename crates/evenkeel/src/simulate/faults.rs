@@ -77,14 +77,19 @@ pub struct FaultCounts {
     pub log_lies: u64,
     /// Writes of the models that lay in the disk's cache only.
     pub models_lies: u64,
+    /// Writes of the snapshots that lay in the disk's cache only.
+    pub snapshots_lies: u64,
     /// Steps of a model of which half the rows were lost.
     pub torn: u64,
+    /// Snapshots of which half the frames were lost, and frames that were.
+    pub snapshots_torn: u64,
 }
 
 impl FaultCounts {
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.failed + self.answers_lost + self.log_lies + self.models_lies + self.torn
+        let lies = self.log_lies + self.models_lies + self.snapshots_lies;
+        self.failed + self.answers_lost + lies + self.torn + self.snapshots_torn
     }
 
     pub(super) fn plus(&mut self, other: &Self) {
@@ -92,6 +97,8 @@ impl FaultCounts {
         self.answers_lost += other.answers_lost;
         self.log_lies += other.log_lies;
         self.models_lies += other.models_lies;
+        self.snapshots_lies += other.snapshots_lies;
+        self.snapshots_torn += other.snapshots_torn;
         self.torn += other.torn;
     }
 }
@@ -103,7 +110,7 @@ pub(super) struct OnDisk {
     pub(super) entries: usize,
 }
 
-/// The faults to come, shared by the scripts of both stores and the schedule.
+/// The faults to come, shared by the scripts of the stores and the schedule.
 pub(super) struct Faults {
     random: Random,
     weather: Weather,
@@ -127,6 +134,7 @@ pub(super) struct Faults {
 pub(super) enum Home {
     Log,
     Models,
+    Snapshots,
 }
 
 impl Faults {
@@ -161,7 +169,9 @@ impl Faults {
             Fault::Fail => self.counts.failed += 1,
             Fault::FailAfter => self.counts.answers_lost += 1,
             Fault::Lie if home == Home::Log => self.counts.log_lies += 1,
+            Fault::Lie if home == Home::Snapshots => self.counts.snapshots_lies += 1,
             Fault::Lie => self.counts.models_lies += 1,
+            Fault::Tear if home == Home::Snapshots => self.counts.snapshots_torn += 1,
             Fault::Tear => self.counts.torn += 1,
         }
         fault
@@ -188,7 +198,12 @@ impl Faults {
             // A stage reads several times for each write.
             return if self.random.chance(weather.fail / 2) { Fault::Fail } else { Fault::None };
         }
-        let tear = if matches!(operation, Operation::Commit(_)) { weather.tear } else { 0 };
+        let tear = match operation {
+            Operation::Commit(_) | Operation::WriteSnapshot => weather.tear,
+            // There are few of them.
+            Operation::KeepSnapshot => 5 * weather.tear,
+            _ => 0,
+        };
         let lie = if home == Home::Log { weather.lie_log } else { weather.lie_models };
         let dice = self.random.below(1000);
         let limits = [weather.fail, weather.fail_after, tear, lie];
@@ -211,7 +226,7 @@ impl Faults {
             _ => {}
         }
         match (home, fault) {
-            (Home::Models, _) | (Home::Log, Fault::Fail) => {}
+            (Home::Models | Home::Snapshots, _) | (Home::Log, Fault::Fail) => {}
             (Home::Log, Fault::Lie) if self.on_disk.is_none() => self.on_disk = self.stored(),
             (Home::Log, Fault::Lie) => {}
             (Home::Log, Fault::None | Fault::FailAfter | Fault::Tear) => self.on_disk = None,
@@ -235,7 +250,8 @@ fn is_write(operation: Operation) -> bool {
         | Operation::ReadParks
         | Operation::ReadState
         | Operation::ReadContent
-        | Operation::ReadReconciliations => false,
+        | Operation::ReadReconciliations
+        | Operation::ReadSnapshot => false,
         Operation::Transact
         | Operation::Register
         | Operation::Commit(_)
@@ -245,6 +261,9 @@ fn is_write(operation: Operation) -> bool {
         | Operation::SetContent
         | Operation::SetMeasured
         | Operation::Lease
-        | Operation::Record => true,
+        | Operation::Record
+        | Operation::WriteSnapshot
+        | Operation::KeepSnapshot
+        | Operation::RemoveSnapshot => true,
     }
 }

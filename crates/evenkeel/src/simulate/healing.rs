@@ -89,8 +89,8 @@ impl World {
             Err(_) => false,
         };
         if self.tables[model].trust != Trust::Sound {
-            // Who looks has others' writes noted again, whatever the table is worth.
-            self.tables[model].damage.watch = Watch::default();
+            // Whoever looks puts the watch on again, whatever there is to be found.
+            self.tables[model].damage.watch = Watch::On;
             return Ok(clean);
         }
         self.judge_found(model, &before, also, &found)?;

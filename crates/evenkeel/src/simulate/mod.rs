@@ -13,6 +13,8 @@
 //! - each table is what its own fold of the log gives up to its checkpoint, except the rows that a torn write lost, that
 //!   somebody else wrote or that a projector misread the log for, and those are exactly what is found wrong, each for
 //!   its cause, and what a repair leaves is what the log says, sums and counts included;
+//! - a snapshot that is kept is what the log says up to its position, and one that was torn, damaged, exchanged or forged
+//!   since is never what the rows of a rebuild come from;
 //! - whatever is wrong when a pass of the scrub begins, and stays so, has been noticed when it ends;
 //! - what somebody else writes and the store sees makes the model suspect at once, and nothing is folded over it;
 //! - counts add up, lag is what it is said to be, and no read is called fresh from which an admitted event is missing;
@@ -39,6 +41,7 @@ mod rebuilding;
 mod scrubbing;
 mod sending;
 mod settling;
+mod snapshots;
 mod table;
 mod tampering;
 mod world;
@@ -107,6 +110,17 @@ pub struct Stats {
     pub rows_repaired: u64,
     /// Touches of events that name no row, parked when it was found that the projector had left them out.
     pub parked_late: u64,
+    /// Snapshots that were taken and kept.
+    pub snapshots: u64,
+    /// Snapshots that were begun and not kept: the table was not fit for one, or a store failed.
+    pub snapshots_not_kept: u64,
+    /// Snapshots that somebody damaged or put a false one in the place of.
+    pub snapshots_tampered: u64,
+    /// Rebuilds that began from a snapshot and put a new table in place.
+    pub rebuilds_from_snapshots: u64,
+    /// Snapshots that were newer than what such a rebuild began from, and were refused: damaged, false, or of another version
+    /// or another log.
+    pub snapshots_refused: u64,
     /// What was done to the stores.
     pub faults: FaultCounts,
 }
@@ -137,6 +151,11 @@ impl Stats {
         self.repairs += other.repairs;
         self.rows_repaired += other.rows_repaired;
         self.parked_late += other.parked_late;
+        self.snapshots += other.snapshots;
+        self.snapshots_not_kept += other.snapshots_not_kept;
+        self.snapshots_tampered += other.snapshots_tampered;
+        self.rebuilds_from_snapshots += other.rebuilds_from_snapshots;
+        self.snapshots_refused += other.snapshots_refused;
         self.faults.plus(&other.faults);
     }
 }

@@ -102,6 +102,8 @@ impl World {
         self.stats.crashes += 1;
         self.drop_node();
         let (log_lost, models_lost) = (self.log.crash(), self.models.crash());
+        // One that comes back was right when it was taken, and is compared with the log before it is begun from.
+        self.snapshots.crash();
         let on_disk = {
             let mut faults = self.faults.lock();
             faults.dark = false;

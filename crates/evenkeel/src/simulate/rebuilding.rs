@@ -11,6 +11,7 @@ use crate::{
     EngineError,
     rebuild::{self, Rebuilt},
 };
+use evenkeel_store::Snapshots;
 use std::{ops::ControlFlow, sync::Arc};
 
 impl World {
@@ -31,6 +32,10 @@ impl World {
         let (Some(node), Some(before)) = (&self.node, self.stored(model)?) else { return Ok(false) };
         let slot = Arc::clone(&node.slots[model]);
         let (log, models, clock) = (Arc::clone(&self.log), Arc::clone(&self.models), Arc::clone(&self.clock));
+        let snapshots = Arc::clone(&self.snapshots);
+        // Without where somebody asks for it, or the fold is suspected.
+        let snapshots = self.random.chance(850).then_some(snapshots.as_ref() as &dyn Snapshots);
+        let (kept, faults) = (self.kept(model)?, self.faults_so_far());
         let batch_events = 1 + self.random.index(40);
         let torn = self.faults.lock().torn_build;
         let misread = self.some_misread(4);
@@ -41,7 +46,7 @@ impl World {
         let reconciling = slot.health.reconciling();
         let mut turn = slot.turn();
         let result = rebuild::rebuild_in_batches(
-            (&log, models.as_ref(), None),
+            (&log, models.as_ref(), snapshots),
             &slot.fold,
             clock.as_ref(),
             batch_events,
@@ -66,6 +71,10 @@ impl World {
         let misread = log.misread.done().is_some();
         if misread {
             self.say("the log was misread for it");
+        }
+        if snapshots.is_some() {
+            let is_disturbed = disturbed || misread || faults != self.faults_so_far();
+            self.judge_beginning(model, &kept, &result, is_disturbed)?;
         }
         self.judge_rebuild(model, &before, &result, (torn, misread))
     }

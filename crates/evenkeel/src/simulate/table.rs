@@ -43,17 +43,22 @@ impl Shadow {
         }
     }
 
+    /// What the log makes of the model up to a position.
+    pub(super) fn upto(fold: &Arc<dyn Fold>, discarded: BTreeSet<TouchId>, history: &[Event], upto: Position) -> Self {
+        let mut shadow = Self::new(Arc::clone(fold), discarded);
+        history.iter().take(index(upto)).for_each(|event| shadow.feed(event));
+        shadow
+    }
+
     /// A row as the log makes it up to `upto`.
     pub(super) fn row_at(
         fold: &Arc<dyn Fold>,
         discarded: &BTreeSet<TouchId>,
         history: &[Event],
-        upto: usize,
+        upto: Position,
         key: &Key,
     ) -> Option<Row> {
-        let mut shadow = Self::new(Arc::clone(fold), discarded.clone());
-        history.iter().take(upto).for_each(|event| shadow.feed(event));
-        shadow.rows.remove(key)
+        Self::upto(fold, discarded.clone(), history, upto).rows.remove(key)
     }
 
     fn feed(&mut self, event: &Event) {

@@ -96,7 +96,7 @@ impl World {
             0 => None,
             1 => {
                 let maker = self.maker(model, before)?;
-                let upto = self.random.index(1 + usize::try_from(before.state.checkpoint.position.0).unwrap_or(0));
+                let upto = Position(self.random.below(1 + before.state.checkpoint.position.0));
                 Shadow::row_at(maker, &before.discarded, &self.ledger.history, upto, key)
             }
             2 => {

@@ -11,6 +11,7 @@ use super::{
     project::{Project, VERSIONS, project},
     random::Random,
     sending::Sender,
+    snapshots::Books,
     sound,
     table::{Said, Stored, Table},
 };
@@ -25,8 +26,8 @@ use evenkeel_core::{
 };
 use evenkeel_store::{
     Log, Models, Table as Which,
-    faulty::{FaultyLog, FaultyModels},
-    memory::{MemoryLog, MemoryModels, MemoryStore},
+    faulty::{FaultyLog, FaultyModels, FaultySnapshots},
+    memory::{MemoryLog, MemoryModels, MemorySnapshots, MemoryStore},
 };
 use parking_lot::Mutex;
 use std::{
@@ -47,6 +48,7 @@ pub(super) struct World {
     pub(super) below: MemoryStore,
     pub(super) log: Arc<FaultyLog<MemoryLog>>,
     pub(super) models: Arc<FaultyModels<MemoryModels>>,
+    pub(super) snapshots: Arc<FaultySnapshots<MemorySnapshots>>,
     pub(super) project: &'static Project,
     /// The versions of contracts and models a node runs with.
     pub(super) gate: usize,
@@ -59,6 +61,7 @@ pub(super) struct World {
     pub(super) senders: Vec<Sender>,
     pub(super) ledger: Ledger,
     pub(super) tables: Vec<Table>,
+    pub(super) copies: Books,
     /// Events the sources have still to make.
     pub(super) to_make: u64,
     /// How much of the log every loss so far has left untouched; `None` where there was none.
@@ -78,7 +81,7 @@ pub(super) struct Stray {
 }
 
 /// What may happen in a step, and how often beside the others. Those that come first also happen during a rebuild.
-const ACTIONS: [(Action, u64); 18] = [
+const ACTIONS: [(Action, u64); 20] = [
     (Action::Send, 28),
     (Action::Take, 26),
     (Action::Project, 40),
@@ -89,6 +92,7 @@ const ACTIONS: [(Action, u64); 18] = [
     (Action::Stray, 4),
     (Action::Pause, 3),
     (Action::DecidePark, 6),
+    (Action::Snapshot, 3),
     (Action::Verify, 3),
     (Action::Rebuild, 2),
     (Action::Reconcile, 6),
@@ -97,10 +101,11 @@ const ACTIONS: [(Action, u64); 18] = [
     (Action::Check, 3),
     (Action::Repair, 3),
     (Action::Scrub, 8),
+    (Action::TamperWithSnapshot, 1),
 ];
 
 /// How many of [`ACTIONS`] may happen while a model is rebuilt.
-const BESIDE_REBUILD: usize = 10;
+const BESIDE_REBUILD: usize = 11;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
@@ -114,6 +119,7 @@ enum Action {
     Stray,
     Pause,
     DecidePark,
+    Snapshot,
     Verify,
     Rebuild,
     Reconcile,
@@ -122,6 +128,7 @@ enum Action {
     Check,
     Repair,
     Scrub,
+    TamperWithSnapshot,
 }
 
 impl World {
@@ -136,6 +143,7 @@ impl World {
         let faults = Faults::new(random.fork(), weather.clone(), Arc::clone(&below.log));
         let log = FaultyLog::new(Arc::clone(&below.log), Faults::script(&faults, Home::Log));
         let models = FaultyModels::new(Arc::clone(&below.models), Faults::script(&faults, Home::Models));
+        let snapshots = FaultySnapshots::new(Arc::clone(&below.snapshots), Faults::script(&faults, Home::Snapshots));
         let mut world = Self {
             stats: Stats::default(),
             trace: Vec::new(),
@@ -145,6 +153,7 @@ impl World {
             below,
             log: Arc::new(log),
             models: Arc::new(models),
+            snapshots: Arc::new(snapshots),
             project,
             gate: random.index(VERSIONS),
             undecided: None,
@@ -155,6 +164,7 @@ impl World {
             busy: None,
             senders: SOURCES.iter().map(|source| Sender::new(source)).collect(),
             ledger: Ledger::default(),
+            copies: Books::default(),
             tables: project.models.iter().map(|[first, ..]| Table::new(first)).collect(),
             to_make: options.events,
             untouched: None,
@@ -226,12 +236,14 @@ impl World {
             Action::Stray if free => self.advance_stray(model),
             Action::Pause => self.pause(model),
             Action::DecidePark if free => self.decide_park(model),
+            Action::Snapshot => self.take_snapshot(model),
             Action::Verify if free => self.verify(model).map(drop),
             Action::Rebuild if free => self.rebuild(model, true).map(drop),
             Action::Reconcile => self.reconcile(),
             Action::Deploy => self.deploy(),
             Action::Tamper if free => self.tamper(model),
             Action::Check if free => self.look_for_wrong_rows(model),
+            Action::TamperWithSnapshot => self.tamper_with_snapshot(model),
             Action::Repair if free => self.repair_wrong_rows(model),
             Action::Project | Action::Stray | Action::DecidePark | Action::Verify | Action::Rebuild => Ok(()),
             Action::Scrub if free => self.scrub(model),
