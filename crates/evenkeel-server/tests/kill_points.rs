@@ -1,6 +1,7 @@
 //! A kill at one write after the other: whichever write of the server to its files is the last, everything acknowledged
 //! is there afterwards, and every row is what it is without a kill. What random moments (`crash.rs`) hardly ever hit is
-//! hit here for certain: the inside of a transaction, between two, and of the swap of a model that was declared anew.
+//! hit here for certain: the inside of a transaction, between two, of the swap of a model that was declared anew, of a
+//! repair, and of a rebuild that begins from a snapshot.
 //!
 //! Needs `strace`, which kills the server as it is about to make its n-th write to one of the files.
 #[cfg(test)]
@@ -8,9 +9,12 @@ mod common;
 
 #[cfg(test)]
 mod kill_points {
+    mod from_snapshot;
     mod release;
+    mod repair;
     mod sweep;
 
+    use from_snapshot::Newest;
     use sweep::{Before, sweep};
 
     // Writes are counted for each thread by itself. So that a thread that projects can be the first to make its n-th,
@@ -42,6 +46,21 @@ mod kill_points {
     fn any_write_of_a_rebuild_ahead_of_its_model_may_be_the_last() {
         let acknowledged = sweep("a rebuild ahead of its model", Before::Behind, &["models.db-wal"]);
         assert!(acknowledged > 0);
+    }
+
+    #[test]
+    fn any_write_of_a_repair_may_be_the_last() {
+        repair::sweep();
+    }
+
+    #[test]
+    fn any_write_of_a_rebuild_from_a_snapshot_may_be_the_last() {
+        from_snapshot::sweep(Newest::Sound);
+    }
+
+    #[test]
+    fn any_write_of_a_rebuild_that_falls_back_from_a_damaged_snapshot_may_be_the_last() {
+        from_snapshot::sweep(Newest::Damaged);
     }
 
     #[test]

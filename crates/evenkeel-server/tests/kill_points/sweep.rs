@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     fs,
+    ops::Range,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
@@ -85,30 +86,38 @@ pub(crate) fn sweep(name: &'static str, before: Before, files: &'static [&'stati
     let expected = settle(&Server::start(&project, &folder.path().join("expected")).client());
     assert_ne!(old_orders.as_ref(), expected.rows.get("orders"));
     let sweep = Sweep { name, project, before, data, files, expected, old_orders };
+    let acknowledged = AtomicU64::new(0);
+    let kills = at_every_second_write(|write| match sweep.kill_at(write) {
+        Some(told) => {
+            acknowledged.fetch_add(told, Ordering::Relaxed);
+            true
+        }
+        None => false,
+    });
+    let acknowledged = acknowledged.into_inner();
+    say(&format!("kill points: {kills} kills at writes of {name}, {acknowledged} events acknowledged before them"));
+    assert!(kills >= 10, "only {kills} kills");
+    acknowledged
+}
+
+/// Kills at one write after the other, some at a time, until no thread of the server writes so often; how often that was.
+/// `kill` says whether it killed.
+pub(crate) fn at_every_second_write(kill: impl Fn(u64) -> bool + Sync) -> u64 {
     let first = 1 + Random::new(Random::seed(1)).below(STEP);
-    let (next, over) = (AtomicU64::new(first), AtomicBool::new(false));
-    let (kills, acknowledged) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (next, over, kills) = (AtomicU64::new(first), AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
-                    let write = next.fetch_add(STEP, Ordering::Relaxed);
-                    match sweep.kill_at(write) {
-                        Some(told) => {
-                            kills.fetch_add(1, Ordering::Relaxed);
-                            acknowledged.fetch_add(told, Ordering::Relaxed);
-                        }
-                        // No thread of the server writes so often.
-                        None => over.store(true, Ordering::Relaxed),
+                    match kill(next.fetch_add(STEP, Ordering::Relaxed)) {
+                        true => drop(kills.fetch_add(1, Ordering::Relaxed)),
+                        false => over.store(true, Ordering::Relaxed),
                     }
                 }
             });
         }
     });
-    let (kills, acknowledged) = (kills.into_inner(), acknowledged.into_inner());
-    say(&format!("kill points: {kills} kills at writes of {name}, {acknowledged} events acknowledged before them"));
-    assert!(kills >= 10, "only {kills} kills");
-    acknowledged
+    kills.into_inner()
 }
 
 impl Sweep {
@@ -204,6 +213,15 @@ fn publish(client: &Client, part: Part, told: &mut BTreeMap<String, u64>) -> Res
         }
     }
     Ok(())
+}
+
+/// Publishes some thirds of the sample, 0 to 3, to a server that lives.
+pub(crate) fn publish_thirds(client: &Client, thirds: Range<usize>) {
+    let sample = fs::read_to_string(example("shop").join("sample.ndjson")).unwrap();
+    let lines: Vec<_> = sample.lines().collect();
+    for batch in lines[lines.len() * thirds.start / 3..lines.len() * thirds.end / 3].chunks(BATCH_EVENTS) {
+        client.publish(batch).ok(202);
+    }
 }
 
 /// Waits until every model is as it is declared and has everything; in words where the server dies meanwhile.
