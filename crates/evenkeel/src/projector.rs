@@ -8,12 +8,12 @@ use evenkeel_core::{
     checkpoint::{Checkpoint, SafeHead},
     content::Pass,
     digest::{KeyHash, RowDigest, RowHasher},
-    fold::{Batch, Changed, Fold, Folded, ParkState, Plan, TouchId},
+    fold::{Batch, Changed, Fold, Folded, GivenUp, ParkState, Plan},
     row::Key,
 };
 use evenkeel_store::{Loaded, Log, Measured, Models, Removal, Slice, Step, StoreError, Table, Upsert};
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::BTreeSet,
     ops::ControlFlow,
     sync::{Arc, mpsc},
     thread,
@@ -34,7 +34,7 @@ pub struct Projector {
     slice_events: usize,
     checkpoint: Checkpoint,
     generation: u64,
-    discarded: HashSet<TouchId>,
+    discarded: GivenUp,
     hasher: RowHasher,
     /// Rows held in memory before they are written.
     bulk_rows: usize,
@@ -428,9 +428,8 @@ pub(crate) fn tell(pass: &mut Pass, hasher: &mut RowHasher, step: &Step, digests
 }
 
 /// The applications that a person gave up: no fold of the log counts them again.
-pub(crate) fn discarded(models: &dyn Models, model: &ModelName) -> Result<HashSet<TouchId>, StoreError> {
-    let parks = models.parks(model, Some(ParkState::Discarded))?;
-    Ok(parks.into_iter().map(|park| park.touch).collect())
+pub(crate) fn discarded(models: &dyn Models, model: &ModelName) -> Result<GivenUp, StoreError> {
+    Ok(GivenUp::among(&models.parks(model, Some(ParkState::Discarded))?))
 }
 
 #[cfg(test)]

@@ -26,12 +26,12 @@ use evenkeel_core::{
     ModelName, Position,
     content::{Pass, Window, compare_windows},
     drift::{Content, Verdict},
-    fold::{Fold, TouchId},
+    fold::{Fold, GivenUp},
     row::{Key, Row},
 };
 use evenkeel_store::{Log, Models, Snapshots, StoreError, Table};
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     ops::ControlFlow,
     sync::Arc,
 };
@@ -124,7 +124,7 @@ pub(crate) struct Building<'b> {
     models: &'b dyn Models,
     fold: Arc<dyn Fold>,
     projector: Projector,
-    given_up: HashSet<TouchId>,
+    given_up: GivenUp,
     from: Position,
     events: u64,
     rows: u64,

@@ -5,7 +5,7 @@
 //! once one of them is parked every later one of that key is held behind it, and no other key waits.
 //!
 //! Not here: reading events and rows, and writing them (the projector of `evenkeel`).
-use super::{Fold, HELD, Park, ParkState, Touch, TouchId};
+use super::{Fold, GivenUp, HELD, Park, ParkState, Touch, TouchId};
 use crate::{
     checkpoint::Counts,
     content::{Window, identity},
@@ -24,14 +24,13 @@ pub struct Plan<'e> {
 }
 
 impl<'e> Plan<'e> {
-    /// Finds the rows that `events`, given in log order, touch. Touches in `discarded` were given up by a person.
-    pub fn new(fold: &dyn Fold, events: &'e [Event], discarded: &HashSet<TouchId>) -> Self {
+    /// Finds the rows that `events`, given in log order, touch, but for what was given up.
+    pub fn new(fold: &dyn Fold, events: &'e [Event], given_up: &GivenUp) -> Self {
         let mut touches = Vec::with_capacity(events.len());
         let mut found = Vec::new();
         for (index, event) in events.iter().enumerate() {
             fold.touches(event, &mut found);
-            let kept =
-                found.drain(..).filter(|touch| discarded.is_empty() || !discarded.contains(&TouchId::of(event, touch)));
+            let kept = found.drain(..).filter(|touch| !given_up.has(TouchId::of(event, touch), event.id));
             touches.extend(kept.map(|touch| (index, touch)));
         }
         Self { events, touches }

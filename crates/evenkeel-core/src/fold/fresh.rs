@@ -2,7 +2,7 @@
 //!
 //! Memory is proportional to the rows kept: for large models the caller makes several passes, each over a share of
 //! the keys. Which rows are looked at, and why one is wrong, is not here ([`crate::content`]).
-use super::{Fold, HELD, Park, ParkState, Touch, TouchId};
+use super::{Fold, GivenUp, HELD, Park, ParkState, Touch, TouchId};
 use crate::{
     event::Event,
     row::{Key, Row},
@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 /// A fold of the log from its first event.
 pub struct FreshFold<'f> {
     fold: &'f dyn Fold,
-    discarded: &'f HashSet<TouchId>,
+    given_up: &'f GivenUp,
     keep: Box<dyn Fn(&Key) -> bool + 'f>,
     rows: HashMap<Key, Row>,
     parks: HashMap<TouchId, Park>,
@@ -32,11 +32,11 @@ pub struct Difference {
 }
 
 impl<'f> FreshFold<'f> {
-    /// A fold over no events yet, of the rows whose keys `keep` wants. Touches in `discarded` are passed over.
-    pub fn new(fold: &'f dyn Fold, discarded: &'f HashSet<TouchId>, keep: impl Fn(&Key) -> bool + 'f) -> Self {
+    /// A fold over no events yet, of the rows whose keys `keep` wants. What was given up is passed over.
+    pub fn new(fold: &'f dyn Fold, given_up: &'f GivenUp, keep: impl Fn(&Key) -> bool + 'f) -> Self {
         Self {
             fold,
-            discarded,
+            given_up,
             keep: Box::new(keep),
             rows: HashMap::new(),
             parks: HashMap::new(),
@@ -52,7 +52,7 @@ impl<'f> FreshFold<'f> {
             self.fold.touches(event, &mut touches);
             for touch in touches.drain(..) {
                 let id = TouchId::of(event, &touch);
-                if !self.discarded.contains(&id) {
+                if !self.given_up.has(id, event.id) {
                     self.touch(event, &touch, id);
                 }
             }

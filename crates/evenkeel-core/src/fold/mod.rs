@@ -5,11 +5,13 @@
 mod batch;
 mod declared;
 mod fresh;
+mod given_up;
 mod release;
 
 pub use batch::{Batch, Changed, Folded, Plan};
 pub use declared::{Attribute, Clause, Declared, Each, Op, OpKind, Operand};
 pub use fresh::{Difference, FreshFold};
+pub use given_up::GivenUp;
 pub use release::{Released, release};
 
 use crate::{

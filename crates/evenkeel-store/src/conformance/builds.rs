@@ -7,8 +7,9 @@ use super::{
 };
 use crate::{ModelState, Models, Step, StoreError, Table};
 use evenkeel_core::{
+    EventId,
     drift::{Content, Verdict},
-    fold::ParkState,
+    fold::{Park, ParkState},
     row::{Cell, Key, KeyPart},
     schema::{ColumnType, Schema},
 };
@@ -168,7 +169,15 @@ pub fn discarded_parks_survive_a_swap(stores: &Stores) -> Outcome {
     models.begin_build(&schema)?;
     models.swap(&schema.model, verified())?;
     same("the parks after another swap", models.parks(&schema.model, None)?, vec![discarded])?;
-    same("the parked events", models.register(&schema)?.parked.events, 0)
+    same("the parked events", models.register(&schema)?.parked.events, 0)?;
+    // A log that lost its end and grew again has another event there, which nobody gave up.
+    let other = Park { event_id: EventId::of("shop", "another"), ..park(2, 1, 3, Some("d"), ParkState::Poison) };
+    models.begin_build(&schema)?;
+    let step = Step { parks: vec![other.clone()], ..build_step(models, &schema)? };
+    models.commit(&schema.model, Table::Build, &step)?;
+    models.swap(&schema.model, verified())?;
+    same("the parks of another log", models.parks(&schema.model, None)?, vec![other])?;
+    same("its parked events", models.register(&schema)?.parked.events, 1)
 }
 
 /// A build begun anew is empty, and who worked on the last one cannot write to it.

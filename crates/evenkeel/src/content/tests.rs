@@ -99,7 +99,7 @@ fn an_event_that_a_wrong_row_took_is_parked_once_the_row_is_back() {
     looked(&store, &fold, Depth::Full, |checker, checked| {
         let keys: Vec<&Key> = checked.wrong.iter().map(|wrong| &wrong.row.key).collect();
         assert_eq!(keys, [&key]);
-        assert!(repair(checker, &checked, true).unwrap().verified);
+        assert!(repair(checker, &checked, true, None).unwrap().verified);
     });
     let parked: Vec<u64> = models.parks(model, None).unwrap().iter().map(|park| park.touch.position.0).collect();
     assert_eq!((parked, models.get(model, &key).unwrap().row), (vec![2], right));

@@ -12,11 +12,11 @@ use evenkeel_core::{
     Position,
     checkpoint::SafeHead,
     digest::RowHasher,
-    fold::{FreshFold, TouchId},
+    fold::{FreshFold, GivenUp},
     row::{Key, Row},
 };
 use evenkeel_store::{RowAt, StoreError, Table};
-use std::{collections::HashSet, ops::ControlFlow, time::Duration};
+use std::{ops::ControlFlow, time::Duration};
 
 /// Events of the tail read at a time.
 const TAIL_PAGE: usize = 1000;
@@ -117,7 +117,7 @@ impl Reader<'_> {
         key: &Key,
         at: &RowAt,
         head: &SafeHead,
-        discarded: &HashSet<TouchId>,
+        discarded: &GivenUp,
         deadline: Duration,
     ) -> Result<Option<(Option<Row>, SafeHead)>, Tail> {
         let (fold, checkpoint) = (self.fold(), &at.state.checkpoint);

@@ -6,7 +6,7 @@ use super::{
     Broken, Checked, broken,
     damage::Watch,
     sound,
-    table::{Shadow, Stored, Trust},
+    table::{Shadow, Stored, Trust, given_up},
     world::World,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 use evenkeel_core::{
     Digest, Position,
     drift::Verdict,
-    fold::{Fold, Park, ParkState, TouchId},
+    fold::{Fold, Park, ParkState},
     row::{Key, Row},
     snapshot::{Decoder, Encoder, Header, Part, SnapshotError},
 };
@@ -193,8 +193,7 @@ impl World {
     fn differs(&self, model: usize, read: &Read) -> Option<String> {
         let position = read.header.checkpoint.position;
         let fold = self.project.models[model].iter().find(|fold| read.header.is_of(fold.schema()))?;
-        let given_up = read.parks.iter().filter(|park| park.state == ParkState::Discarded);
-        let given_up: BTreeSet<TouchId> = given_up.map(|park| park.touch).collect();
+        let given_up = given_up(&read.parks, &self.ledger.history);
         let log = Shadow::upto(fold, given_up, &self.ledger.history, position);
         let waiting = read.parks.iter().filter(|park| park.state != ParkState::Discarded);
         let waiting: BTreeMap<_, _> = waiting.map(|park| (park.touch, (park.key.clone(), park.state))).collect();

@@ -160,11 +160,7 @@ impl Stored {
         said: Said,
         history: &[Event],
     ) -> Self {
-        let of_this_log = |park: &&Park| {
-            let event = index(park.touch.position).checked_sub(1).and_then(|index| history.get(index));
-            park.state == ParkState::Discarded && event.is_some_and(|event| event.id == park.event_id)
-        };
-        let discarded = parks.iter().filter(of_this_log).map(|park| park.touch).collect();
+        let discarded = given_up(&parks, history);
         let Said { unsound, noted, identities } = said;
         Self { state, rows, parks, discarded, unsound, noted, identities }
     }
@@ -311,6 +307,15 @@ impl Table {
         }
         Ok(())
     }
+}
+
+/// The applications that were given up, of events that the log has.
+pub(super) fn given_up(parks: &[Park], history: &[Event]) -> BTreeSet<TouchId> {
+    let of_this_log = |park: &&Park| {
+        let event = index(park.touch.position).checked_sub(1).and_then(|index| history.get(index));
+        park.state == ParkState::Discarded && event.is_some_and(|event| event.id == park.event_id)
+    };
+    parks.iter().filter(of_this_log).map(|park| park.touch).collect()
 }
 
 /// The identities of a history with what was misread of it.

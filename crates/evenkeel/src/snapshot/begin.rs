@@ -10,7 +10,7 @@ use evenkeel_core::{
     Position,
     content::{Window, compare_windows},
     digest::{KeyHash, RowHasher, Sum},
-    fold::{Fold, Park, ParkState, TouchId},
+    fold::{Fold, GivenUp, Park, ParkState, TouchId},
     row::Key,
     snapshot::{Decoder, Header, Part, hashed_with},
 };
@@ -205,7 +205,7 @@ impl Beginning<'_> {
         }
         // What names no row holds nothing up, and no fold of a row comes upon it.
         let given_up = discarded(self.models, &schema.model)?;
-        let unnamed = rest.parks.iter().filter(|park| park.key.is_none() && !given_up.contains(&park.touch));
+        let unnamed = rest.parks.iter().filter(|park| park.key.is_none() && !given_up.has(park.touch, park.event_id));
         step.parks.extend(unnamed.map(|park| Park { state: ParkState::Poison, ..park.clone() }));
         self.write(step)?;
         Ok(Continue(()))
@@ -214,14 +214,10 @@ impl Beginning<'_> {
     /// The rows that events wait for, and those of which a person has given up others than when the snapshot was taken.
     fn to_fold_anew(&self, position: Position, parks: &[Park]) -> Result<Vec<Key>, StoreError> {
         let now = self.models.parks(&self.fold.schema().model, Some(ParkState::Discarded))?;
-        let given_up = |parks: &[Park]| -> BTreeSet<TouchId> {
-            let given_up = parks.iter().filter(|park| park.state == ParkState::Discarded);
-            given_up.map(|park| park.touch).filter(|touch| touch.position <= position).collect()
-        };
-        let (before, since) = (given_up(parks), given_up(&now));
+        let (before, since) = (GivenUp::among(parks), GivenUp::among(&now));
+        let has_changed = |park: &Park| before.has(park.touch, park.event_id) != since.has(park.touch, park.event_id);
         let concerned = parks.iter().chain(&now).filter(|park| {
-            park.touch.position <= position
-                && (park.state != ParkState::Discarded || before.contains(&park.touch) != since.contains(&park.touch))
+            park.touch.position <= position && (park.state != ParkState::Discarded || has_changed(park))
         });
         let keys: BTreeSet<&Key> = concerned.filter_map(|park| park.key.as_ref()).collect();
         Ok(keys.into_iter().cloned().collect())

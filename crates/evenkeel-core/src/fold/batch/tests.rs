@@ -127,12 +127,17 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     })
 }
 
+/// A touch with the event that [`event`] has at its position.
+fn of_its_event(touch: TouchId) -> (TouchId, EventId) {
+    (touch, EventId::of("test", &touch.position.to_string()))
+}
+
 /// Touches that a person gave up; some of them exist.
-fn discarded() -> impl Strategy<Value = HashSet<TouchId>> {
+fn discarded() -> impl Strategy<Value = GivenUp> {
     let touch = (1u64..40, 0u16..5, 0u32..3);
     prop::collection::hash_set(touch, 0..20).prop_map(|touches| {
         let id = |(position, clause, element)| TouchId { position: Position(position), clause, element };
-        touches.into_iter().map(id).collect()
+        touches.into_iter().map(id).map(of_its_event).collect()
     })
 }
 
@@ -160,7 +165,7 @@ impl Store {
     }
 
     /// Folds `events` in one batch, plan by plan of so many events.
-    fn apply(&mut self, fold: &dyn Fold, events: &[Event], slice: usize, discarded: &HashSet<TouchId>) {
+    fn apply(&mut self, fold: &dyn Fold, events: &[Event], slice: usize, discarded: &GivenUp) {
         let mut batch = Batch::default();
         for events in events.chunks(slice) {
             let plan = Plan::new(fold, events, discarded);
@@ -191,7 +196,7 @@ impl Store {
     }
 
     /// In batches that end at `cuts`, each in plans of a length of its own.
-    fn fold(fold: &dyn Fold, events: &[Event], cuts: &[usize], discarded: &HashSet<TouchId>) -> Self {
+    fn fold(fold: &dyn Fold, events: &[Event], cuts: &[usize], discarded: &GivenUp) -> Self {
         let mut store = Self::default();
         let mut rest = events;
         for cut in cuts {
@@ -304,7 +309,7 @@ proptest! {
                 for touch in touches.iter().filter(|touch| touch.key.as_ref() == Ok(&key)) {
                     let id = TouchId::of(event, touch);
                     let mut next = row.clone();
-                    if discarded.contains(&id) {
+                    if discarded.has(id, event.id) {
                         continue;
                     } else if !parks.is_empty() {
                         parks.push((id, ParkState::Held));
@@ -319,7 +324,7 @@ proptest! {
             let own: Vec<_> = store.parks.iter().filter(|park| park.key.as_ref() == Some(&key)).collect();
             prop_assert_eq!(own.iter().map(|park| (park.touch, park.state)).collect::<Vec<_>>(), parks);
         }
-        prop_assert!(store.parks.iter().all(|park| !discarded.contains(&park.touch)));
+        prop_assert!(store.parks.iter().all(|park| !discarded.has(park.touch, park.event_id)));
         prop_assert!(store.parks.is_sorted_by(|a, b| a.touch.position <= b.touch.position), "in log order");
     }
 
@@ -329,7 +334,8 @@ proptest! {
         let model = model();
         let mut discarded = HashSet::new();
         loop {
-            let store = Store::fold(&model, &events, &[5, 5], &discarded);
+            let given_up = discarded.iter().copied().map(of_its_event).collect();
+            let store = Store::fold(&model, &events, &[5, 5], &given_up);
             let poison = store.parks.iter().filter(|park| park.state == ParkState::Poison);
             let before = discarded.len();
             discarded.extend(poison.map(|park| park.touch));
@@ -344,7 +350,7 @@ proptest! {
     #[test]
     fn a_release_gives_what_a_fold_without_the_discarded_gives(events in events()) {
         let model = model();
-        let mut store = Store::fold(&model, &events, &[5, 5], &HashSet::new());
+        let mut store = Store::fold(&model, &events, &[5, 5], &GivenUp::default());
         let mut discarded = HashSet::new();
         for key in store.parked_keys() {
             let mut parks = store.parked(&key, &events);
@@ -362,7 +368,8 @@ proptest! {
             let last = release(&model, &key, row, &parks).row;
             store.put(key, last);
         }
-        let mut fresh = FreshFold::new(&model, &discarded, |_| true);
+        let given_up = discarded.into_iter().map(of_its_event).collect();
+        let mut fresh = FreshFold::new(&model, &given_up, |_| true);
         fresh.feed(&events);
         prop_assert_eq!(differences(fresh, store.rows), vec![]);
     }
@@ -371,14 +378,14 @@ proptest! {
     #[test]
     fn a_release_by_a_mended_fold_gives_what_that_fold_gives(events in events()) {
         let (model, mended) = (model(), Mended(model()));
-        let mut store = Store::fold(&model, &events, &[5, 5], &HashSet::new());
+        let mut store = Store::fold(&model, &events, &[5, 5], &GivenUp::default());
         for key in store.parked_keys() {
             let parks = store.parked(&key, &events);
             let Released { row, resolved, error } = release(&mended, &key, store.rows.get(&key).cloned(), &parks);
             prop_assert_eq!((resolved, error), (parks.len(), None));
             store.put(key, row);
         }
-        let discarded = HashSet::new();
+        let discarded = GivenUp::default();
         let mut fresh = FreshFold::new(&mended, &discarded, |_| true);
         fresh.feed(&events);
         prop_assert_eq!(differences(fresh, store.rows), vec![]);
@@ -387,7 +394,7 @@ proptest! {
     /// Folding a share of the keys gives the share of the rows, so that a large model can be compared in passes.
     #[test]
     fn shares_of_the_keys_make_up_the_whole(events in events()) {
-        let (model, discarded) = (model(), HashSet::new());
+        let (model, discarded) = (model(), GivenUp::default());
         let store = Store::fold(&model, &events, &[], &discarded);
         let mut seen = 0;
         for share in 0..3 {
@@ -418,7 +425,7 @@ fn poison_parks_its_key_and_nothing_else() {
         add(4, "k0", "2"),
         event(5, "gone", "k2", r#"{"n":1}"#),
     ];
-    let store = Store::fold(&model, &events, &[], &HashSet::new());
+    let store = Store::fold(&model, &events, &[], &GivenUp::default());
     let sum = |key: &str| store.rows[&Key::text(key)].cells[3].to_json().to_string();
     assert_eq!((sum("k0"), sum("k1")), ("1".into(), "5".into()));
     let parks: Vec<_> = store.parks.iter().map(|park| (park.touch.position.0, park.touch.clause, park.state)).collect();
@@ -429,7 +436,7 @@ fn poison_parks_its_key_and_nothing_else() {
 }
 
 fn folded(model: &Declared, events: &[Event], mut batch: Batch) -> Folded {
-    batch.fold(Timestamp::from_micros(9), model, &Plan::new(model, events, &HashSet::new()));
+    batch.fold(Timestamp::from_micros(9), model, &Plan::new(model, events, &GivenUp::default()));
     batch.finish()
 }
 
@@ -452,8 +459,8 @@ fn a_row_is_as_before_the_event_that_spoilt_it() {
     let events = [add(1, "k0", "1"), add(2, "k1", "1"), add(3, "k0", "2"), add(4, "k0", r#""x""#), add(5, "k1", "3")];
     for slice in 1..=events.len() {
         let (mut sound, mut spoilt) = (Store::default(), Store::default());
-        sound.apply(&model, &events, slice, &HashSet::new());
-        spoilt.apply(&spoils, &events, slice, &HashSet::new());
+        sound.apply(&model, &events, slice, &GivenUp::default());
+        spoilt.apply(&spoils, &events, slice, &GivenUp::default());
         assert_eq!(sound, spoilt);
         assert_eq!(spoilt.rows[&Key::text("k0")].cells[3], crate::row::Cell::I64(3));
     }
@@ -492,7 +499,7 @@ fn what_is_parked_already_holds_what_comes_later() {
 
 #[test]
 fn a_fresh_fold_names_what_differs() {
-    let (model, discarded) = (model(), HashSet::new());
+    let (model, discarded) = (model(), GivenUp::default());
     let mut fresh = FreshFold::new(&model, &discarded, |_| true);
     fresh.feed(&[add(1, "k0", "1"), add(2, "k1", "1"), add(3, "k2", "1")]);
     let (k0, k1) = (Key::text("k0"), Key::text("k1"));
@@ -509,4 +516,27 @@ fn a_fresh_fold_names_what_differs() {
         missing.iter().map(|lost| (lost.key.to_string(), lost.actual.is_none())).collect::<Vec<_>>(),
         [("k2".into(), true)]
     );
+}
+
+#[test]
+fn what_was_given_up_of_another_event_at_the_same_position_is_folded() {
+    let (model, events) = (model(), [add(1, "k", "1"), add(2, "k", "2")]);
+    let at =
+        |position| TouchId { position: Position(position), ..TouchId::of(&events[0], &touch_of(&model, &events[0])) };
+    let given_up = GivenUp::from_iter([of_its_event(at(1)), (at(2), EventId::of("test", "lost"))]);
+    let store = Store::fold(&model, &events, &[], &given_up);
+    let mut fresh = FreshFold::new(&model, &given_up, |_| true);
+    fresh.feed(&events);
+    let none = GivenUp::default();
+    let mut second = FreshFold::new(&model, &none, |_| true);
+    second.feed(&events[1..]);
+    assert!(second.row(&Key::text("k")).is_some());
+    assert_eq!(store.rows.get(&Key::text("k")), second.row(&Key::text("k")));
+    assert_eq!(fresh.row(&Key::text("k")), second.row(&Key::text("k")));
+}
+
+fn touch_of(model: &Declared, event: &Event) -> Touch {
+    let mut touches = Vec::new();
+    model.touches(event, &mut touches);
+    touches.remove(0)
 }

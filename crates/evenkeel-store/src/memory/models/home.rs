@@ -131,7 +131,12 @@ impl Model {
     pub(super) fn replace_live(&mut self, mut next: TableState) -> TableState {
         next.generation = self.live.generation.max(next.generation) + 1;
         let discarded = self.live.parks.iter().filter(|(_, park)| park.state == ParkState::Discarded);
-        next.parks.extend(discarded.map(|(touch, park)| (*touch, park.clone())));
+        for (touch, park) in discarded {
+            let of_another = next.parks.get(touch).is_some_and(|new| new.event_id != park.event_id);
+            if !of_another {
+                next.parks.insert(*touch, park.clone());
+            }
+        }
         // What the old table had reached says nothing of a new one that is behind it.
         if next.checkpoint.position < self.live.checkpoint.position {
             self.as_of = None;

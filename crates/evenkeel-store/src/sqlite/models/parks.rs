@@ -150,12 +150,15 @@ pub(super) fn list(conn: &Connection, table_id: i64, state: Option<ParkState>) -
     Ok(parks)
 }
 
-/// What a person has given up of one table stays so in another, whatever that made of it.
+/// What a person has given up of one table stays so in another, whatever that made of it; but not where another event is
+/// parked there, as in a log that lost its end and grew again.
 pub(super) fn keep_discarded(conn: &Connection, from: i64, to: i64) -> Fallible<()> {
     conn.execute(
         &format!(
-            "REPLACE INTO _ek_parks(table_id, {COLUMNS}) SELECT ?2, {COLUMNS} FROM _ek_parks \
-             WHERE table_id = ?1 AND state = 'discarded'"
+            "REPLACE INTO _ek_parks(table_id, {COLUMNS}) SELECT ?2, {COLUMNS} FROM _ek_parks AS old \
+             WHERE table_id = ?1 AND state = 'discarded' AND NOT EXISTS (SELECT 1 FROM _ek_parks AS new \
+             WHERE new.table_id = ?2 AND new.position = old.position AND new.clause = old.clause \
+             AND new.element = old.element AND new.event_id <> old.event_id)"
         ),
         (from, to),
     )?;
