@@ -48,6 +48,7 @@ fn holds(first: u64) {
         ("repairs", stats.repairs),
         ("rows_repaired", stats.rows_repaired),
         ("parked_late", stats.parked_late),
+        ("models_lost", stats.models_lost),
         ("snapshots", stats.snapshots),
         ("snapshots_not_kept", stats.snapshots_not_kept),
         ("snapshots_tampered", stats.snapshots_tampered),

@@ -122,6 +122,7 @@ fn summarise(context: &Context, seeds: u64, stats: &Stats) -> Result<(), Failure
         ("acknowledged events lost, all by lies", *lost),
         ("tables rebuilt", *rebuilds),
         ("rebuilds called off or failed", *rebuilds_ended),
+        ("times the home of the models was removed", stats.models_lost),
         ("snapshots taken", stats.snapshots),
         ("snapshots begun and not kept", stats.snapshots_not_kept),
         ("snapshots others damaged or forged", stats.snapshots_tampered),

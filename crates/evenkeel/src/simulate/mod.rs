@@ -110,6 +110,8 @@ pub struct Stats {
     pub rows_repaired: u64,
     /// Touches of events that name no row, parked when it was found that the projector had left them out.
     pub parked_late: u64,
+    /// Times that somebody removed the home of the models.
+    pub models_lost: u64,
     /// Snapshots that were taken and kept.
     pub snapshots: u64,
     /// Snapshots that were begun and not kept: the table was not fit for one, or a store failed.
@@ -151,6 +153,7 @@ impl Stats {
         self.repairs += other.repairs;
         self.rows_repaired += other.rows_repaired;
         self.parked_late += other.parked_late;
+        self.models_lost += other.models_lost;
         self.snapshots += other.snapshots;
         self.snapshots_not_kept += other.snapshots_not_kept;
         self.snapshots_tampered += other.snapshots_tampered;

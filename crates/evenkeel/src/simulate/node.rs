@@ -20,7 +20,10 @@ use evenkeel_core::{
     Position,
     drift::{Report, Status, Thresholds, Verdict, Worker},
 };
-use evenkeel_store::{Log, Models, StoreError, Table as Which};
+use evenkeel_store::{
+    Log, Models, StoreError, Table as Which,
+    memory::{MemoryModels, Volatile},
+};
 use std::{collections::VecDeque, sync::Arc};
 
 /// What is in memory.
@@ -102,6 +105,7 @@ impl World {
         self.stats.crashes += 1;
         self.drop_node();
         let (log_lost, models_lost) = (self.log.crash(), self.models.crash());
+        let models_lost = self.lose_models() || models_lost;
         // One that comes back was right when it was taken, and is compared with the log before it is begun from.
         self.snapshots.crash();
         let on_disk = {
@@ -131,6 +135,17 @@ impl World {
             self.judge_table(model, head, log_lost, models_lost)?;
         }
         Ok(())
+    }
+
+    /// Somebody removes the home of the models, now and then: it can be folded again. Whether it was removed.
+    fn lose_models(&mut self) -> bool {
+        let is_lost = self.weather.others && !self.settling && self.random.chance(40);
+        if is_lost {
+            self.below.models.restore(MemoryModels::default().image());
+            self.say("the home of the models is gone");
+            self.stats.models_lost += 1;
+        }
+        is_lost
     }
 
     fn drop_node(&mut self) {
