@@ -9,10 +9,14 @@
 //! - an event enters the log at most once, and positions and stream versions have no holes;
 //! - while an entry of a key waits, every later event of that key waits behind it. An event that waits for its source
 //!   waits under that source's key alone: other sources may pass it, also with events of its subject.
+mod redrive;
+
+pub use redrive::{Redrive, Redriven, discard, drain, edit, redrive, resume};
+
 use crate::{
     event::{Draft, Event},
     ids::{Digest, EventId, Position, SourceName, StreamVersion, Subject},
-    quarantine::{ContractRef, Decision, Entry, ParkKey, QuarantineId, Reason, Refusal, State},
+    quarantine::{ContractRef, Decision, Edit, Entry, EntryVersion, ParkKey, QuarantineId, Reason, Refusal, State},
     time::Timestamp,
 };
 use std::collections::{HashMap, HashSet};
@@ -143,10 +147,19 @@ pub struct Facts {
     pub parked: HashMap<ParkKey, QuarantineId>,
     /// The versions of the streams asked for; a missing one is empty.
     pub versions: HashMap<Subject, StreamVersion>,
-    /// The states of the entries asked for.
-    pub states: HashMap<QuarantineId, State>,
+    /// Where the entries asked for stand.
+    pub states: HashMap<QuarantineId, Standing>,
     /// The unresolved entries of the key asked for, in order of arrival.
-    pub line: Vec<(QuarantineId, State)>,
+    pub line: Vec<(QuarantineId, Standing)>,
+}
+
+/// Where an entry stands: what must not have changed between looking at it and deciding about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Its state.
+    pub state: State,
+    /// Its version.
+    pub version: EntryVersion,
 }
 
 /// What the store must write, all or nothing.
@@ -167,13 +180,15 @@ impl Writes {
     }
 }
 
-/// A change of a quarantine entry.
+/// A change of a quarantine entry, which makes its version the next one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     /// The entry.
     pub id: QuarantineId,
     /// Its new state.
     pub state: State,
+    /// What was changed about its event, after what was changed before.
+    pub edit: Option<Edit>,
     /// Its new reason, where the gate gave another one.
     pub refusal: Option<Refusal>,
     /// Its place in the log, where it was admitted.
@@ -186,7 +201,7 @@ pub struct Change {
 
 impl Change {
     fn to(id: QuarantineId, state: State, at: Timestamp) -> Self {
-        Self { id, state, refusal: None, position: None, decision: None, at }
+        Self { id, state, edit: None, refusal: None, position: None, decision: None, at }
     }
 }
 
@@ -357,6 +372,8 @@ fn quarantine(
         raw: sent.raw,
         refusal,
         state,
+        version: EntryVersion::FIRST,
+        edits: Vec::new(),
         received_at: now,
         changed_at: now,
         position: None,
@@ -389,145 +406,6 @@ fn append(
         draft,
     });
     (position, stream_version)
-}
-
-/// A quarantine entry that goes through the gate again, with the gate's new verdict.
-#[derive(Debug, Clone)]
-pub struct Redrive {
-    /// The entry.
-    pub id: QuarantineId,
-    /// Its event and the new verdict.
-    pub arrival: Arrival,
-}
-
-/// What became of a redrive or a discard.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Redriven {
-    /// It is in the log now.
-    Admitted(Position),
-    /// It was discarded.
-    Discarded,
-    /// The gate refuses it still.
-    Refused(Reason),
-    /// It is not in a state that allows this; nothing was written.
-    NotPossible(State),
-    /// There is no such entry.
-    Unknown,
-}
-
-/// Sends one quarantined entry through again. Only an entry in state `quarantined` moves, so of concurrent redrives
-/// and discards one takes effect. One that overtakes an earlier entry of its key waits behind that one.
-pub fn redrive(now: Timestamp, redrive: Redrive, decision: Decision, mut facts: Facts) -> (Writes, Redriven) {
-    if let Err(redriven) = must_be_quarantined(redrive.id, &facts) {
-        return (Writes::default(), redriven);
-    }
-    let mut writes = Writes::default();
-    let (change, redriven) = pass(now, redrive, None, &mut facts, &mut writes);
-    writes.changes.push(Change { decision: Some(decision), ..change });
-    (writes, redriven)
-}
-
-/// Gives one quarantined entry up. What waited behind it is released by [`drain`].
-pub fn discard(now: Timestamp, id: QuarantineId, decision: Decision, facts: &Facts) -> (Writes, Redriven) {
-    if let Err(redriven) = must_be_quarantined(id, facts) {
-        return (Writes::default(), redriven);
-    }
-    let change = Change { decision: Some(decision), ..Change::to(id, State::Discarded, now) };
-    (Writes { changes: vec![change], ..Writes::default() }, Redriven::Discarded)
-}
-
-/// Lets a halted source go on while the entry that halted it stays in quarantine. [`drain`] of the source's key
-/// releases what was held. Not possible for an entry that halts no source: who waits behind a subject waits until its
-/// entry is redriven or discarded.
-pub fn resume(now: Timestamp, entry: &Entry, decision: Decision, facts: &Facts) -> (Writes, Redriven) {
-    if let Err(redriven) = must_be_quarantined(entry.id, facts) {
-        return (Writes::default(), redriven);
-    }
-    if !matches!(entry.refusal.parks, Some(ParkKey::Source(_))) {
-        return (Writes::default(), Redriven::NotPossible(State::Quarantined));
-    }
-    let refusal = Refusal { parks: None, ..entry.refusal.clone() };
-    let reason = refusal.reason;
-    let change =
-        Change { refusal: Some(refusal), decision: Some(decision), ..Change::to(entry.id, State::Quarantined, now) };
-    (Writes { changes: vec![change], ..Writes::default() }, Redriven::Refused(reason))
-}
-
-fn must_be_quarantined(id: QuarantineId, facts: &Facts) -> Result<(), Redriven> {
-    match facts.states.get(&id) {
-        Some(State::Quarantined) => Ok(()),
-        Some(state) => Err(Redriven::NotPossible(*state)),
-        None => Err(Redriven::Unknown),
-    }
-}
-
-/// Releases what waits behind `key`, in order, up to the first entry that must itself wait for a person.
-///
-/// `line` holds the gate's verdicts on the held entries at the front of the key's line. An entry without a verdict
-/// ends the round: the caller asks again.
-pub fn drain(now: Timestamp, key: &ParkKey, line: Vec<Redrive>, mut facts: Facts) -> Writes {
-    let mut writes = Writes::default();
-    let mut verdicts: HashMap<_, _> = line.into_iter().map(|redrive| (redrive.id, redrive)).collect();
-    for (id, state) in std::mem::take(&mut facts.line) {
-        let Some(redrive) = verdicts.remove(&id).filter(|_| state == State::Held) else { break };
-        let (change, _) = pass(now, redrive, Some(key), &mut facts, &mut writes);
-        let parks_on = change.refusal.as_ref().is_some_and(|refusal| refusal.parks.as_ref() == Some(key));
-        writes.changes.push(change);
-        if parks_on {
-            break;
-        }
-    }
-    writes
-}
-
-/// Passes an entry through with its new verdict; `released` is the key that no longer holds it.
-fn pass(
-    now: Timestamp,
-    redrive: Redrive,
-    released: Option<&ParkKey>,
-    facts: &mut Facts,
-    writes: &mut Writes,
-) -> (Change, Redriven) {
-    let Redrive { id, arrival: Arrival { sent, verdict, .. } } = redrive;
-    let refused = |refusal: Refusal, state: State, parked: &mut HashMap<ParkKey, QuarantineId>| {
-        let reason = refusal.reason;
-        // Those that come after it in the same line must see that it waits.
-        if let Some(key) = &refusal.parks {
-            parked.entry(key.clone()).and_modify(|first| *first = id.min(*first)).or_insert(id);
-        }
-        (Change { refusal: Some(refusal), ..Change::to(id, state, now) }, Redriven::Refused(reason))
-    };
-    let admitted = |position: Position| {
-        let change = Change { position: Some(position), ..Change::to(id, State::Admitted, now) };
-        (change, Redriven::Admitted(position))
-    };
-    // Its own entry is among what is known of its identity; what was there before it counts.
-    let before: Vec<_> = facts
-        .known
-        .get(&sent.id)
-        .into_iter()
-        .flatten()
-        .copied()
-        .filter(|(_, place)| match place {
-            Place::Quarantine { id: other, .. } => *other < id,
-            Place::Log { .. } => true,
-        })
-        .collect();
-    if let Some(Place::Log { position, .. }) = best_match(&before, sent.digest) {
-        return admitted(position);
-    }
-    if before.iter().any(|(digest, _)| *digest != sent.digest) {
-        return refused(id_conflict(&sent, &verdict), State::Quarantined, &mut facts.parked);
-    }
-    let draft = match verdict {
-        Verdict::Quarantine(refusal) => return refused(refusal, State::Quarantined, &mut facts.parked),
-        Verdict::Admit(draft) => draft,
-    };
-    let earlier = |key: &ParkKey| facts.parked.get(key).is_some_and(|first| *first < id);
-    if let Some(key) = guards(&sent.source, &draft).into_iter().find(|key| Some(key) != released && earlier(key)) {
-        return refused(held_behind(&draft, key), State::Held, &mut facts.parked);
-    }
-    admitted(append(now, sent, draft, facts, writes).0)
 }
 
 #[cfg(test)]

@@ -2,6 +2,10 @@
 //!
 //! Not here: how an entry is taken in or released ([`crate::intake`]), and events parked *after* the log
 //! ([`crate::fold::Park`]).
+mod edit;
+
+pub use edit::{Edit, MAX_EDITS};
+
 use crate::{
     ids::{Digest, EventId, EventType, Position, SourceName, Subject},
     time::Timestamp,
@@ -33,6 +37,28 @@ impl FromStr for QuarantineId {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected a quarantine id such as q-17, found {0:?}")]
 pub struct BadId(pub String);
+
+/// How often an entry has changed: 1 when it is new, one more with every edit and every decision about it. Who decides
+/// names the version that was looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EntryVersion(pub u64);
+
+impl EntryVersion {
+    /// The version of a new entry.
+    pub const FIRST: Self = Self(1);
+
+    /// The version after one more change.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for EntryVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 words! {
     /// Why an event waits.
@@ -135,7 +161,7 @@ pub struct Entry {
     pub id: QuarantineId,
     /// The event's identity.
     pub event_id: EventId,
-    /// Digest of its canonical bytes.
+    /// Digest of its canonical bytes, as it arrived.
     pub digest: Digest,
     /// Who sent it.
     pub source: SourceName,
@@ -147,6 +173,10 @@ pub struct Entry {
     pub refusal: Refusal,
     /// Where it is in its life.
     pub state: State,
+    /// How often it has changed.
+    pub version: EntryVersion,
+    /// What persons have changed about the event, in this order. `raw` stays as it arrived.
+    pub edits: Vec<Edit>,
     /// When it was received.
     pub received_at: Timestamp,
     /// When its state last changed.

@@ -147,8 +147,24 @@ impl Client {
     /// # Errors
     /// As for [`Client::get`].
     pub(crate) fn post(&self, path: &str, body: &impl serde::Serialize) -> Result<Document, Failure> {
-        let sent = self.agent.post(format!("{}{path}", self.base)).send_json(body);
-        self.document(sent.map_err(Unanswered::of).and_then(answer))
+        self.post_if(path, body, None)
+    }
+
+    /// As [`Client::post`], only if what it is about is of this version.
+    ///
+    /// # Errors
+    /// As for [`Client::get`].
+    pub(crate) fn post_if(
+        &self,
+        path: &str,
+        body: &impl serde::Serialize,
+        version: Option<u64>,
+    ) -> Result<Document, Failure> {
+        let mut request = self.agent.post(format!("{}{path}", self.base));
+        if let Some(version) = version {
+            request = request.header("if-match", format!("\"{version}\""));
+        }
+        self.document(request.send_json(body).map_err(Unanswered::of).and_then(answer))
     }
 
     /// Posts events as a batch. The answer is the caller's to judge.
@@ -183,8 +199,8 @@ impl Client {
             return failure.help("is another program listening there? --url names the server");
         };
         let code = match answer.status {
-            400..=408 | 410..=428 | 431 => 2,
-            409 => 1,
+            409 | 412 => 1,
+            400..=428 | 431 => 2,
             503 if problem.kind == "not-met" => 1,
             _ => 3,
         };
@@ -317,6 +333,7 @@ mod tests {
             client.problem(&Answer { status, retry_after: None, body }).code
         };
         assert_eq!((code(404, "no-model"), code(400, "key"), code(409, "entry-state")), (2, 2, 1));
+        assert_eq!((code(412, "entry-changed"), code(413, "too-large")), (1, 2));
         assert_eq!((code(503, "not-met"), code(503, "unavailable"), code(500, "x")), (1, 3, 3));
         let stranger = client.problem(&Answer { status: 404, retry_after: None, body: "<html>".into() });
         assert_eq!(stranger.code, 3);

@@ -284,6 +284,50 @@ fn decisions_release_what_waits_behind_an_entry() {
 }
 
 #[test]
+fn an_event_is_edited_from_the_command_line_with_and_without_a_server() {
+    let project = Project::minimal();
+    let order = |id: &str, order: &str| {
+        format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"shop","type":"OrderPlaced","data":{{"order_id":"{order}","customer":"c","total":"0.00","currency":"EUR"}}}}"#
+        )
+    };
+    fs::write(project.path("orders.ndjson"), [order("1", "a"), order("2", "b")].join("\n")).unwrap();
+    assert_eq!(project.run(&["publish", "orders.ndjson"]).code, 0);
+    let bad = project.json(&["quarantine", "edit", "q-1", "--set", "/data/total=\"-1.00\"", "--note", "a try"]);
+    assert_eq!((bad.code, &bad.value["version"], &bad.value["reason"]), (1, &2.into(), &"invariant".into()));
+    let good = project.run(&["quarantine", "edit", "q-1", "--set", "/data/total=\"3.00\"", "--if-version", "2"]);
+    assert!(good.code == 0 && good.stdout.contains("version 3") && good.stdout.contains("would admit"), "{good:?}");
+    let shown = project.run(&["quarantine", "show", "q-1"]).stdout;
+    assert!(shown.contains("(a try)") && shown.contains("as it is edited:") && shown.contains("3.00"), "{shown}");
+    // Who looked at what it was before is told, and nothing is done.
+    let stale = project.run(&["quarantine", "redrive", "q-1", "--if-version", "2"]);
+    assert!(stale.code == 1 && stale.stderr.contains("version 3"), "{stale:?}");
+    assert_eq!(project.run(&["quarantine", "redrive", "q-1", "q-2", "--if-version", "3"]).code, 2);
+    assert_eq!(project.run(&["quarantine", "redrive", "q-1", "--if-version", "3"]).code, 0);
+    assert_eq!(project.json(&["get", "orders", "a"]).value["data"]["total"], "3.00");
+
+    let server = project.serve();
+    let url = ["--url", &server.url];
+    let patch =
+        br#"[{"op":"test","path":"/data/total","value":"0.00"},{"op":"replace","path":"/data/total","value":"4.00"}]"#;
+    let run = |args: &[&str], input: &[u8]| project.run_with(&[&url[..], args].concat(), input);
+    let stale = run(&["quarantine", "edit", "q-2", "--patch", "-", "--redrive", "--if-version", "9"], patch);
+    assert!(stale.code == 1 && stale.stderr.contains("version 1"), "{stale:?}");
+    for (args, patch) in [
+        (["--patch", "-"], &b"[7]"[..]),
+        (["--patch", "no-such-file"], b""),
+        (["--remove", "total"], b""),
+        (["--remove", "/data/none"], b""),
+    ] {
+        assert_eq!(run(&[&["quarantine", "edit", "q-2"], &args[..]].concat(), patch).code, 2, "{args:?}");
+    }
+    let sent = run(&["quarantine", "edit", "q-2", "--patch", "-", "--redrive"], patch);
+    assert!(sent.code == 0 && sent.stdout.contains("admitted"), "{sent:?}");
+    let row = project.json(&[&url[..], &["get", "orders", "b", "--level", "strong"]].concat());
+    assert_eq!(row.value["data"]["total"], "4.00");
+}
+
+#[test]
 fn a_model_is_reconciled_both_ways_and_that_is_recorded() {
     let project = Project::example("shop");
     assert_eq!(project.run(&["publish", "sample.ndjson"]).code, 0);

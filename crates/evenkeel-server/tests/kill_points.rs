@@ -9,6 +9,7 @@ mod common;
 
 #[cfg(test)]
 mod kill_points {
+    mod edit;
     mod from_snapshot;
     mod release;
     mod repair;
@@ -61,6 +62,11 @@ mod kill_points {
     #[test]
     fn any_write_of_a_rebuild_that_falls_back_from_a_damaged_snapshot_may_be_the_last() {
         from_snapshot::sweep(Newest::Damaged);
+    }
+
+    #[test]
+    fn any_write_of_an_edit_and_what_it_lets_in_may_be_the_last() {
+        edit::sweep();
     }
 
     #[test]

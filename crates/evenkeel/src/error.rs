@@ -2,7 +2,12 @@
 //!
 //! What a store says of itself is [`evenkeel_store::StoreError`].
 use crate::report::Consistency;
-use evenkeel_core::{ModelName, quarantine::State, row::Misfit, token::TokenError};
+use evenkeel_core::{
+    ModelName,
+    quarantine::{EntryVersion, State},
+    row::Misfit,
+    token::TokenError,
+};
 use evenkeel_store::StoreError;
 use std::time::Duration;
 
@@ -84,13 +89,24 @@ pub enum EngineError {
     #[error("no quarantine entry is named {0:?}")]
     NoEntry(String),
     /// The entry is in a state that does not allow this.
-    #[error("entry {id} is {state}; only a quarantined entry can be redriven or discarded")]
+    #[error("entry {id} is {state}; only a quarantined entry can be redriven, edited or discarded")]
     EntryState {
         /// The entry.
         id: String,
         /// Its state.
         state: State,
     },
+    /// Somebody changed the entry since it was looked at.
+    #[error("entry {id} was changed meanwhile and is at version {version}; nothing was done")]
+    EntryChanged {
+        /// The entry.
+        id: String,
+        /// Its version now.
+        version: EntryVersion,
+    },
+    /// The event cannot be changed like this.
+    #[error("the edit: {0}")]
+    Edit(String),
     /// No source is halted under that name.
     #[error("no source named {0:?} is halted")]
     NotHalted(String),

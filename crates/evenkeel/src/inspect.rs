@@ -3,15 +3,16 @@
 //! The models' side is in [`crate::operate`]; what a decision does is in [`crate::quarantine`].
 use crate::{
     Engine, EngineError,
-    quarantine::{self, Decided, ParkDecision, park_id, parse_park_id},
-    report::{DecisionReport, EventReport, QuarantineReport},
+    quarantine::{self, Decided, ParkDecision, Word, edit, park_id, parse_park_id},
+    report::{DecisionReport, EditReport, EditedReport, EventReport, QuarantineReport},
     slot::Slot,
 };
 use evenkeel_core::{
     Event, EventType, Position,
     fold::{Park, ParkState, TouchId},
-    intake::Redriven,
-    quarantine::{Decision, Entry, QuarantineId, Reason, State},
+    intake::{Redriven, Verdict},
+    json::Patch,
+    quarantine::{Decision, Edit, Entry, QuarantineId, Reason, State},
 };
 use evenkeel_store::EntryFilter;
 use std::{collections::BTreeSet, sync::Arc};
@@ -101,20 +102,77 @@ impl Engine {
         Ok(entry_report(&entry, held_behind, true))
     }
 
-    /// Sends an entry through again, and what waits behind it if it gets through.
+    /// Sends an entry through again as it is edited, and what waits behind it if it gets through.
     ///
     /// # Errors
-    /// Where there is no such entry, its state does not allow it, or a store cannot be read or written.
-    pub fn redrive(&self, id: &str, decision: Decision) -> Result<DecisionReport, EngineError> {
-        self.decide_entry(id, decision, ParkDecision::Redrive)
+    /// Where there is no such entry, its state does not allow it, it is not of the version that was named, or a store
+    /// cannot be read or written.
+    pub fn redrive(&self, id: &str, word: impl Into<Word>) -> Result<DecisionReport, EngineError> {
+        self.decide_entry(id, word.into(), ParkDecision::Redrive)
     }
 
     /// Gives an entry up, and releases what waits behind it.
     ///
     /// # Errors
     /// As for [`Engine::redrive`].
-    pub fn discard(&self, id: &str, decision: Decision) -> Result<DecisionReport, EngineError> {
-        self.decide_entry(id, decision, ParkDecision::Discard)
+    pub fn discard(&self, id: &str, word: impl Into<Word>) -> Result<DecisionReport, EngineError> {
+        self.decide_entry(id, word.into(), ParkDecision::Discard)
+    }
+
+    /// Changes the event of an entry of the gate by a JSON Patch, and says what the gate thinks of it now. The entry stays
+    /// where it is; the event as it arrived, its source and its id stay what they are.
+    ///
+    /// # Errors
+    /// As for [`Engine::redrive`], and [`EngineError::Edit`] where the patch cannot be applied. Nothing was changed then.
+    pub fn edit(&self, id: &str, patch: &Patch, word: impl Into<Word>) -> Result<EditedReport, EngineError> {
+        let inner = &self.inner;
+        let word = word.into();
+        let number = self.editable(id)?;
+        tracing::info!(entry = id, author = %word.decision.author, note = %word.decision.note, %patch, "quarantined event edited");
+        let edited = edit::edit(inner.log.as_ref(), &inner.gate, inner.clock.as_ref(), number, patch, word)?;
+        let refusal = match edited.verdict {
+            Verdict::Admit(_) => None,
+            Verdict::Quarantine(refusal) => Some(refusal),
+        };
+        let report = EditedReport {
+            id: id.to_owned(),
+            version: edited.version.0,
+            admissible: refusal.is_none(),
+            reason: refusal.as_ref().map(|refusal| refusal.reason.as_str()),
+            detail: refusal.as_ref().map(|refusal| refusal.detail.clone()),
+            pointer: refusal.and_then(|refusal| refusal.pointer),
+        };
+        Ok(report)
+    }
+
+    /// Changes the event of an entry of the gate and sends it through, all in one.
+    ///
+    /// # Errors
+    /// As for [`Engine::edit`].
+    pub fn redrive_edited(
+        &self,
+        id: &str,
+        patch: &Patch,
+        word: impl Into<Word>,
+    ) -> Result<DecisionReport, EngineError> {
+        let inner = &self.inner;
+        let number = self.editable(id)?;
+        let (log, clock) = (inner.log.as_ref(), inner.clock.as_ref());
+        let decided = edit::redrive_edited(log, &inner.gate, clock, number, patch, word.into())
+            .inspect_err(|_| inner.release_interrupted())?;
+        inner.wake_projectors();
+        self.decision_report(id, decided)
+    }
+
+    /// The number of an entry whose event may be changed.
+    fn editable(&self, id: &str) -> Result<QuarantineId, EngineError> {
+        if parse_park_id(id).is_some() {
+            self.quarantine_entry(id)?;
+            let why =
+                "an event that a model parked is in the log, where nothing is changed; correct it by a later event";
+            return Err(EngineError::Edit(why.into()));
+        }
+        id.parse().map_err(|_| EngineError::NoEntry(id.to_owned()))
     }
 
     /// Lets a halted source go on; how many events were released.
@@ -144,11 +202,15 @@ impl Engine {
         Ok(slice.events.into_iter().map(event_report).collect())
     }
 
-    fn decide_entry(&self, id: &str, decision: Decision, what: ParkDecision) -> Result<DecisionReport, EngineError> {
+    fn decide_entry(&self, id: &str, word: Word, what: ParkDecision) -> Result<DecisionReport, EngineError> {
         let inner = &self.inner;
         let unknown = || EngineError::NoEntry(id.to_owned());
         let decided = if let Some((model, touch)) = parse_park_id(id) {
             let slot = inner.slot(model).map_err(|_| unknown())?;
+            let Word { decision, version } = word;
+            if version.is_some() {
+                return Err(EngineError::Method("an event that a model parked has no version to be matched".into()));
+            }
             let mut turn = slot.turn();
             let (log, models) = (inner.log.as_ref(), inner.models.as_ref());
             tracing::info!(entry = id, author = %decision.author, note = %decision.note, ?what, "parked event decided");
@@ -158,20 +220,23 @@ impl Engine {
             decided
         } else {
             let number: QuarantineId = id.parse().map_err(|_| unknown())?;
-            let decide = match what {
-                ParkDecision::Redrive => quarantine::redrive,
-                ParkDecision::Discard => quarantine::discard,
+            let (log, gate, clock) = (inner.log.as_ref(), &inner.gate, inner.clock.as_ref());
+            let decided = match what {
+                ParkDecision::Redrive => quarantine::redrive(log, gate, clock, number, word),
+                ParkDecision::Discard => quarantine::discard(log, gate, clock, number, word),
             };
-            decide(inner.log.as_ref(), &inner.gate, inner.clock.as_ref(), number, decision)
-                .inspect_err(|_| inner.release_interrupted())?
+            decided.inspect_err(|_| inner.release_interrupted())?
         };
         inner.wake_projectors();
         self.decision_report(id, decided)
     }
 
     fn decision_report(&self, id: &str, decided: Decided) -> Result<DecisionReport, EngineError> {
+        let number: Option<QuarantineId> = id.parse().ok();
+        let entry = number.map(|number| self.inner.log.entry(number)).transpose()?.flatten();
         let report = |state: State, position: Option<Position>| DecisionReport {
             id: id.to_owned(),
+            version: entry.as_ref().map(|entry| entry.version.0),
             state: state.as_str(),
             reason: None,
             detail: None,
@@ -186,8 +251,9 @@ impl Engine {
                 let state: State = entry.state.parse().unwrap_or(State::Quarantined);
                 Ok(DecisionReport { reason: Some(entry.reason), detail: Some(entry.detail), ..report(state, None) })
             }
-            Redriven::NotPossible(state) => Err(EngineError::EntryState { id: id.to_owned(), state }),
-            Redriven::Unknown => Err(EngineError::NoEntry(id.to_owned())),
+            Redriven::NotPossible(_) | Redriven::Changed(_) | Redriven::Unknown => {
+                Err(edit::refusal(id, &decided.redriven))
+            }
         }
     }
 
@@ -212,10 +278,13 @@ impl Engine {
             position: Some(park.touch.position.0),
             received_at: park.at.to_string(),
             changed_at: park.at.to_string(),
+            version: None,
             held_behind: 0,
             author: park.decision.as_ref().map(|decision| decision.author.clone()),
             note: park.decision.as_ref().map(|decision| decision.note.clone()),
+            edits: Vec::new(),
             raw: of(|event| event.draft.data.to_string()).filter(|_| whole),
+            edited: None,
         })
     }
 }
@@ -239,11 +308,22 @@ fn entry_report(entry: &Entry, held_behind: u64, whole: bool) -> QuarantineRepor
         position: entry.position.map(|position| position.0),
         received_at: entry.received_at.to_string(),
         changed_at: entry.changed_at.to_string(),
+        version: Some(entry.version.0),
         held_behind,
         author: entry.decision.as_ref().map(|decision| decision.author.clone()),
         note: entry.decision.as_ref().map(|decision| decision.note.clone()),
+        edits: entry.edits.iter().map(edit_report).collect(),
         raw: whole.then(|| String::from_utf8_lossy(&entry.raw).into_owned()),
+        edited: (whole && !entry.edits.is_empty()).then(|| match entry.edited() {
+            Ok(edited) => String::from_utf8_lossy(&edited).into_owned(),
+            Err(error) => error.to_string(),
+        }),
     }
+}
+
+fn edit_report(edit: &Edit) -> EditReport {
+    let Decision { author, note } = edit.decision.clone();
+    EditReport { patch: edit.patch.clone(), author, note, at: edit.at.to_string() }
 }
 
 fn event_report(event: Event) -> EventReport {

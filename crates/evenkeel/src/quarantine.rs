@@ -1,14 +1,17 @@
 //! The quarantine: entries of the gate and events parked by models, sent through again or given up.
 //!
 //! The decisions are `evenkeel-core`'s ([`evenkeel_core::intake`] at the gate, [`evenkeel_core::fold::release`] at a
-//! model); here they are given their facts. Ids begin with `q-` at the gate and with `p-` at a model.
+//! model); here they are given their facts. Ids begin with `q-` at the gate and with `p-` at a model. Changing an event of
+//! the gate's quarantine is in [`edit`].
+pub mod edit;
+
 use crate::{Clock, EngineError};
 use evenkeel_contract::gate::Gate;
 use evenkeel_core::{
     Event, ModelName, Position,
     fold::{Fold, Park, ParkState, TouchId, release},
     intake::{self, Arrival, Ask, Facts, Redrive, Redriven, Sent, Verdict, Writes},
-    quarantine::{Decision, Entry, ParkKey, QuarantineId, Reason, Refusal, State},
+    quarantine::{Decision, Entry, EntryVersion, ParkKey, QuarantineId, Reason, Refusal, State},
     reconciliation::Unreplayed,
     row::Key,
 };
@@ -26,7 +29,25 @@ pub struct Decided {
     pub released: u64,
 }
 
-/// Sends an entry of the gate through again, and what waits behind it if it gets in.
+/// A person's word on an entry, and which version of it was looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Word {
+    /// Who, and why.
+    pub decision: Decision,
+    /// The word is on this version and no other; `None` for whatever the entry is by now.
+    pub version: Option<EntryVersion>,
+}
+
+impl From<Decision> for Word {
+    fn from(decision: Decision) -> Self {
+        Self { decision, version: None }
+    }
+}
+
+/// How often a decision about whatever an entry is by now is taken anew, because somebody changed it on the way.
+const TRIES: u32 = 20;
+
+/// Sends an entry of the gate through again as it is edited, and what waits behind it if it gets in.
 ///
 /// # Errors
 /// Where the log cannot be read or written; what was released until then stays released.
@@ -35,13 +56,25 @@ pub fn redrive(
     gate: &Gate,
     clock: &dyn Clock,
     id: QuarantineId,
-    decision: Decision,
+    word: impl Into<Word>,
 ) -> Result<Decided, StoreError> {
-    let Some(entry) = log.entry(id)? else { return Ok(UNKNOWN) };
-    let again = again(gate, &entry);
-    let ask = Ask::for_redrive(&again);
-    // Whatever it parked before, its line may move now; one that is refused again still heads it.
-    decide((log, gate, clock), entry, &ask, |facts| intake::redrive(clock.now(), again, decision, facts))
+    let Word { decision, version } = word.into();
+    for tries in 1.. {
+        let Some(entry) = log.entry(id)? else { return Ok(UNKNOWN) };
+        if version.is_some_and(|version| version != entry.version) && entry.state == State::Quarantined {
+            return Ok(Decided { redriven: Redriven::Changed(entry.version), released: 0 });
+        }
+        let again = again(gate, &entry);
+        let ask = Ask::for_redrive(&again);
+        // Whatever it parked before, its line may move now; one that is refused again still heads it.
+        let decided = decide((log, gate, clock), entry, &ask, |facts| {
+            intake::redrive(clock.now(), again, None, decision.clone(), facts)
+        })?;
+        if !matches!(decided.redriven, Redriven::Changed(_)) || version.is_some() || tries == TRIES {
+            return Ok(decided);
+        }
+    }
+    Ok(UNKNOWN)
 }
 
 /// Gives an entry of the gate up and releases what waits behind it.
@@ -53,11 +86,14 @@ pub fn discard(
     gate: &Gate,
     clock: &dyn Clock,
     id: QuarantineId,
-    decision: Decision,
+    word: impl Into<Word>,
 ) -> Result<Decided, StoreError> {
+    let Word { decision, version } = word.into();
     let Some(entry) = log.entry(id)? else { return Ok(UNKNOWN) };
     // What waits behind it is released also where it was discarded before: that release may have been interrupted.
-    decide((log, gate, clock), entry, &Ask::for_entry(id), |facts| intake::discard(clock.now(), id, decision, &facts))
+    decide((log, gate, clock), entry, &Ask::for_entry(id), |facts| {
+        intake::discard(clock.now(), id, version, decision, &facts)
+    })
 }
 
 /// What is said of an entry that is not there.
@@ -147,17 +183,21 @@ pub fn resume_interrupted(log: &dyn Log, gate: &Gate, clock: &dyn Clock) -> Resu
     log.interrupted()?.iter().try_fold(0, |sum, key| Ok(sum + drain(log, gate, clock, key)?))
 }
 
-/// The entry's event with the gate's verdict of today.
+/// The entry's event as it arrived, with the gate's verdict of today on it as it is edited.
 fn again(gate: &Gate, entry: &Entry) -> Redrive {
-    let decided = gate.decide(entry.raw.clone(), None).map(|decided| decided.arrival);
-    let arrival = decided.unwrap_or_else(|unreadable| {
-        let detail = unreadable.to_string();
-        let refusal = Refusal { reason: Reason::Malformed, detail, pointer: None, ..entry.refusal.clone() };
-        let (id, digest, source) = (entry.event_id, entry.digest, entry.source.clone());
-        let sent = Sent { id, digest, source, raw_id: entry.raw_id.clone(), raw: entry.raw.clone() };
-        Arrival { sent, verdict: Verdict::Quarantine(refusal), expected_version: None }
+    let judged = entry.edited().map_err(|error| error.to_string());
+    let judged = judged.and_then(|edited| edit::judge(gate, entry, edited.into_owned()));
+    let verdict = judged.unwrap_or_else(|detail| {
+        Verdict::Quarantine(Refusal { reason: Reason::Malformed, detail, pointer: None, ..entry.refusal.clone() })
     });
-    Redrive { id: entry.id, arrival }
+    Redrive { id: entry.id, version: entry.version, arrival: as_it_arrived(entry, verdict) }
+}
+
+/// The entry's event with this verdict. Its identity and digest are those of what arrived, whatever was edited: the same
+/// event sent again is known by them.
+fn as_it_arrived(entry: &Entry, verdict: Verdict) -> Arrival {
+    let Entry { event_id: id, digest, source, raw_id, raw, .. } = entry.clone();
+    Arrival { sent: Sent { id, digest, source, raw_id, raw }, verdict, expected_version: None }
 }
 
 /// The id of an event parked by a model: `p-MODEL-POSITION.CLAUSE.ELEMENT`.

@@ -1,7 +1,10 @@
 //! What the outside is told, in the shapes of the HTTP interface: plain data, ready to be written as JSON.
 //!
 //! No arithmetic here: it is `evenkeel-core`'s, done by the stage that fills a report in.
-use evenkeel_core::{json::Object, reconciliation::Reconciliation};
+use evenkeel_core::{
+    json::{Object, Patch},
+    reconciliation::Reconciliation,
+};
 use serde::Serialize;
 
 /// What became of one published event.
@@ -359,14 +362,53 @@ pub struct QuarantineReport {
     pub received_at: String,
     /// When its state last changed.
     pub changed_at: String,
+    /// How often it has changed, from 1: what `If-Match` names. Null for an event parked by a model.
+    pub version: Option<u64>,
     /// How many events wait behind it.
     pub held_behind: u64,
     /// Who decided about it last.
     pub author: Option<String>,
     /// Why.
     pub note: Option<String>,
+    /// What persons changed about the event, in this order.
+    pub edits: Vec<EditReport>,
     /// The raw event as it arrived, for a single entry: text, with bytes that are not UTF-8 replaced.
     pub raw: Option<String>,
+    /// The raw event as it is edited, for a single entry that was.
+    pub edited: Option<String>,
+}
+
+/// One change of an event in quarantine.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EditReport {
+    /// What was changed: a JSON Patch (RFC 6902).
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
+    pub patch: Patch,
+    /// Who changed it.
+    pub author: String,
+    /// Why.
+    pub note: String,
+    /// When.
+    pub at: String,
+}
+
+/// What an edit that was kept came to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EditedReport {
+    /// The entry, which waits still.
+    pub id: String,
+    /// Its version now.
+    pub version: u64,
+    /// Whether the gate would admit the event as it is now.
+    pub admissible: bool,
+    /// Why not.
+    pub reason: Option<&'static str>,
+    /// Why not, in words.
+    pub detail: Option<String>,
+    /// JSON pointer into the edited event, where one place is to blame.
+    pub pointer: Option<String>,
 }
 
 /// What a redrive or a discard came to.
@@ -383,6 +425,8 @@ pub struct DecisionReport {
     pub detail: Option<String>,
     /// Its position in the log, if it is there now.
     pub position: Option<u64>,
+    /// The entry's version now; null for an event parked by a model.
+    pub version: Option<u64>,
     /// How many events that waited behind it went on.
     pub released: u64,
 }

@@ -1,8 +1,11 @@
-//! Tests of the intake: named cases here, generated histories in `histories`, both over the fact store in `world`.
+//! Tests of the intake: named cases here, generated histories in `histories`, persons who decide at the same time in
+//! `interleavings`, all over the fact store in `world`.
 mod histories;
+mod interleavings;
 mod world;
 
 use super::*;
+use crate::json::Patch;
 use world::{OnBad, Spec, World, at, decision};
 
 fn good(id: u8, subject: u8) -> Spec {
@@ -202,6 +205,25 @@ fn of_two_releases_at_once_the_later_sees_what_the_earlier_did() {
     world.redrive(q(2), false);
     assert!(world.release(&key, stale, 9), "3 has a verdict and is first");
     assert_eq!(world.raw_ids(), ["2", "3"]);
+}
+
+#[test]
+fn a_release_does_not_let_in_what_was_judged_before_an_edit() {
+    let mut world = World::default();
+    world.admit(&[bad(1, 5), bad(2, 0), good(3, 0)]);
+    let key = world.entries[&q(3)].refusal.parks.clone().unwrap();
+    world.discard(q(2));
+    let stale = world.judged(&key, 9, |_| false);
+    // Meanwhile it turns out bad, an earlier event is moved into its line, and it waits behind that, edited.
+    world.drain(&key, 9, |_| true);
+    let moved = Redrive { arrival: bad(1, 0).arrival(true), ..world.again(q(1), true) };
+    assert_eq!(world.redrive_as(moved, Some(Patch::default())), Redriven::Refused(Reason::Schema));
+    let edited = world.again(q(3), false);
+    assert_eq!(world.redrive_as(edited, Some(Patch::default())), Redriven::Refused(Reason::HeldBehind));
+    world.discard(q(1));
+    assert!(!world.release(&key, stale, 9), "what was judged is not what waits there");
+    world.drain_all(|_| false);
+    assert_eq!(world.raw_ids(), ["3"]);
 }
 
 #[test]

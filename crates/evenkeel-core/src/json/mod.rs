@@ -1,14 +1,16 @@
 //! JSON that survives: numbers keep their exact text, objects are canonical (sorted, no duplicate keys), and what
 //! cannot be carried exactly is refused with a pointer to it.
 //!
-//! [`parse`] reads, [`Value`]'s `Display` writes the canonical text, [`Pointer`] finds. Not a general JSON library:
-//! syntax is `serde_json`'s business; this is the exact value behind it.
+//! [`parse`] reads, [`Value`]'s `Display` writes the canonical text, [`Pointer`] finds, [`Patch`] changes. Not a general
+//! JSON library: syntax is `serde_json`'s business; this is the exact value behind it.
 mod parse;
+mod patch;
 mod pointer;
 
 pub(crate) use pointer::follow;
 
 pub use parse::{JsonError, MAX_DEPTH, parse};
+pub use patch::{MAX_COPIED_BYTES, MAX_OPERATIONS, Patch, PatchError};
 pub use pointer::{BadPointer, Pointer};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -77,6 +79,11 @@ impl Object {
     /// The member named `key`.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.0.binary_search_by(|(k, _)| k.as_str().cmp(key)).ok().map(|i| &self.0[i].1)
+    }
+
+    /// The member named `key`, to be changed.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
+        self.0.binary_search_by(|(k, _)| k.as_str().cmp(key)).ok().map(|i| &mut self.0[i].1)
     }
 
     /// Sets the member named `key`, in its sorted place.

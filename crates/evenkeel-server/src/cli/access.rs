@@ -13,11 +13,12 @@ use evenkeel::{
         Timestamp,
         demand::Bounds,
         freshness::Level,
-        json::Value,
+        json::{Patch, Value},
         quarantine::{Decision, Reason, State},
         reconciliation::Method,
     },
     project,
+    quarantine::Word,
     reader::{ReadOptions, RowsRequest},
     report::{ConsumerReport, DriftReport, QuarantineReport},
     store::EntryFilter,
@@ -98,6 +99,14 @@ pub(crate) struct Entries {
 pub(crate) enum Verb {
     Redrive,
     Discard,
+}
+
+/// An edit in the shape it has over HTTP.
+#[derive(Serialize)]
+struct Edit<'a> {
+    author: &'a str,
+    note: &'a str,
+    edit: &'a Patch,
 }
 
 /// A list in the shape it has over HTTP.
@@ -383,22 +392,38 @@ impl Access {
     }
 
     /// Decides about an entry of the quarantine.
-    pub(crate) fn decide(&self, id: &str, verb: Verb, decision: &Decision) -> Result<Document, Failure> {
+    pub(crate) fn decide(&self, id: &str, verb: Verb, word: &Word) -> Result<Document, Failure> {
         match self {
             Self::Server(client) => {
                 let verb = match verb {
                     Verb::Redrive => "redrive",
                     Verb::Discard => "discard",
                 };
-                client.post(&format!("/v1/quarantine/{}/{verb}", encode(id)), decision)
+                let version = word.version.map(|version| version.0);
+                client.post_if(&format!("/v1/quarantine/{}/{verb}", encode(id)), &word.decision, version)
             }
             Self::Direct(direct) => {
                 let engine = &direct.node.engine;
                 Document::of(&match verb {
-                    Verb::Redrive => engine.redrive(id, decision.clone())?,
-                    Verb::Discard => engine.discard(id, decision.clone())?,
+                    Verb::Redrive => engine.redrive(id, word.clone())?,
+                    Verb::Discard => engine.discard(id, word.clone())?,
                 })
             }
+        }
+    }
+
+    /// Changes the event of an entry of the quarantine, and sends it through where that is asked for too.
+    pub(crate) fn edit(&self, id: &str, patch: &Patch, redrive: bool, word: &Word) -> Result<Document, Failure> {
+        match self {
+            Self::Server(client) => {
+                let path = format!("/v1/quarantine/{}/{}", encode(id), if redrive { "redrive" } else { "edit" });
+                let Decision { author, note } = &word.decision;
+                client.post_if(&path, &Edit { author, note, edit: patch }, word.version.map(|version| version.0))
+            }
+            Self::Direct(direct) if redrive => {
+                Document::of(&direct.node.engine.redrive_edited(id, patch, word.clone())?)
+            }
+            Self::Direct(direct) => Document::of(&direct.node.engine.edit(id, patch, word.clone())?),
         }
     }
 

@@ -232,8 +232,10 @@ impl From<EngineError> for Failure {
             EngineError::NoModel(_)
             | EngineError::NoEntry(_)
             | EngineError::NoConsumer(_)
+            | EngineError::Edit(_)
             | EngineError::Consumer(_) => Self::usage(error.to_string()),
             EngineError::EntryState { .. }
+            | EngineError::EntryChanged { .. }
             | EngineError::NotHalted(_)
             | EngineError::Method(_)
             | EngineError::NotTaken { .. }

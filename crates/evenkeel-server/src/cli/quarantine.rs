@@ -1,17 +1,22 @@
 //! `evenkeel quarantine`: what waits, why, and a person's decision about it.
 //!
-//! What follows from a decision is the engine's.
+//! What follows from a decision is the engine's; changing an event is in [`edit`].
+mod edit;
+
 use super::{
     Answer, Context, Done,
     access::{Access, Entries, Projectors, Verb},
 };
 use crate::output::{Document, Failure, Style, at, cell, count, one_line, paint, text};
-use evenkeel::core::{
-    json::Value,
-    quarantine::{Decision, Reason, State},
+use evenkeel::{
+    core::{
+        json::Value,
+        quarantine::{Decision, EntryVersion, Reason, State},
+    },
+    quarantine::Word,
 };
 
-/// `evenkeel quarantine ls|show|redrive|discard`
+/// `evenkeel quarantine ls|show|edit|redrive|discard`
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -27,6 +32,8 @@ enum Command {
         /// The entry, as `ls` names it
         id: String,
     },
+    /// Change the event of an entry; the original is kept beside what was changed
+    Edit(edit::Args),
     /// Send entries through again, each with what waits behind it
     Redrive(DecideArgs),
     /// Give entries up, and release what waits behind each
@@ -54,12 +61,33 @@ struct DecideArgs {
     /// The entries, as `ls` names them
     #[arg(required = true, value_name = "ID")]
     ids: Vec<String>,
+    #[command(flatten)]
+    word: WordArgs,
+}
+
+/// Who decides, why, and what about.
+#[derive(Debug, clap::Args)]
+struct WordArgs {
     /// Who decides [default: the user's name]
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     author: Option<String>,
     /// Why
     #[arg(long, default_value = "")]
     note: String,
+    /// Only if the entry is still of this version, as `show` tells it
+    #[arg(long, value_name = "N")]
+    if_version: Option<u64>,
+}
+
+impl WordArgs {
+    fn word(&self) -> Word {
+        let user = || {
+            let named = ["USER", "LOGNAME", "USERNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
+            named.into_iter().find(|name| !name.trim().is_empty()).unwrap_or_else(|| "unknown".into())
+        };
+        let decision = Decision { author: self.author.clone().unwrap_or_else(user), note: self.note.clone() };
+        Word { decision, version: self.if_version.map(EntryVersion) }
+    }
 }
 
 /// How much of a reason in words a list shows, in characters.
@@ -70,6 +98,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Done {
     match &args.command {
         Command::Ls(args) => ls(context, args),
         Command::Show { id } => show(context, id),
+        Command::Edit(args) => edit::run(context, args),
         Command::Redrive(args) => decide(context, args, Verb::Redrive),
         Command::Discard(args) => decide(context, args, Verb::Discard),
     }
@@ -155,6 +184,7 @@ fn show(context: &Context, id: &str) -> Done {
         "position",
         "received_at",
         "changed_at",
+        "version",
         "held_behind",
         "author",
         "note",
@@ -166,22 +196,38 @@ fn show(context: &Context, id: &str) -> Done {
             one_line(&cell(entry.at(&[name])))
         ))?;
     }
+    for edit in entry.items("edits") {
+        let by = format!("{} by {}", text(edit, &["at"]), one_line(text(edit, &["author"])));
+        let note = Some(one_line(text(edit, &["note"]))).filter(|note| !note.is_empty());
+        let why = note.map_or_else(String::new, |note| format!(" ({note})"));
+        out.line(format_args!(
+            "{}  {by}{why}: {}",
+            paint("edited          ", Style::Dim, out.colour()),
+            at(edit, &["patch"])
+        ))?;
+    }
     out.line(format_args!("\n{}", one_line(&cell(entry.at(&["raw"])))))?;
+    if *entry.at(&["edited"]) != Value::Null {
+        out.line(format_args!(
+            "\n{}\n{}",
+            paint("as it is edited:", Style::Dim, out.colour()),
+            one_line(&cell(entry.at(&["edited"])))
+        ))?;
+    }
     Ok(Answer::Yes)
 }
 
 /// Decides about each entry; one that cannot be decided about does not keep the others from it.
 fn decide(context: &Context, args: &DecideArgs, verb: Verb) -> Done {
-    let user = || {
-        let named = ["USER", "LOGNAME", "USERNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
-        named.into_iter().find(|name| !name.trim().is_empty()).unwrap_or_else(|| "unknown".into())
-    };
-    let decision = Decision { author: args.author.clone().unwrap_or_else(user), note: args.note.clone() };
+    let word = args.word.word();
+    if word.version.is_some() && args.ids.len() > 1 {
+        return Err(Failure::usage("--if-version is of one entry, and several are named"));
+    }
     let access = Access::open(context, Projectors::Running)?;
     let mut refused = false;
     let (mut last, mut worst_code): (Option<Failure>, u8) = (None, 0);
     for id in &args.ids {
-        match access.decide(id, verb, &decision) {
+        match access.decide(id, verb, &word) {
             Ok(report) => {
                 refused |= matches!(text(report.value(), &["state"]), "quarantined" | "held");
                 if context.out.json {

@@ -122,6 +122,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .routes(routes!(quarantine::list))
         .routes(routes!(quarantine::show))
         .routes(routes!(quarantine::redrive))
+        .routes(routes!(quarantine::edit))
         .routes(routes!(quarantine::discard))
         .routes(routes!(quarantine::resume))
         .split_for_parts();

@@ -51,6 +51,9 @@ catalogue! {
          server, unchanged; without one, read at level strong.";
     NOT_OFFERED = "not-offered", BAD_REQUEST, "This is not offered yet",
         "Leave it out. It is refused rather than ignored, so that nobody relies on it in vain.";
+    BAD_EDIT = "bad-edit", BAD_REQUEST, "The edit cannot be applied to the event",
+        "Nothing was changed. Correct the JSON Patch as the detail says; GET /v1/quarantine/{id} shows the event as it is \
+         edited by now. Its source and id stay what they are.";
     UNREADABLE_EVENT = "unreadable-event", BAD_REQUEST, "No source and id can be read from an event",
         "Nothing of the request was taken. Correct the event at `index` (from 0) and send the whole request again.";
     FORBIDDEN_HOST = "forbidden-host", FORBIDDEN, "The Host header names another machine",
@@ -88,6 +91,8 @@ catalogue! {
          POST /v1/models/{model}/reconcile with the method rebuild does. GET /v1/drift says how the model stands.";
     OUTDATED = "outdated", CONFLICT, "The model is declared anew and not rebuilt yet",
         "Wait for the rebuild, or start it with POST /v1/models/{model}/reconcile.";
+    ENTRY_CHANGED = "entry-changed", PRECONDITION_FAILED, "The entry is not of the version that If-Match names",
+        "Nothing was done. Read the entry again: somebody edited it or decided about it. `version` is what it has now.";
     TOO_LARGE = "too-large", PAYLOAD_TOO_LARGE, "The request is too large",
         "Nothing was taken. Send fewer events in one request; [limits] in evenkeel.toml sets what is allowed.";
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "The body is of a type not taken here",
@@ -256,6 +261,8 @@ impl From<EngineError> for Problem {
             EngineError::Consumer(detail) => Self::new(BAD_REQUEST, detail),
             EngineError::NoEntry(_) => Self::new(NO_ENTRY, error),
             EngineError::EntryState { state, .. } => Self::new(ENTRY_STATE, &error).with("state", state.as_str()),
+            EngineError::EntryChanged { version, .. } => Self::new(ENTRY_CHANGED, &error).with("version", version.0),
+            EngineError::Edit(_) => Self::new(BAD_EDIT, error),
             EngineError::NotHalted(_) => Self::new(NOT_HALTED, error),
             EngineError::Method(detail) => Self::new(MODEL_STATE, detail),
             EngineError::NotTaken { .. } => Self::new(MODEL_STATE, error),

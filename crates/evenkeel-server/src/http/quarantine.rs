@@ -6,20 +6,25 @@ use super::{
     body::JsonBody,
     json,
     params::Params,
-    problem::{BAD_PARAMETER, BAD_REQUEST, NOT_OFFERED, Problem},
+    problem::{BAD_EDIT, BAD_PARAMETER, BAD_REQUEST, Problem},
 };
 use axum::{
     extract::{Path, State},
-    http::{StatusCode, Uri},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::Response,
 };
 use evenkeel::{
-    Engine, EngineError,
-    core::quarantine::{Decision, Reason, State as EntryState},
-    report::{DecisionReport, QuarantineReport},
+    EngineError,
+    core::{
+        json::{Patch, PatchError},
+        quarantine::{Decision, EntryVersion, Reason, State as EntryState},
+    },
+    quarantine,
+    report::{DecisionReport, EditedReport, QuarantineReport},
     store::EntryFilter,
 };
-use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// Entries of the quarantine, without their raw events.
@@ -69,7 +74,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     Ok(json(StatusCode::OK, &QuarantineAnswer { entries, next }))
 }
 
-/// One entry, with its raw event.
+/// One entry, with its raw event. The header `ETag` is its version.
 #[utoipa::path(
     get, path = "/v1/quarantine/{id}", operation_id = "show_quarantined", tag = "quarantine",
     params(("id" = String, Path, description = "The entry")),
@@ -79,7 +84,30 @@ pub(crate) async fn show(State(app): State<Arc<App>>, Path(id): Path<String>, ur
     Params::of(&uri)?.finish()?;
     let engine = app.engine.clone();
     let entry = blocking(move || engine.quarantine_entry(&id)).await?;
-    Ok(json(StatusCode::OK, &entry))
+    Ok(tagged(json(StatusCode::OK, &entry), entry.version))
+}
+
+/// The answer with a version as its tag.
+fn tagged(mut response: Response, version: Option<u64>) -> Response {
+    let tag = version.and_then(|version| HeaderValue::from_str(&format!("\"{version}\"")).ok());
+    response.headers_mut().extend(tag.map(|tag| (header::ETAG, tag)));
+    response
+}
+
+/// The version that a request is about, where it names one.
+fn if_match(headers: &HeaderMap) -> Result<Option<EntryVersion>, Problem> {
+    let mut values = headers.get_all(header::IF_MATCH).iter();
+    let (value, more) = (values.next(), values.next().is_some());
+    let Some(value) = value else { return Ok(None) };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let number = text.trim().strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let number =
+        number.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit())).and_then(|text| text.parse().ok());
+    match number {
+        _ if text.trim() == "*" && !more => Ok(None),
+        Some(number) if !more => Ok(Some(EntryVersion(number))),
+        _ => Err(Problem::new(BAD_PARAMETER, format!("If-Match: expected one tag such as \"3\", found {text}"))),
+    }
 }
 
 /// Who decides, and why. Kept with the entry, for an event that a model parked as long as it is parked or given up.
@@ -91,17 +119,26 @@ pub(crate) struct Word {
     /// Why.
     #[serde(default)]
     note: String,
-    /// Changes to the event: not offered yet.
+}
+
+/// Who decides, and why, and how the event is to be changed before.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EditWord {
+    /// Who.
+    author: String,
+    /// Why.
     #[serde(default)]
-    #[schema(ignore)]
-    edit: Option<IgnoredAny>,
+    note: String,
+    /// How the event is changed, in the CloudEvents JSON format: a JSON Patch (RFC 6902). It may have no change of `id`
+    /// and `source`.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<Object>>)]
+    edit: Option<Box<RawValue>>,
 }
 
 impl Word {
     fn decision(self) -> Result<Decision, Problem> {
-        if self.edit.is_some() {
-            return Err(Problem::new(NOT_OFFERED, "edit: changing an event in quarantine is not offered yet"));
-        }
         if self.author.trim().is_empty() {
             return Err(Problem::new(BAD_REQUEST, "author: expected who decides, found nothing"));
         }
@@ -109,26 +146,79 @@ impl Word {
     }
 }
 
-/// Sends an entry through the gate or the fold again, and what waits behind it if it gets through.
+impl EditWord {
+    /// The patch, read with every digit, and the rest.
+    fn split(self) -> Result<(Option<Patch>, Decision), Problem> {
+        let patch = self.edit.map(|edit| edit.get().parse());
+        let patch =
+            patch.transpose().map_err(|error: PatchError| Problem::new(BAD_EDIT, format!("the edit: {error}")))?;
+        Ok((patch, Word { author: self.author, note: self.note }.decision()?))
+    }
+}
+
+/// Sends an entry through the gate or the fold again, and what waits behind it if it gets through. With `edit` the event
+/// is changed first; the edit is kept also where the event is refused again.
 #[utoipa::path(
     post, path = "/v1/quarantine/{id}/redrive", tag = "quarantine",
-    params(("id" = String, Path, description = "The entry")),
-    request_body = Word,
+    params(
+        ("id" = String, Path, description = "The entry"),
+        ("If-Match" = Option<String>, Header, description = "The version that was looked at, as in `ETag`; any where left out"),
+    ),
+    request_body = EditWord,
     responses((status = 200, description = "What came of it; it may still wait", body = DecisionReport)),
 )]
 pub(crate) async fn redrive(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     uri: Uri,
-    JsonBody(word): JsonBody<Word>,
+    headers: HeaderMap,
+    JsonBody(word): JsonBody<EditWord>,
 ) -> Result<Response, Problem> {
-    decide(&app, id, &uri, word, Engine::redrive).await
+    Params::of(&uri)?.finish()?;
+    let (patch, decision) = word.split()?;
+    let word = quarantine::Word { decision, version: if_match(&headers)? };
+    let engine = app.engine.clone();
+    let redrive = move || match patch {
+        Some(patch) => engine.redrive_edited(&id, &patch, word),
+        None => engine.redrive(&id, word),
+    };
+    let report = blocking(redrive).await?;
+    Ok(tagged(json(StatusCode::OK, &report), report.version))
+}
+
+/// Changes the event of an entry, which stays where it is, and says what the gate thinks of it now.
+#[utoipa::path(
+    post, path = "/v1/quarantine/{id}/edit", operation_id = "edit_quarantined", tag = "quarantine",
+    params(
+        ("id" = String, Path, description = "The entry"),
+        ("If-Match" = Option<String>, Header, description = "The version that was looked at, as in `ETag`; any where left out"),
+    ),
+    request_body = EditWord,
+    responses((status = 200, body = EditedReport)),
+)]
+pub(crate) async fn edit(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+    JsonBody(word): JsonBody<EditWord>,
+) -> Result<Response, Problem> {
+    Params::of(&uri)?.finish()?;
+    let (patch, decision) = word.split()?;
+    let patch = patch.ok_or_else(|| Problem::new(BAD_REQUEST, "edit: expected a JSON Patch, found nothing"))?;
+    let word = quarantine::Word { decision, version: if_match(&headers)? };
+    let engine = app.engine.clone();
+    let report = blocking(move || engine.edit(&id, &patch, word)).await?;
+    Ok(tagged(json(StatusCode::OK, &report), Some(report.version)))
 }
 
 /// Gives an entry up, and releases what waits behind it.
 #[utoipa::path(
     post, path = "/v1/quarantine/{id}/discard", tag = "quarantine",
-    params(("id" = String, Path, description = "The entry")),
+    params(
+        ("id" = String, Path, description = "The entry"),
+        ("If-Match" = Option<String>, Header, description = "The version that was looked at, as in `ETag`; any where left out"),
+    ),
     request_body = Word,
     responses((status = 200, body = DecisionReport)),
 )]
@@ -136,23 +226,14 @@ pub(crate) async fn discard(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     uri: Uri,
+    headers: HeaderMap,
     JsonBody(word): JsonBody<Word>,
 ) -> Result<Response, Problem> {
-    decide(&app, id, &uri, word, Engine::discard).await
-}
-
-async fn decide(
-    app: &App,
-    id: String,
-    uri: &Uri,
-    word: Word,
-    decide: fn(&Engine, &str, Decision) -> Result<DecisionReport, EngineError>,
-) -> Result<Response, Problem> {
-    Params::of(uri)?.finish()?;
-    let decision = word.decision()?;
+    Params::of(&uri)?.finish()?;
+    let word = quarantine::Word { decision: word.decision()?, version: if_match(&headers)? };
     let engine = app.engine.clone();
-    let report = blocking(move || decide(&engine, &id, decision)).await?;
-    Ok(json(StatusCode::OK, &report))
+    let report = blocking(move || engine.discard(&id, word)).await?;
+    Ok(tagged(json(StatusCode::OK, &report), report.version))
 }
 
 /// A source that goes on.

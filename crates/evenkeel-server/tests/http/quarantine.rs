@@ -81,18 +81,79 @@ fn a_redrive_that_is_refused_again_says_why() {
 #[test]
 fn a_decision_has_an_author_and_nothing_that_is_not_understood() {
     let server = waiting();
-    for action in ["redrive", "discard"] {
+    for action in ["redrive", "discard", "edit"] {
         let path = format!("/v1/quarantine/q-1/{action}");
-        let edit =
-            json!({"author": "ann", "note": "", "edit": [{"op": "replace", "path": "/data/amount", "value": "1"}]});
-        server.post(&path, &edit).problem(400, "not-offered");
         for bad in
             [json!({}), json!({"note": "x"}), json!({"author": " "}), json!({"author": "ann", "why": "x"}), json!([])]
         {
             server.post(&path, &bad).problem(400, "bad-request");
         }
     }
-    assert_eq!(server.get("/v1/quarantine/q-1").ok(200)["state"], "quarantined");
+    let edit = json!({"author": "ann", "edit": [{"op": "remove", "path": "/data"}]});
+    server.post("/v1/quarantine/q-1/discard", &edit).problem(400, "bad-request");
+    server.post("/v1/quarantine/q-1/edit", &word()).problem(400, "bad-request");
+    assert_eq!(server.get("/v1/quarantine/q-1").ok(200)["version"], 1);
+}
+
+/// Posts with the tag of what was looked at.
+fn post_if(server: &Server, path: &str, tag: &str, body: &str) -> super::client::Answer {
+    let headers = [("Content-Type", "application/json"), ("If-Match", tag)];
+    super::client::request(server.addr, "POST", path, &headers, body.as_bytes())
+}
+
+#[test]
+fn an_event_is_edited_and_sent_through_with_every_digit() {
+    let server = waiting();
+    let shown = server.get("/v1/quarantine/q-1");
+    assert_eq!(shown.header("etag"), Some("\"1\""));
+    let patch = |amount: &str| {
+        format!(
+            r#"{{"author":"ann","note":"typo","edit":[{{"op":"replace","path":"/data/amount","value":{amount}}}]}}"#
+        )
+    };
+    let edited = post_if(&server, "/v1/quarantine/q-1/edit", "\"1\"", &patch("-1"));
+    assert_eq!(edited.header("etag"), Some("\"2\""));
+    let edited = edited.ok(200);
+    assert_eq!(
+        (&edited["version"], &edited["admissible"], &edited["reason"]),
+        (&json!(2), &json!(false), &json!("invariant"))
+    );
+    let problem = post_if(&server, "/v1/quarantine/q-1/redrive", "\"1\"", &patch("5")).problem(412, "entry-changed");
+    assert_eq!(problem["version"], 2);
+    post_if(&server, "/v1/quarantine/q-1/discard", "\"1\"", r#"{"author":"ann"}"#).problem(412, "entry-changed");
+    for bad in ["2", "\"x\"", "W/\"2\"", "\"2\", \"3\"", "\"+2\"", ""] {
+        post_if(&server, "/v1/quarantine/q-1/redrive", bad, &patch("5")).problem(400, "bad-parameter");
+    }
+    for (edit, part) in [
+        (r#"[{"op":"replace","path":"/data/sum","value":1}]"#, "nothing at /data/sum"),
+        (r#"[{"op":"replace","path":"/id","value":"2"}]"#, "keeps its source and id"),
+        (r#"{"op":"test"}"#, "array of operations"),
+        (r#"[{"op":"add","path":"/data/x","value":1,"value":2}]"#, "stands twice"),
+    ] {
+        let body = format!(r#"{{"author":"ann","edit":{edit}}}"#);
+        let answer = post_if(&server, "/v1/quarantine/q-1/edit", "*", &body);
+        let problem = answer.problem(400, "bad-edit");
+        assert!(problem["detail"].as_str().unwrap().contains(part), "{problem}");
+    }
+    let done = post_if(&server, "/v1/quarantine/q-1/redrive", "\"2\"", &patch("9007199254740993.01")).ok(200);
+    assert_eq!(
+        (&done["state"], &done["position"], &done["released"], &done["version"]),
+        (&json!("admitted"), &json!(1), &json!(2), &json!(3))
+    );
+    assert!(server.get("/v1/log?limit=1").text.contains("\"9007199254740993.01\""));
+    let entry = server.get("/v1/quarantine/q-1");
+    assert!(
+        entry.text.contains(r#""patch":[{"op":"replace","path":"/data/amount","value":9007199254740993.01}]"#),
+        "{}",
+        entry.text
+    );
+    let entry = entry.ok(200);
+    assert_eq!((&entry["edits"][1]["author"], &entry["edits"][1]["note"]), (&json!("ann"), &json!("typo")));
+    let raw: Value = serde_json::from_str(entry["raw"].as_str().unwrap()).unwrap();
+    assert_eq!(raw, order("1", "o-1", "0"));
+    assert!(entry["edited"].as_str().unwrap().contains("9007199254740993.01"));
+    server.post("/v1/quarantine/q-1/edit", &serde_json::from_str(&patch("1")).unwrap()).problem(409, "entry-state");
+    server.post("/v1/quarantine/q-99/edit", &serde_json::from_str(&patch("1")).unwrap()).problem(404, "no-entry");
 }
 
 #[test]

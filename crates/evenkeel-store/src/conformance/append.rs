@@ -179,6 +179,7 @@ pub fn writes_that_leave_a_hole_are_refused_whole(stores: &Stores) -> Outcome {
     let change = |id: QuarantineId| Change {
         id,
         state: State::Discarded,
+        edit: None,
         refusal: None,
         position: None,
         decision: None,

@@ -6,8 +6,8 @@ use evenkeel_core::{
     checkpoint::{Checkpoint, Counts},
     ids::StreamVersion,
     intake::{self, Arrival, Ask, Facts, Redrive, Redriven, Sent, Verdict, Writes},
-    json::{Object, Value},
-    quarantine::{ContractRef, Decision, Entry, ParkKey, QuarantineId, Reason, Refusal},
+    json::{Object, Patch, Value},
+    quarantine::{ContractRef, Decision, Entry, EntryVersion, ParkKey, QuarantineId, Reason, Refusal},
     row::{Cell, Key, Row},
     schema::{Column, ColumnType, Merge, Schema},
 };
@@ -164,14 +164,40 @@ pub fn take_in(log: &dyn Log, now: i64, arrivals: Vec<Arrival>) -> Result<Vec<in
     Ok(outcomes)
 }
 
-/// Sends an entry through the gate again, which says `arrival` of it.
+/// Sends an entry through the gate again as it is now, which says `arrival` of it.
 ///
 /// # Errors
 /// As [`Log::transact`].
 pub fn redrive(log: &dyn Log, now: i64, id: QuarantineId, arrival: Arrival) -> Result<Redriven> {
-    let redrive = Redrive { id, arrival };
+    let version = log.entry(id)?.map(|entry| entry.version).unwrap_or_default();
+    redrive_at(log, now, Redrive { id, version, arrival }, None)
+}
+
+/// Sends an entry of a certain version through the gate again, edited where there is a patch.
+///
+/// # Errors
+/// As [`Log::transact`].
+pub fn redrive_at(log: &dyn Log, now: i64, redrive: Redrive, patch: Option<Patch>) -> Result<Redriven> {
     let ask = Ask::for_redrive(&redrive);
-    Ok(decide(log, &ask, |facts| intake::redrive(at(now), redrive, decision("redrive"), facts))?.1)
+    Ok(decide(log, &ask, |facts| intake::redrive(at(now), redrive, patch, decision("redrive"), facts))?.1)
+}
+
+/// Edits an entry of a certain version. What speaks against it, where something does.
+///
+/// # Errors
+/// As [`Log::transact`].
+pub fn edit(
+    log: &dyn Log,
+    now: i64,
+    id: QuarantineId,
+    version: EntryVersion,
+    patch: Patch,
+) -> Result<Option<Redriven>> {
+    let by = |facts: Facts| match intake::edit(at(now), id, version, patch, decision("edit"), &facts) {
+        Ok((writes, _)) => (writes, None),
+        Err(refused) => (Writes::default(), Some(refused)),
+    };
+    Ok(decide(log, &Ask::for_entry(id), by)?.1)
 }
 
 /// Gives an entry up.
@@ -179,7 +205,15 @@ pub fn redrive(log: &dyn Log, now: i64, id: QuarantineId, arrival: Arrival) -> R
 /// # Errors
 /// As [`Log::transact`].
 pub fn discard(log: &dyn Log, now: i64, id: QuarantineId) -> Result<Redriven> {
-    Ok(decide(log, &Ask::for_entry(id), |facts| intake::discard(at(now), id, decision("discard"), &facts))?.1)
+    discard_at(log, now, id, None)
+}
+
+/// Gives an entry of a certain version up.
+///
+/// # Errors
+/// As [`Log::transact`].
+pub fn discard_at(log: &dyn Log, now: i64, id: QuarantineId, version: Option<EntryVersion>) -> Result<Redriven> {
+    Ok(decide(log, &Ask::for_entry(id), |facts| intake::discard(at(now), id, version, decision("discard"), &facts))?.1)
 }
 
 /// Lets the source that `entry` halted go on.
@@ -201,7 +235,8 @@ pub fn drain(
     limit: usize,
     judge: &dyn Fn(&Entry) -> Arrival,
 ) -> Result<Writes> {
-    let line: Vec<_> = log.line(key, limit)?.iter().map(|e| Redrive { id: e.id, arrival: judge(e) }).collect();
+    let line: Vec<_> =
+        log.line(key, limit)?.iter().map(|e| Redrive { id: e.id, version: e.version, arrival: judge(e) }).collect();
     let ask = Ask::for_drain(key, &line, limit);
     Ok(decide(log, &ask, |facts| (intake::drain(at(now), key, line, facts), ()))?.0)
 }

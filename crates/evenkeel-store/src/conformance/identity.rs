@@ -7,8 +7,8 @@ use super::{
 use evenkeel_core::{
     Position,
     ids::StreamVersion,
-    intake::{self, Arrival, Ask, Outcome as Taken, Place, Writes},
-    quarantine::{ParkKey, QuarantineId, Reason, State},
+    intake::{self, Arrival, Ask, Outcome as Taken, Place, Standing, Writes},
+    quarantine::{EntryVersion, ParkKey, QuarantineId, Reason, State},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -183,9 +183,10 @@ pub fn facts_are_exact(stores: &Stores) -> Outcome {
     same("parked keys", found.parked, HashMap::from([(bad.key(), QuarantineId(2)), (halt, QuarantineId(5))]))?;
     let versions: BTreeMap<_, _> = found.versions.into_iter().filter(|(_, version)| version.0 > 0).collect();
     same("versions", versions, BTreeMap::from([("s".into(), StreamVersion(1)), ("t".into(), StreamVersion(1))]))?;
-    let states = [(1, State::Admitted), (2, State::Held), (4, State::Quarantined)];
-    same("states", found.states, states.into_iter().map(|(id, state)| (QuarantineId(id), state)).collect())?;
-    same("the line", found.line, vec![(QuarantineId(2), State::Held), (QuarantineId(6), State::Held)])?;
+    let stands = |id, state, version| (QuarantineId(id), Standing { state, version: EntryVersion(version) });
+    let states = [stands(1, State::Admitted, 2), stands(2, State::Held, 1), stands(4, State::Quarantined, 1)];
+    same("states", found.states, states.into())?;
+    same("the line", found.line, vec![stands(2, State::Held, 1), stands(6, State::Held, 1)])?;
 
     let nothing = facts(log, &Ask::default())?;
     let empty = nothing.known.is_empty()

@@ -24,6 +24,7 @@
 pub mod append;
 pub mod builds;
 pub mod cells;
+pub mod edits;
 pub mod fixture;
 pub mod identity;
 pub mod quarantine;
@@ -172,6 +173,11 @@ macro_rules! __conformance_cases {
                 a_decision_takes_effect_once
                 a_halted_source_goes_on
                 unresolved_entries_are_counted
+            }
+            edits {
+                edits_are_kept_as_a_chain
+                of_what_is_decided_on_one_look_one_thing_takes_effect
+                of_decisions_at_once_one_takes_effect
             }
             cells {
                 every_type_comes_back_exactly

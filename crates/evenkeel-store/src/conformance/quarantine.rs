@@ -7,13 +7,17 @@ use super::{
 use crate::{EntryFilter, Log, QuarantineCount};
 use evenkeel_core::{
     Position,
-    intake::{Arrival, Ask, Redriven, Sent, Verdict},
-    quarantine::{ContractRef, Entry, ParkKey, QuarantineId, Reason, Refusal, State},
+    intake::{Arrival, Ask, Redriven, Sent, Standing, Verdict},
+    quarantine::{ContractRef, Entry, EntryVersion, ParkKey, QuarantineId, Reason, Refusal, State},
 };
 use std::collections::BTreeMap;
 
 fn ids(entries: &[Entry]) -> Vec<u64> {
     entries.iter().map(|entry| entry.id.0).collect()
+}
+
+fn standing(entry: &Entry) -> (QuarantineId, Standing) {
+    (entry.id, Standing { state: entry.state, version: entry.version })
 }
 
 fn got(log: &dyn Log, id: u64) -> Result<Entry, Failure> {
@@ -61,6 +65,8 @@ pub fn entries_come_back_as_they_were(stores: &Stores) -> Outcome {
             raw,
             refusal,
             state: State::Quarantined,
+            version: EntryVersion::FIRST,
+            edits: Vec::new(),
             received_at,
             changed_at: received_at,
             position: None,
@@ -75,11 +81,13 @@ pub fn entries_come_back_as_they_were(stores: &Stores) -> Outcome {
     let again = Arrival { verdict: Verdict::Quarantine(bare.clone()), ..pardon(first) };
     same("a redrive refused", redrive(log, 20, first.id, again)?, Redriven::Refused(Reason::NoContract))?;
     first.refusal = bare;
+    first.version = EntryVersion(2);
     first.changed_at = at(20);
     first.decision = Some(decision("redrive"));
     same("the entry refused again", got(log, 1)?, first.clone())?;
     same("a redrive admitted", redrive(log, 21, first.id, pardon(first))?, Redriven::Admitted(Position(1)))?;
     first.state = State::Admitted;
+    first.version = EntryVersion(3);
     first.changed_at = at(21);
     first.position = Some(Position(1));
     same("the entry admitted", got(log, 1)?, first.clone())?;
@@ -159,7 +167,7 @@ pub fn a_line_holds_what_waits_for_its_key(stores: &Stores) -> Outcome {
         let line = log.line(key, limit)?;
         same(format!("the line of {key:?}"), ids(&line), expected)?;
         let found = facts(log, &Ask { line: Some((key.clone(), limit)), ..Ask::default() })?.line;
-        same("the same from the facts", found, line.iter().map(|e| (e.id, e.state)).collect())?;
+        same("the same from the facts", found, line.iter().map(standing).collect())?;
         for entry in line {
             same("an entry of the line", log.entry(entry.id)?, Some(entry))?;
         }

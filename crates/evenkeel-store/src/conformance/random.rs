@@ -4,10 +4,10 @@
 //! comes from a xorshift generator, so that the suite needs no other crate. What backends may choose is left out of
 //! the comparison: times of the safe head, epochs, first generations, and where a read that was not full ends.
 use super::{
-    Failure, Outcome, Stores,
+    Failure, Outcome, Stores, edits,
     fixture::{
-        Sample, at, checkpoint, discard, drain, exact, facts, new_rows, pardon, read_all, redrive, replacing, resume,
-        row, schema, take_in, types, without_generations,
+        Sample, at, checkpoint, discard, drain, edit, exact, facts, new_rows, pardon, read_all, redrive, replacing,
+        resume, row, schema, take_in, types, without_generations,
     },
     same, steps, sums,
 };
@@ -20,7 +20,8 @@ use evenkeel_core::{
     fold::ParkState,
     ids::StreamVersion,
     intake::{Arrival, Ask, Writes},
-    quarantine::{Entry, ParkKey, QuarantineId, State},
+    json::Patch,
+    quarantine::{Entry, EntryVersion, ParkKey, QuarantineId, State},
     row::{Cell, Key, KeyPart, Row},
     schema::{ColumnType, Schema},
 };
@@ -110,6 +111,7 @@ fn compare<T: PartialEq + Debug>(what: &str, found: Result<T, StoreError>, expec
 enum LogOperation {
     TakeIn { now: i64, arrivals: Vec<Arrival> },
     Redrive { now: i64, id: QuarantineId, arrival: Arrival },
+    Edit { now: i64, id: QuarantineId, version: EntryVersion, patch: Patch },
     Discard { now: i64, id: QuarantineId },
     Resume { now: i64, entry: Entry },
     Drain { now: i64, key: ParkKey, limit: usize, worse: bool },
@@ -124,6 +126,10 @@ impl LogOperation {
         Ok(match (chance.below(10), entry) {
             (0, Some(entry)) if chance.once_in(2) => {
                 Self::Redrive { now, id: entry.id, arrival: sample(chance).refused(None) }
+            }
+            (0 | 7, Some(entry)) if chance.once_in(3) => {
+                let version = if chance.once_in(4) { entry.version.next() } else { entry.version };
+                Self::Edit { now, id: entry.id, version, patch: edits::patch(now) }
             }
             (0 | 1, Some(entry)) => Self::Redrive { now, id: entry.id, arrival: pardon(&entry) },
             (2, Some(entry)) => Self::Discard { now, id: entry.id },
@@ -142,6 +148,7 @@ impl LogOperation {
         Ok(match self.clone() {
             Self::TakeIn { now, arrivals } => format!("{:?}", take_in(log, now, arrivals)?),
             Self::Redrive { now, id, arrival } => format!("{:?}", redrive(log, now, id, arrival)?),
+            Self::Edit { now, id, version, patch } => format!("{:?}", edit(log, now, id, version, patch)?),
             Self::Discard { now, id } => format!("{:?}", discard(log, now, id)?),
             Self::Resume { now, entry } => format!("{:?}", resume(log, now, &entry)?),
             Self::Drain { now, key, limit, worse } => {

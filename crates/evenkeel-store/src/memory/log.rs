@@ -9,7 +9,7 @@ use evenkeel_core::{
     content::{Window, identity},
     digest::Sum,
     ids::StreamVersion,
-    intake::{Ask, Change, Facts, Place, Writes},
+    intake::{Ask, Change, Facts, Place, Standing, Writes},
     quarantine::{Entry, ParkKey, QuarantineId, State},
     token::{LogId, Origin, TokenKey},
 };
@@ -59,6 +59,10 @@ impl Volatile for MemoryLog {
     fn restore(&self, image: LogImage) {
         *self.state.lock() = image.0;
     }
+}
+
+fn standing(entry: &Entry) -> Standing {
+    Standing { state: entry.state, version: entry.version }
 }
 
 fn is_unresolved(state: State) -> bool {
@@ -112,7 +116,7 @@ impl LogState {
         let known = ask.ids.iter().map(|id| (*id, self.known(*id))).filter(|(_, known)| !known.is_empty());
         let parked = ask.keys.iter().filter_map(|key| Some((key.clone(), self.line(key).next()?.id)));
         let versions = ask.subjects.iter().filter_map(|s| Some((s.clone(), *self.versions.get(s)?)));
-        let states = ask.entries.iter().filter_map(|id| Some((*id, self.entries.get(id)?.state)));
+        let states = ask.entries.iter().filter_map(|id| Some((*id, standing(self.entries.get(id)?))));
         let line = ask.line.iter().flat_map(|(key, limit)| self.line(key).take(*limit));
         Facts {
             head: self.head(),
@@ -121,7 +125,7 @@ impl LogState {
             parked: parked.collect(),
             versions: versions.collect(),
             states: states.collect(),
-            line: line.map(|entry| (entry.id, entry.state)).collect(),
+            line: line.map(|entry| (entry.id, standing(entry))).collect(),
         }
     }
 
@@ -176,8 +180,10 @@ fn index_after(position: Position) -> usize {
 }
 
 fn apply(entry: &mut Entry, change: Change) {
-    let Change { id: _, state, refusal, position, decision, at } = change;
+    let Change { id: _, state, edit, refusal, position, decision, at } = change;
     entry.state = state;
+    entry.version = entry.version.next();
+    entry.edits.extend(edit);
     entry.changed_at = at;
     entry.position = position.or(entry.position);
     entry.decision = decision.or_else(|| entry.decision.take());

@@ -43,6 +43,17 @@ pub(super) struct Format {
     pub(super) version: u32,
     /// The statements that make a new file, run in one transaction.
     pub(super) create: fn() -> String,
+    /// What makes a file of an older format one of the next, the last of them one of `version`. A file older than all of
+    /// them is refused.
+    pub(super) upgrades: &'static [&'static str],
+}
+
+/// What a file is found to be.
+enum Found {
+    /// Empty.
+    New,
+    /// Ours, and of this format.
+    Ours(u32),
 }
 
 /// The settings of one file.
@@ -221,31 +232,41 @@ fn open_writer(path: &Path, format: &Format, settings: Settings) -> Fallible<Con
         return Err(StoreError::Unavailable(why).into());
     }
     // Nothing is changed in a file before it is known to be ours.
-    let is_new = is_new(&conn, path, format)?;
+    let found = look(&conn, path, format)?;
     configure(&conn, path, settings)?;
-    if is_new {
-        let transaction = conn.unchecked_transaction()?;
-        transaction.execute_batch(&(format.create)())?;
-        transaction.pragma_update(None, "application_id", format.application_id)?;
-        transaction.pragma_update(None, "user_version", format.version)?;
-        transaction.commit()?;
+    let transaction = conn.unchecked_transaction()?;
+    match found {
+        Found::New => {
+            transaction.execute_batch(&(format.create)())?;
+            transaction.pragma_update(None, "application_id", format.application_id)?;
+        }
+        Found::Ours(version) => {
+            let missing = usize::try_from(format.version - version).unwrap_or(usize::MAX);
+            let first = format.upgrades.len().saturating_sub(missing);
+            format.upgrades[first..].iter().try_for_each(|upgrade| transaction.execute_batch(upgrade))?;
+        }
     }
+    // Only where something was done: opening a file that is as it should be must not need room on the disk.
+    if !matches!(found, Found::Ours(version) if version == format.version) {
+        transaction.pragma_update(None, "user_version", format.version)?;
+    }
+    transaction.commit()?;
     Ok(conn)
 }
 
-/// Whether the file is empty; an error where it is neither that nor ours in a format we know.
-fn is_new(conn: &Connection, path: &Path, format: &Format) -> Fallible<bool> {
+/// What the file is; an error where it is neither empty nor ours in a format we know.
+fn look(conn: &Connection, path: &Path, format: &Format) -> Fallible<Found> {
     let number = |pragma| conn.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
     let (application_id, version) = (number("application_id")?, number("user_version")?);
     let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     let corrupt = |why: String| Err(StoreError::Corrupt(format!("{}: {why}", path.display())).into());
     match (application_id, u32::try_from(version)) {
-        (0, Ok(0)) if tables == 0 => Ok(true),
+        (0, Ok(0)) if tables == 0 => Ok(Found::New),
         (id, _) if id != format.application_id => corrupt(format!("this is no {} of Evenkeel", format.holds)),
         (_, Ok(found)) if found > format.version => {
             Err(StoreError::Newer { path: path.to_owned(), found, supported: format.version }.into())
         }
-        (_, Ok(found)) if found == format.version => Ok(false),
+        (_, Ok(found)) if (format.version - found) as usize <= format.upgrades.len() => Ok(Found::Ours(found)),
         (_, Ok(1..)) => corrupt(format!("format {version} was never released, and {} cannot read it", format.version)),
         (_, _) => corrupt(format!("{version} is no version of the data format")),
     }

@@ -87,7 +87,8 @@ impl World {
             Redriven::NotPossible(state) => {
                 before.state == state && state != State::Quarantined && (after.state == state || state == State::Held)
             }
-            Redriven::Unknown => false,
+            // There is one operator, who names no version.
+            Redriven::Changed(_) | Redriven::Unknown => false,
         };
         if !fits || (before.state != State::Quarantined && !matches!(decided.redriven, Redriven::NotPossible(_))) {
             return wrong(format!("to be what the answer says; it was {} and is {}", before.state, after.state));
@@ -163,7 +164,7 @@ impl World {
                 Redriven::Discarded => is == Some(ParkState::Discarded),
                 Redriven::Admitted(position) => is.is_none() && position == touch.position,
                 Redriven::Refused(_) => is == Some(ParkState::Poison),
-                Redriven::NotPossible(_) | Redriven::Unknown => false,
+                Redriven::NotPossible(_) | Redriven::Changed(_) | Redriven::Unknown => false,
             },
             Err(EngineError::NoEntry(_)) => was.is_none(),
             Err(EngineError::EntryState { .. }) => was.is_some_and(|was| was.state != ParkState::Poison),

@@ -5,6 +5,7 @@
 mod consumers;
 mod content;
 mod defects;
+mod edits;
 mod evidence;
 mod example;
 mod fixture;

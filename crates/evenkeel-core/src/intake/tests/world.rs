@@ -1,7 +1,11 @@
 //! A fact store of maps, as small as a store can be, which refuses writes that break a log's guarantees. It answers
 //! only what it is asked, so that a missing question shows.
 use super::super::*;
-use crate::{ids::EventType, json::Object, quarantine::State};
+use crate::{
+    ids::EventType,
+    json::{Object, Patch},
+    quarantine::State,
+};
 use std::collections::BTreeMap;
 
 /// What a contract of these tests does with a bad event.
@@ -84,6 +88,10 @@ pub(super) struct World {
     sent: BTreeMap<Digest, Spec>,
 }
 
+fn standing(entry: &Entry) -> Standing {
+    Standing { state: entry.state, version: entry.version }
+}
+
 fn unresolved(entry: &Entry) -> bool {
     matches!(entry.state, State::Quarantined | State::Held)
 }
@@ -109,8 +117,8 @@ impl World {
             known: ask.ids.iter().map(|id| (*id, known(id))).collect(),
             parked: ask.keys.iter().filter_map(|key| Some((key.clone(), self.line(key).next()?.id))).collect(),
             versions: ask.subjects.iter().map(|s| (s.clone(), StreamVersion(versions(s) as u64))).collect(),
-            states: ask.entries.iter().filter_map(|id| Some((*id, self.entries.get(id)?.state))).collect(),
-            line: ask.line.iter().flat_map(|(key, n)| self.line(key).take(*n)).map(|e| (e.id, e.state)).collect(),
+            states: ask.entries.iter().filter_map(|id| Some((*id, standing(self.entries.get(id)?)))).collect(),
+            line: ask.line.iter().flat_map(|(key, n)| self.line(key).take(*n)).map(|e| (e.id, standing(e))).collect(),
         }
     }
 
@@ -130,6 +138,8 @@ impl World {
             let entry = self.entries.get_mut(&change.id).unwrap();
             assert!(unresolved(entry), "{} is resolved and changes", entry.id);
             entry.state = change.state;
+            entry.version = entry.version.next();
+            entry.edits.extend(change.edit);
             entry.refusal = change.refusal.unwrap_or_else(|| entry.refusal.clone());
             entry.position = change.position;
             entry.decision = change.decision.or_else(|| entry.decision.clone());
@@ -150,22 +160,41 @@ impl World {
         &self.sent[&digest]
     }
 
-    fn again(&self, id: QuarantineId, bad: bool) -> Redrive {
+    pub(super) fn version(&self, id: QuarantineId) -> EntryVersion {
+        self.entries.get(&id).map(|entry| entry.version).unwrap_or_default()
+    }
+
+    pub(super) fn again(&self, id: QuarantineId, bad: bool) -> Redrive {
         let digest = self.entries.get(&id).map(|entry| entry.digest);
         let spec = digest.map(|digest| self.spec(digest).clone()).unwrap_or_default();
-        Redrive { id, arrival: spec.arrival(bad) }
+        Redrive { id, version: self.version(id), arrival: spec.arrival(bad) }
     }
 
     pub(super) fn redrive(&mut self, id: QuarantineId, bad: bool) -> Redriven {
-        let again = self.again(id, bad);
+        self.redrive_as(self.again(id, bad), None)
+    }
+
+    /// Redrives what was judged before, with an edit where there is one.
+    pub(super) fn redrive_as(&mut self, again: Redrive, patch: Option<Patch>) -> Redriven {
         let facts = self.facts(&Ask::for_redrive(&again));
-        let (writes, redriven) = redrive(at(0), again, decision(), facts);
+        let (writes, redriven) = redrive(at(0), again, patch, decision(), facts);
         self.write(writes);
         redriven
     }
 
+    pub(super) fn edit(&mut self, id: QuarantineId, version: EntryVersion, patch: Patch) -> Result<(), Redriven> {
+        let (writes, next) = edit(at(0), id, version, patch, decision(), &self.facts(&Ask::for_entry(id)))?;
+        self.write(writes);
+        assert_eq!(self.version(id), next);
+        Ok(())
+    }
+
     pub(super) fn discard(&mut self, id: QuarantineId) -> Redriven {
-        let (writes, redriven) = discard(at(0), id, decision(), &self.facts(&Ask::for_entry(id)));
+        self.discard_at(id, None)
+    }
+
+    pub(super) fn discard_at(&mut self, id: QuarantineId, version: Option<EntryVersion>) -> Redriven {
+        let (writes, redriven) = discard(at(0), id, version, decision(), &self.facts(&Ask::for_entry(id)));
         self.write(writes);
         redriven
     }

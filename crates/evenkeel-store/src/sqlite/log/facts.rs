@@ -8,8 +8,8 @@ use crate::sqlite::{
 };
 use evenkeel_core::{
     Digest, EventId, Position, StreamVersion, Subject,
-    intake::{Ask, Facts, Place},
-    quarantine::{ParkKey, QuarantineId, State},
+    intake::{Ask, Facts, Place, Standing},
+    quarantine::{EntryVersion, ParkKey, QuarantineId},
 };
 use rusqlite::Connection;
 use std::collections::HashMap;
@@ -96,26 +96,32 @@ fn versions(
     Ok(versions)
 }
 
-fn states(conn: &Connection, ids: &[QuarantineId]) -> Fallible<HashMap<QuarantineId, State>> {
-    let mut select = conn.prepare_cached("SELECT state FROM quarantine WHERE id = ?1")?;
+/// The state and version that stand in these columns.
+fn standing(fields: &Fields<'_, '_>, state: usize, version: usize) -> Fallible<Standing> {
+    Ok(Standing { state: fields.parsed(state)?, version: EntryVersion(fields.number(version)?) })
+}
+
+fn states(conn: &Connection, ids: &[QuarantineId]) -> Fallible<HashMap<QuarantineId, Standing>> {
+    let mut select = conn.prepare_cached("SELECT state, version FROM quarantine WHERE id = ?1")?;
     let mut states = HashMap::new();
     for id in ids {
         let mut rows = select.query([int(id.0)])?;
         if let Some(row) = rows.next()? {
-            states.insert(*id, Fields(row).parsed(0)?);
+            states.insert(*id, standing(&Fields(row), 0, 1)?);
         }
     }
     Ok(states)
 }
 
-fn line(conn: &Connection, key: &ParkKey, limit: usize) -> Fallible<Vec<(QuarantineId, State)>> {
+fn line(conn: &Connection, key: &ParkKey, limit: usize) -> Fallible<Vec<(QuarantineId, Standing)>> {
     let mut select = conn.prepare_cached(
-        "SELECT id, state FROM quarantine WHERE park_key = ?1 AND state IN ('quarantined', 'held') ORDER BY id LIMIT ?2",
+        "SELECT id, state, version FROM quarantine WHERE park_key = ?1 AND state IN ('quarantined', 'held') ORDER BY id \
+         LIMIT ?2",
     )?;
     let mut rows = select.query((key_text(key)?, size(limit)))?;
     let mut line = Vec::new();
     while let Some(row) = rows.next()? {
-        line.push((QuarantineId(Fields(row).number(0)?), Fields(row).parsed(1)?));
+        line.push((QuarantineId(Fields(row).number(0)?), standing(&Fields(row), 1, 2)?));
     }
     Ok(line)
 }

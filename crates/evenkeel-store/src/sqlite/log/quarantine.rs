@@ -5,20 +5,21 @@
 use crate::{
     EntryFilter, QuarantineCount,
     sqlite::{
-        fault::Fallible,
+        fault::{Fallible, Fault},
         fields::{Fields, int, size},
     },
 };
 use evenkeel_core::{
     Digest, EventId, EventType, Position,
-    quarantine::{ContractRef, Decision, Entry, ParkKey, QuarantineId, Refusal},
+    json::Patch,
+    quarantine::{ContractRef, Decision, Edit, Entry, EntryVersion, ParkKey, QuarantineId, Refusal},
 };
 use rusqlite::{Connection, Params, params};
 use std::collections::BTreeSet;
 
 const SELECT: &str = "SELECT id, event_id, digest, source, raw_id, raw, state, reason, detail, pointer, contract, \
                       contract_version, subject, park_key, received_at, changed_at, position, decided_by, \
-                      decision_note FROM quarantine";
+                      decision_note, version FROM quarantine";
 
 /// The text by which a key is found: JSON, the same for equal keys.
 pub(super) fn key_text(key: &ParkKey) -> Fallible<String> {
@@ -30,9 +31,29 @@ fn select(conn: &Connection, sql: &str, parameters: impl Params) -> Fallible<Vec
     let mut rows = select.query(parameters)?;
     let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
-        entries.push(decode(Fields(row))?);
+        let mut entry = decode(Fields(row))?;
+        // What never changed was never edited, and that is most of what waits.
+        if entry.version > EntryVersion::FIRST {
+            entry.edits = edits(conn, entry.id)?;
+        }
+        entries.push(entry);
     }
     Ok(entries)
+}
+
+fn edits(conn: &Connection, id: QuarantineId) -> Fallible<Vec<Edit>> {
+    let mut select =
+        conn.prepare_cached("SELECT patch, author, note, at FROM edits WHERE entry = ?1 ORDER BY number")?;
+    let mut rows = select.query([int(id.0)])?;
+    let mut edits = Vec::new();
+    while let Some(row) = rows.next()? {
+        let fields = Fields(row);
+        let patch: Result<Patch, _> = fields.text(0)?.parse();
+        let patch = patch.map_err(|error| Fault::Bad(format!("an edit of {id}: {error}")))?;
+        let decision = Decision { author: fields.text(1)?.to_owned(), note: fields.text(2)?.to_owned() };
+        edits.push(Edit { patch, decision, at: fields.micros(3)? });
+    }
+    Ok(edits)
 }
 
 fn decode(fields: Fields<'_, '_>) -> Fallible<Entry> {
@@ -61,6 +82,8 @@ fn decode(fields: Fields<'_, '_>) -> Fallible<Entry> {
         raw: fields.bytes(5)?.to_owned(),
         refusal,
         state: fields.parsed(6)?,
+        version: EntryVersion(fields.number(19)?),
+        edits: Vec::new(),
         received_at: fields.micros(14)?,
         changed_at: fields.micros(15)?,
         position: fields.opt_number(16)?.map(Position),

@@ -61,11 +61,23 @@ CREATE TABLE quarantine(
   changed_at INTEGER NOT NULL,
   position INTEGER,
   decided_by TEXT,
-  decision_note TEXT
+  decision_note TEXT,
+  version INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 CREATE INDEX quarantine_identity ON quarantine(event_id);
 CREATE INDEX quarantine_line ON quarantine(park_key, id) WHERE park_key IS NOT NULL AND state IN ('quarantined', 'held');
 CREATE INDEX quarantine_subject ON quarantine(contract, subject) WHERE state IN ('quarantined', 'held');
+
+-- What persons changed about events in quarantine: JSON Patches in their order, from 1. The event itself stays as it is.
+CREATE TABLE edits(
+  entry INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  patch TEXT NOT NULL,
+  author TEXT NOT NULL,
+  note TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  PRIMARY KEY(entry, number)
+) STRICT, WITHOUT ROWID;
 
 CREATE VIEW log AS SELECT
   position,

@@ -1,12 +1,17 @@
 //! The log's own: what is kept in memory, what stands in the file, and that no hot query scans.
 use crate::{
-    Log, StoreError,
+    EntryFilter, Log, StoreError,
+    conformance::{
+        edits,
+        fixture::{Sample, edit},
+    },
     sqlite::tests::{NOW, arrival, draft, foreign, open, take_in},
 };
 use evenkeel_core::{
     Event, EventId, Position, StreamVersion, Timestamp,
-    intake::{Ask, Outcome, Writes},
+    intake::{Arrival, Ask, Outcome, Verdict, Writes},
     json::{self, Object, Value},
+    quarantine::{EntryVersion, Reason},
 };
 use tempfile::TempDir;
 
@@ -166,4 +171,51 @@ fn counts_come_from_the_moment_of_the_head() {
     store.log.tip.lock().counts = Default::default();
     let head = store.log.safe_head().unwrap();
     assert_eq!((head.position, head.counts.get("placed")), (Position(1), Some(&1)));
+}
+
+/// What a file is made of, without the words it was made with.
+fn layout(folder: &TempDir) -> Vec<String> {
+    let conn = foreign(folder, "log.db");
+    let mut select = conn
+        .prepare(
+            "SELECT printf('%s %s %s %s %s %s', t.name, c.cid, c.name, c.type, c.\"notnull\", c.pk) \
+             FROM sqlite_schema t JOIN pragma_table_xinfo(t.name) c WHERE t.type IN ('table', 'index') \
+             UNION SELECT printf('%s %s', type, name) FROM sqlite_schema ORDER BY 1",
+        )
+        .unwrap();
+    select.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn a_log_of_format_2_becomes_one_of_today_with_everything_in_it() {
+    let (new, old) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    drop(open(&new));
+    let bad = |raw_id: &str| {
+        let refusal = Sample::new(raw_id).refusal(Reason::Schema, None);
+        Arrival { verdict: Verdict::Quarantine(refusal), ..arrival(raw_id, draft("o-1", Value::Null)) }
+    };
+    let (events, entries) = {
+        let store = open(&old);
+        take_in(&*store.log, vec![arrival("1", draft("o-1", Value::Null)), bad("2"), bad("3")]).unwrap();
+        let log = &*store.log;
+        (log.read(Position::ZERO, None, 10).unwrap(), log.entries(&EntryFilter::default()).unwrap())
+    };
+    // As a file of format 2 was.
+    foreign(&old, "log.db")
+        .execute_batch("ALTER TABLE quarantine DROP COLUMN version; DROP TABLE edits; PRAGMA user_version = 2;")
+        .unwrap();
+    let store = open(&old);
+    let log = &*store.log;
+    assert_eq!(log.read(Position::ZERO, None, 10).unwrap(), events);
+    assert_eq!(log.entries(&EntryFilter::default()).unwrap(), entries);
+    let patch = edits::patch(1);
+    assert_eq!(edit(log, 1, entries[0].id, EntryVersion::FIRST, patch.clone()).unwrap(), None);
+    drop(store);
+    assert_eq!(layout(&old), layout(&new));
+    let edited = open(&old).log.entry(entries[0].id).unwrap().unwrap();
+    assert_eq!((edited.version, &edited.edits[0].patch), (EntryVersion(2), &patch));
+    // Older than any that is known.
+    foreign(&old, "log.db").pragma_update(None, "user_version", 1).unwrap();
+    let refused = crate::sqlite::SqliteStore::open(old.path(), crate::sqlite::tests::options()).unwrap_err();
+    assert!(matches!(&refused, StoreError::Corrupt(why) if why.contains("format 1")), "{refused}");
 }

@@ -10,7 +10,7 @@ use crate::sqlite::{
 use evenkeel_core::{
     Event, EventType, Position,
     intake::{Change, Writes},
-    quarantine::{Entry, Refusal},
+    quarantine::{Decision, Edit, Entry, QuarantineId, Refusal},
 };
 use rusqlite::{CachedStatement, Connection, params};
 use std::collections::BTreeMap;
@@ -107,8 +107,8 @@ fn bind_refusal(statement: &mut CachedStatement<'_>, refusal: &Refusal) -> Falli
 fn insert_entry(conn: &Connection, entry: &Entry) -> Fallible<()> {
     let mut insert = conn.prepare_cached(&format!(
         "INSERT INTO quarantine(id, {REFUSAL}, event_id, digest, source, raw_id, raw, state, received_at, changed_at, \
-         position, decided_by, decision_note) \
-         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
+         position, decided_by, decision_note, version) \
+         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)"
     ))?;
     insert.raw_bind_parameter(1, int(entry.id.0))?;
     bind_refusal(&mut insert, &entry.refusal)?;
@@ -123,14 +123,26 @@ fn insert_entry(conn: &Connection, entry: &Entry) -> Fallible<()> {
     insert.raw_bind_parameter(17, entry.position.map(|position| int(position.0)))?;
     insert.raw_bind_parameter(18, entry.decision.as_ref().map(|decision| decision.author.as_str()))?;
     insert.raw_bind_parameter(19, entry.decision.as_ref().map(|decision| decision.note.as_str()))?;
+    insert.raw_bind_parameter(20, int(entry.version.0))?;
     insert.raw_execute()?;
+    entry.edits.iter().try_for_each(|edit| insert_edit(conn, entry.id, edit))
+}
+
+/// Adds an edit after those there are.
+fn insert_edit(conn: &Connection, id: QuarantineId, edit: &Edit) -> Fallible<()> {
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO edits(entry, number, patch, author, note, at) \
+         SELECT ?1, ifnull(max(number), 0) + 1, ?2, ?3, ?4, ?5 FROM edits WHERE entry = ?1",
+    )?;
+    let Decision { author, note } = &edit.decision;
+    insert.execute(params![int(id.0), edit.patch.to_string(), author, note, edit.at.as_micros()])?;
     Ok(())
 }
 
 /// A change without a position or a decision leaves those there are.
 fn update_entry(conn: &Connection, change: &Change) -> Fallible<()> {
     let mut update = conn.prepare_cached(
-        "UPDATE quarantine SET state = ?2, changed_at = ?3, position = ifnull(?4, position), \
+        "UPDATE quarantine SET state = ?2, version = version + 1, changed_at = ?3, position = ifnull(?4, position), \
          decided_by = ifnull(?5, decided_by), decision_note = ifnull(?6, decision_note) WHERE id = ?1",
     )?;
     let changed = update.execute(params![
@@ -143,6 +155,9 @@ fn update_entry(conn: &Connection, change: &Change) -> Fallible<()> {
     ])?;
     if changed == 0 {
         return Err(Fault::refused(format!("a change of {}, which is not there", change.id)));
+    }
+    if let Some(edit) = &change.edit {
+        insert_edit(conn, change.id, edit)?;
     }
     let Some(refusal) = &change.refusal else { return Ok(()) };
     let mut refuse = conn

@@ -62,8 +62,14 @@ use std::{
 };
 use watch::Noted;
 
-const FORMAT: Format =
-    Format { file: "models.db", holds: "home of models", application_id: 0x456b_6d64, version: 5, create };
+const FORMAT: Format = Format {
+    file: "models.db",
+    holds: "home of models",
+    application_id: 0x456b_6d64,
+    version: 5,
+    create,
+    upgrades: &[],
+};
 
 fn create() -> String {
     include_str!("schema.sql").to_owned()
