@@ -14,12 +14,13 @@ mod redrive;
 pub use redrive::{Redrive, Redriven, discard, drain, edit, redrive, resume};
 
 use crate::{
+    accounting::Account,
     event::{Draft, Event},
     ids::{Digest, EventId, Position, SourceName, StreamVersion, Subject},
     quarantine::{ContractRef, Decision, Edit, Entry, EntryVersion, ParkKey, QuarantineId, Reason, Refusal, State},
     time::Timestamp,
 };
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What was sent, as far as it concerns the intake.
 #[derive(Debug, Clone)]
@@ -171,12 +172,23 @@ pub struct Writes {
     pub entries: Vec<Entry>,
     /// Changes of existing entries.
     pub changes: Vec<Change>,
+    /// What this changes in the books on each source.
+    pub accounts: BTreeMap<SourceName, Account>,
 }
 
 impl Writes {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.entries.is_empty() && self.changes.is_empty()
+        self.events.is_empty() && self.entries.is_empty() && self.changes.is_empty() && self.accounts.is_empty()
+    }
+
+    /// Enters into the books what became of an event of `source`.
+    fn book(&mut self, source: &SourceName, entry: Account) {
+        match self.accounts.get_mut(source) {
+            Some(account) => *account += entry,
+            None if entry == Account::NOTHING => {}
+            None => drop(self.accounts.insert(source.clone(), entry)),
+        }
     }
 }
 
@@ -275,7 +287,11 @@ pub fn admit(now: Timestamp, arrivals: Vec<Arrival>, mut facts: Facts) -> (Write
 fn admit_one(now: Timestamp, arrival: Arrival, facts: &mut Facts, writes: &mut Writes) -> Outcome {
     let Arrival { sent, verdict, expected_version } = arrival;
     if let Some(known) = facts.known.get(&sent.id).filter(|known| !known.is_empty()) {
-        return match best_match(known, sent.digest) {
+        let known = best_match(known, sent.digest);
+        if known.is_some() {
+            writes.book(&sent.source, Account::DUPLICATE);
+        }
+        return match known {
             Some(Place::Log { position, stream_version }) => Outcome::Duplicate { position, stream_version },
             Some(Place::Quarantine { id, reason }) => Outcome::Quarantined { id, reason, repeated: true },
             None => {
@@ -301,6 +317,7 @@ fn admit_one(now: Timestamp, arrival: Arrival, facts: &mut Facts, writes: &mut W
             quarantine(now, sent, refusal, State::Held, facts, writes)
         }
         None => {
+            writes.book(&sent.source, Account::ADMITTED);
             let (position, stream_version) = append(now, sent, draft, facts, writes);
             Outcome::Admitted { position, stream_version }
         }
@@ -358,6 +375,7 @@ fn quarantine(
 ) -> Outcome {
     let id = QuarantineId(facts.next_entry);
     let reason = refusal.reason;
+    writes.book(&sent.source, Account::entered(state));
     facts.next_entry += 1;
     facts.known.entry(sent.id).or_default().push((sent.digest, Place::Quarantine { id, reason }));
     if let Some(key) = &refusal.parks {

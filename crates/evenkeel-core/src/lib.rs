@@ -10,6 +10,7 @@
 //!
 //! An event's way through this crate: [`json`] (exact bytes) → [`event`] → [`intake`] → [`fold`] → [`row`], watched
 //! by [`drift`] and described to readers by [`freshness`].
+pub mod accounting;
 pub mod causal;
 pub mod checkpoint;
 pub mod clock;

@@ -78,6 +78,14 @@ mod crash {
         let told: BTreeMap<_, _> = sent.iter().flat_map(|sent| sent.events.clone()).collect();
         let numbers = Found::new(&log, &entries).check(&told, &seen).unwrap_or_else(|wrong| panic!("{wrong}"));
         check_rows(&client, &log);
+        let books = client.get("/v1/accounting?recount=true").ok(200);
+        clients::balanced(&books);
+        let total = |name: &str| usize::try_from(books["total"][name].as_u64().unwrap()).unwrap();
+        assert_eq!(total("admitted"), numbers.admitted, "{books}");
+        assert_eq!(total("quarantined") + total("discarded"), numbers.quarantined, "{books}");
+        // What was acknowledged was received, and what was sent once more after a kill perhaps twice.
+        let resent: u64 = sent.iter().map(|sent| sent.resent).sum();
+        assert!(total("duplicate") as u64 >= resent && total("received") >= told.len(), "{books}");
 
         let Kills { all, starting, publishing, rebuilding, before_a_swap, swaps } = killer.kills;
         let (repeated, resent) = sent.iter().fold((0, 0), |sum, sent| (sum.0 + sent.repeated, sum.1 + sent.resent));

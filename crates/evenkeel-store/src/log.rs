@@ -5,6 +5,7 @@
 use crate::Result;
 use evenkeel_core::{
     Event, EventId, EventType, Position, SourceName, StreamVersion, Timestamp,
+    accounting::Books,
     checkpoint::SafeHead,
     content::Window,
     digest::Sum,
@@ -12,7 +13,10 @@ use evenkeel_core::{
     quarantine::{Entry, ParkKey, QuarantineId, Reason, State},
     token::Origin,
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// A decision made inside a transaction: from the facts to what is written.
 pub type Decide<'a> = Box<dyn FnOnce(Facts) -> Writes + Send + 'a>;
@@ -115,6 +119,10 @@ pub trait Log: Send + Sync {
 
     /// How many unresolved entries have this subject under one of these contracts.
     fn quarantined_of(&self, subject: &str, contracts: &BTreeSet<EventType>) -> Result<u64>;
+
+    /// The books on every source that ever sent, of one moment. Where `recount`, what is in the log and in quarantine is
+    /// counted afresh beside them, which reads all of it.
+    fn accounting(&self, recount: bool) -> Result<BTreeMap<SourceName, Books>>;
 
     /// What the log's tokens are bound to: an id that no other log has and that outlives epochs, and a secret of its own.
     fn origin(&self) -> Origin;

@@ -4,11 +4,15 @@
 use crate::{
     Engine, EngineError,
     quarantine::{self, Decided, ParkDecision, Word, edit, park_id, parse_park_id},
-    report::{DecisionReport, EditReport, EditedReport, EventReport, QuarantineReport},
+    report::{
+        AccountingReport, CountedReport, DecisionReport, EditReport, EditedReport, EventReport, QuarantineReport,
+        SourceAccount,
+    },
     slot::Slot,
 };
 use evenkeel_core::{
-    Event, EventType, Position,
+    Event, EventType, Position, SourceName,
+    accounting::{Account, Books},
     fold::{Park, ParkState, TouchId},
     intake::{Redriven, Verdict},
     json::Patch,
@@ -185,6 +189,32 @@ impl Engine {
             .inspect_err(|_| inner.release_interrupted())?;
         inner.wake_projectors();
         released.ok_or_else(|| EngineError::NotHalted(source.to_owned()))
+    }
+
+    /// What became of everything that was taken, by source, of one moment. With `recount` the log and the quarantine are
+    /// read and counted beside, which takes as long as reading all of them.
+    ///
+    /// # Errors
+    /// Where the log cannot be read.
+    pub fn accounting(&self, recount: bool) -> Result<AccountingReport, EngineError> {
+        let mut total = Account::NOTHING;
+        let account = |(source, books): (SourceName, Books)| {
+            total += books.account;
+            let counted = books.counted.map(|counted| {
+                let Account { admitted, quarantined, held, discarded, .. } = counted;
+                CountedReport { admitted, quarantined, held, discarded }
+            });
+            SourceAccount {
+                declared: self.inner.gate.source(source.as_str()).map(|source| source.name.clone()),
+                source: source.to_string(),
+                account: books.account.into(),
+                balanced: books.are_right(),
+                counted,
+            }
+        };
+        let sources: Vec<_> = self.inner.log.accounting(recount)?.into_iter().map(account).collect();
+        let balanced = sources.iter().all(|source| source.balanced);
+        Ok(AccountingReport { sources, total: total.into(), balanced })
     }
 
     /// Events of the log after a position, in order.

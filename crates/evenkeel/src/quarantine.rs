@@ -90,9 +90,10 @@ pub fn discard(
 ) -> Result<Decided, StoreError> {
     let Word { decision, version } = word.into();
     let Some(entry) = log.entry(id)? else { return Ok(UNKNOWN) };
+    let source = entry.source.clone();
     // What waits behind it is released also where it was discarded before: that release may have been interrupted.
     decide((log, gate, clock), entry, &Ask::for_entry(id), |facts| {
-        intake::discard(clock.now(), id, version, decision, &facts)
+        intake::discard(clock.now(), id, &source, version, decision, &facts)
     })
 }
 

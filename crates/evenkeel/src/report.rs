@@ -1,6 +1,10 @@
 //! What the outside is told, in the shapes of the HTTP interface: plain data, ready to be written as JSON.
 //!
 //! No arithmetic here: it is `evenkeel-core`'s, done by the stage that fills a report in.
+mod accounting;
+
+pub use accounting::{AccountReport, AccountingReport, CountedReport, SourceAccount};
+
 use evenkeel_core::{
     json::{Object, Patch},
     reconciliation::Reconciliation,

@@ -6,7 +6,8 @@ use super::{
     Arrival, Change, Facts, Place, Standing, Verdict, Writes, append, best_match, guards, held_behind, id_conflict,
 };
 use crate::{
-    ids::Position,
+    accounting::Account,
+    ids::{Position, SourceName},
     json::Patch,
     quarantine::{Decision, Edit, Entry, EntryVersion, ParkKey, QuarantineId, Reason, Refusal, State},
     time::Timestamp,
@@ -56,7 +57,7 @@ pub fn redrive(
         return (Writes::default(), redriven);
     }
     let mut writes = Writes::default();
-    let (change, redriven) = pass(now, redrive, None, &mut facts, &mut writes);
+    let (change, redriven) = pass(now, redrive, State::Quarantined, None, &mut facts, &mut writes);
     let edit = edit.map(|patch| Edit { patch, decision: decision.clone(), at: now });
     writes.changes.push(Change { edit, decision: Some(decision), ..change });
     (writes, redriven)
@@ -80,10 +81,12 @@ pub fn edit(
     Ok((Writes { changes: vec![change], ..Writes::default() }, version.next()))
 }
 
-/// Gives one quarantined entry up, of this version where one is named. What waited behind it is released by [`drain`].
+/// Gives one quarantined entry of `source` up, of this version where one is named. What waited behind it is released by
+/// [`drain`].
 pub fn discard(
     now: Timestamp,
     id: QuarantineId,
+    source: &SourceName,
     version: Option<EntryVersion>,
     decision: Decision,
     facts: &Facts,
@@ -92,7 +95,9 @@ pub fn discard(
         return (Writes::default(), redriven);
     }
     let change = Change { decision: Some(decision), ..Change::to(id, State::Discarded, now) };
-    (Writes { changes: vec![change], ..Writes::default() }, Redriven::Discarded)
+    let mut writes = Writes { changes: vec![change], ..Writes::default() };
+    writes.book(source, Account::moved(State::Quarantined, State::Discarded, false));
+    (writes, Redriven::Discarded)
 }
 
 /// Lets a halted source go on while the entry that halted it stays in quarantine. [`drain`] of the source's key
@@ -131,7 +136,7 @@ pub fn drain(now: Timestamp, key: &ParkKey, line: Vec<Redrive>, mut facts: Facts
     for (id, found) in std::mem::take(&mut facts.line) {
         let judged = |redrive: &Redrive| found == Standing { state: State::Held, version: redrive.version };
         let Some(redrive) = verdicts.remove(&id).filter(judged) else { break };
-        let (change, _) = pass(now, redrive, Some(key), &mut facts, &mut writes);
+        let (change, _) = pass(now, redrive, State::Held, Some(key), &mut facts, &mut writes);
         let parks_on = change.refusal.as_ref().is_some_and(|refusal| refusal.parks.as_ref() == Some(key));
         writes.changes.push(change);
         if parks_on {
@@ -141,8 +146,23 @@ pub fn drain(now: Timestamp, key: &ParkKey, line: Vec<Redrive>, mut facts: Facts
     writes
 }
 
-/// Passes an entry through with its new verdict; `released` is the key that no longer holds it.
+/// Passes an entry through with its new verdict, and books it; `released` is the key that no longer holds it.
 fn pass(
+    now: Timestamp,
+    redrive: Redrive,
+    from: State,
+    released: Option<&ParkKey>,
+    facts: &mut Facts,
+    writes: &mut Writes,
+) -> (Change, Redriven) {
+    let (source, events) = (redrive.arrival.sent.source.clone(), writes.events.len());
+    let passed = place(now, redrive, released, facts, writes);
+    writes.book(&source, Account::moved(from, passed.0.state, writes.events.len() > events));
+    passed
+}
+
+/// Where an entry goes with its new verdict.
+fn place(
     now: Timestamp,
     redrive: Redrive,
     released: Option<&ParkKey>,

@@ -357,6 +357,17 @@ impl Access {
         }
     }
 
+    /// What became of everything that was taken.
+    pub(crate) fn accounting(&self, recount: bool) -> Result<Document, Failure> {
+        match self {
+            Self::Server(client) => {
+                let query: Vec<_> = recount.then(|| ("recount", "true".to_owned())).into_iter().collect();
+                client.get("/v1/accounting", &query)
+            }
+            Self::Direct(direct) => Document::of(&direct.node.engine.accounting(recount)?),
+        }
+    }
+
     /// Entries of the quarantine.
     pub(crate) fn entries(&self, wanted: &Entries) -> Result<Document, Failure> {
         match self {

@@ -3,6 +3,7 @@
 //! Every command gives an answer (`Answer`) or a `Failure`; the exit code follows from it. Not here: how things are
 //! printed (`output`).
 mod access;
+mod accounting;
 mod check;
 mod completions;
 mod contract;
@@ -118,6 +119,11 @@ enum Command {
     Snapshot(snapshot::Args),
     /// List the snapshots of models, newest first
     Snapshots(snapshots::Args),
+    /// Show what became of everything that was taken, by source
+    ///
+    /// Received is admitted, duplicate, waiting, quarantined and discarded together. The answer is "no" (1) where the books do
+    /// not add up, or, with --recount, are not what is in the log and the quarantine.
+    Accounting(accounting::Args),
     /// Look into the quarantine, and decide about what waits there
     Quarantine(quarantine::Args),
     /// Run the whole engine in virtual time under faults, seed by seed
@@ -192,6 +198,7 @@ fn run(context: &Context, command: Command) -> Done {
         Command::Reconciliations(args) => reconciliations::run(context, &args),
         Command::Snapshot(args) => snapshot::run(context, &args),
         Command::Snapshots(args) => snapshots::run(context, &args),
+        Command::Accounting(args) => accounting::run(context, &args),
         Command::Quarantine(args) => quarantine::run(context, &args),
         Command::Simulate(args) => simulate::run(context, &args),
         Command::Completions(args) => completions::run(context, &args),

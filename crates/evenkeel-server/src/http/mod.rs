@@ -3,6 +3,7 @@
 //! A request passes [`guard`] (may it reach us), [`metrics`] (it is counted) and its route; whatever error comes out,
 //! also of the framework, leaves as a [`problem`] document. Connections are [`server`]'s. Nothing is decided here that
 //! the engine could decide.
+mod accounting;
 mod body;
 mod caching;
 mod consumers;
@@ -119,6 +120,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .routes(routes!(consumers::list))
         .routes(routes!(consumers::put, consumers::remove))
         .routes(routes!(consumers::report))
+        .routes(routes!(accounting::accounting))
         .routes(routes!(quarantine::list))
         .routes(routes!(quarantine::show))
         .routes(routes!(quarantine::redrive))

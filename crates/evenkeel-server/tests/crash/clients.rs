@@ -129,7 +129,17 @@ fn decide(visitor: &mut Visitor<'_>, random: &mut Random) -> Option<()> {
     Some(())
 }
 
-/// Reads the log as it grows, until told to finish; what stood where.
+/// Everything received is in one of the places, at whatever moment this was asked.
+pub(crate) fn balanced(books: &Value) {
+    for source in books["sources"].as_array().unwrap() {
+        let number = |name: &str| source[name].as_i64().unwrap();
+        let places = ["admitted", "duplicate", "waiting", "quarantined", "discarded"];
+        assert_eq!(number("received"), places.map(number).iter().sum::<i64>(), "{source}");
+        assert_eq!(source["balanced"], true, "{source}");
+    }
+}
+
+/// Reads the log as it grows, until told to finish; what stood where. Looks at the books all the while.
 pub(crate) fn observe(door: &Door) -> Vec<Identity> {
     /// How much of what was seen is read again each time: it must not have changed.
     const AGAIN: usize = 50;
@@ -153,6 +163,9 @@ pub(crate) fn observe(door: &Door) -> Vec<Identity> {
         }
         let rows = visitor.ask(None, |client| client.try_get("/v1/models/inventory/rows?limit=50"));
         rows.inspect(|rows| assert_eq!(rows.status, 200, "{}", rows.text));
+        if let Some(answer) = visitor.ask(None, |client| client.try_get("/v1/accounting")) {
+            balanced(&answer.ok(200));
+        }
         if events.len() < 500 {
             door.pause(5);
         }

@@ -168,3 +168,36 @@ fn a_halted_source_goes_on_when_told_to() {
     assert_eq!(resumed, json!({"source": "warehouse", "released": 1}));
     assert_eq!(server.positions(), [1]);
 }
+
+#[test]
+fn everything_that_was_taken_is_accounted_for() {
+    let server = waiting();
+    let sources = |query: &str| server.get(&format!("/v1/accounting{query}")).ok(200);
+    let books = sources("");
+    assert_eq!((&books["balanced"], &books["sources"][0]["source"]), (&json!(true), &json!("nobody")));
+    assert_eq!((&books["sources"][0]["declared"], &books["sources"][1]["declared"]), (&Value::Null, &json!("shop")));
+    assert_eq!(books["sources"][1]["counted"], Value::Null);
+    let shop = |received, admitted, duplicate, quarantined, held, discarded| {
+        let books = sources("?recount=true");
+        assert_eq!(books["balanced"], true, "{books}");
+        let shop = &books["sources"][1];
+        let expected = json!({"received": received, "admitted": admitted, "duplicate": duplicate, "waiting": 0,
+            "quarantined": quarantined, "held": held, "discarded": discarded});
+        for (name, number) in expected.as_object().unwrap() {
+            assert_eq!(&shop[name], number, "{name}: {books}");
+        }
+        assert_eq!((&shop["counted"]["admitted"], &shop["counted"]["held"]), (&json!(admitted), &json!(held)));
+        assert_eq!(books["total"]["received"], received + 1);
+    };
+    shop(3, 0, 0, 3, 2, 0);
+    server.publish_batch(&[order("1", "o-1", "0"), order("9", "o-9", "1")]).ok(202);
+    shop(5, 1, 1, 3, 2, 0);
+    server.publish_with(&order("10", "o-9", "1"), &[("Expected-Version", "7")]).problem(409, "version-conflict");
+    server.post("/v1/quarantine/q-1/redrive", &word()).ok(200);
+    shop(5, 1, 1, 3, 2, 0);
+    server.post("/v1/quarantine/q-1/discard", &word()).ok(200);
+    shop(5, 3, 1, 0, 0, 1);
+    for bad in ["?recount=yes", "?source=shop"] {
+        server.get(&format!("/v1/accounting{bad}")).problem(400, "bad-parameter");
+    }
+}

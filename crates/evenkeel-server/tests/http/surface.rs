@@ -3,7 +3,7 @@ use super::{client, project::Server};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const OPERATIONS: [&str; 31] = [
+const OPERATIONS: [&str; 32] = [
     "DELETE /v1/consumers/{name}",
     "GET /",
     "GET /healthz",
@@ -11,6 +11,7 @@ const OPERATIONS: [&str; 31] = [
     "GET /openapi.json",
     "GET /problems/{problem}",
     "GET /readyz",
+    "GET /v1/accounting",
     "GET /v1/consumers",
     "GET /v1/drift",
     "GET /v1/log",

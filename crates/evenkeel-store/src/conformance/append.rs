@@ -7,10 +7,12 @@ use super::{
 use crate::{EntryFilter, Log, StoreError};
 use evenkeel_core::{
     Event, Position,
+    accounting::Account,
     intake::{self, Ask, Change, Writes},
     quarantine::{QuarantineId, State},
 };
 use std::{
+    collections::BTreeMap,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
@@ -186,6 +188,8 @@ pub fn writes_that_leave_a_hole_are_refused_whole(stores: &Stores) -> Outcome {
         at: at(9),
     };
     let next = first.id.0 + 1;
+    let lost = BTreeMap::from([("shop".into(), Account::ADMITTED)]);
+    let books = log.accounting(true)?;
     let bad: [(&str, Vec<Event>); 5] = [
         ("a hole", vec![new.event(3, 1, 9)]),
         ("a hole after a good event", vec![new.event(2, 1, 9), Sample::new("newer").event(4, 2, 9)]),
@@ -194,7 +198,8 @@ pub fn writes_that_leave_a_hole_are_refused_whole(stores: &Stores) -> Outcome {
         ("an identity twice", vec![new.event(2, 1, 9), new.event(3, 2, 9)]),
     ];
     for (what, events) in bad {
-        let writes = Writes { events, entries: vec![entry(next)], changes: vec![change(first.id)] };
+        let writes =
+            Writes { events, entries: vec![entry(next)], changes: vec![change(first.id)], accounts: lost.clone() };
         let refused = log.transact(&Ask::default(), Box::new(|_| writes));
         ensure(refused.is_err(), format!("{what} is refused"))?;
         ensure(!matches!(refused, Err(StoreError::Conflict { .. })), format!("{what} is no conflict of a model"))?;
@@ -202,6 +207,7 @@ pub fn writes_that_leave_a_hole_are_refused_whole(stores: &Stores) -> Outcome {
         same(format!("the safe head after {what}"), head.position, Position(1))?;
         same(format!("the counts after {what}"), head.count(&types(&["order"])), 1)?;
         same(format!("the event after {what}"), log.find(new.id())?, None)?;
+        same(format!("the books after {what}"), log.accounting(true)?, books.clone())?;
         same(format!("the entries after {what}"), log.entries(&EntryFilter::default())?, entries.clone())?;
         let ask = Ask { subjects: vec!["t".into()], ids: vec![new.id()], ..Ask::default() };
         let facts = facts(log, &ask)?;

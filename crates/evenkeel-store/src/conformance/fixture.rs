@@ -213,7 +213,9 @@ pub fn discard(log: &dyn Log, now: i64, id: QuarantineId) -> Result<Redriven> {
 /// # Errors
 /// As [`Log::transact`].
 pub fn discard_at(log: &dyn Log, now: i64, id: QuarantineId, version: Option<EntryVersion>) -> Result<Redriven> {
-    Ok(decide(log, &Ask::for_entry(id), |facts| intake::discard(at(now), id, version, decision("discard"), &facts))?.1)
+    let source = log.entry(id)?.map_or_else(|| "nobody".into(), |entry| entry.source);
+    let by = |facts: Facts| intake::discard(at(now), id, &source, version, decision("discard"), &facts);
+    Ok(decide(log, &Ask::for_entry(id), by)?.1)
 }
 
 /// Lets the source that `entry` halted go on.

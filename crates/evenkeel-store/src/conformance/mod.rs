@@ -173,6 +173,7 @@ macro_rules! __conformance_cases {
                 a_decision_takes_effect_once
                 a_halted_source_goes_on
                 unresolved_entries_are_counted
+                books_add_up
             }
             edits {
                 edits_are_kept_as_a_chain

@@ -1,12 +1,13 @@
 //! Cases: what waits is kept whole, found by every filter, and released in order.
 use super::{
     Failure, Outcome, Stores, ensure,
-    fixture::{Sample, at, decision, discard, drain, facts, pardon, read_all, redrive, resume, take_in, types},
+    fixture::{Sample, at, decision, discard, drain, edit, facts, pardon, read_all, redrive, resume, take_in, types},
     same,
 };
 use crate::{EntryFilter, Log, QuarantineCount};
 use evenkeel_core::{
     Position,
+    accounting::{Account, Books},
     intake::{Arrival, Ask, Redriven, Sent, Standing, Verdict},
     quarantine::{ContractRef, Entry, EntryVersion, ParkKey, QuarantineId, Reason, Refusal, State},
 };
@@ -296,4 +297,37 @@ fn counts(log: &dyn Log) -> Result<BTreeMap<Option<String>, u64>, Failure> {
     let by_name =
         |QuarantineCount { contract, unresolved }| (contract.map(|name| name.as_str().to_owned()), unresolved);
     Ok(counts.map(by_name).collect())
+}
+
+/// The books say of every source what became of its events, and change only where something is decided.
+///
+/// # Errors
+/// What the store did instead.
+pub fn books_add_up(stores: &Stores) -> Outcome {
+    let log = &*stores.log;
+    same("the books on nobody", log.accounting(true)?, BTreeMap::new())?;
+    let (a, b) = (Sample::new("a"), Sample::new("b").from("mill: é").about("t"));
+    let held = Sample::new("a2");
+    take_in(log, 1, vec![a.refused(Some(a.key())), held.admitted(), b.admitted(), b.admitted(), a.refused(None)])?;
+    let account = |source: &str| -> Result<Account, Failure> {
+        let books = log.accounting(true)?;
+        ensure(books.values().all(Books::are_right), format!("the books are right: {books:?}"))?;
+        let kept = log.accounting(false)?;
+        same("the books without counting", kept.keys().collect::<Vec<_>>(), books.keys().collect())?;
+        ensure(kept.values().all(|books| books.counted.is_none()), "nothing is counted unasked")?;
+        Ok(kept.get(source).map(|books| books.account).unwrap_or_default())
+    };
+    let shop = Account { received: 3, duplicate: 1, quarantined: 2, held: 1, ..Account::NOTHING };
+    same("the books on the shop", account("shop")?, shop)?;
+    let mill = Account { received: 2, admitted: 1, duplicate: 1, ..Account::NOTHING };
+    same("the books on the mill", account("mill: é")?, mill)?;
+    edit(log, 2, QuarantineId(1), EntryVersion::FIRST, super::edits::patch(1))?;
+    same("the books after an edit", account("shop")?, shop)?;
+    discard(log, 3, QuarantineId(1))?;
+    let shop = Account { quarantined: 1, discarded: 1, ..shop };
+    same("the books after a discard", account("shop")?, shop)?;
+    drain(log, 4, &a.key(), 10, &pardon)?;
+    let shop = Account { quarantined: 0, held: 0, admitted: 1, ..shop };
+    same("the books after a release", account("shop")?, shop)?;
+    same("the other books", account("mill: é")?, mill)
 }

@@ -4,7 +4,7 @@
 //! comes from a xorshift generator, so that the suite needs no other crate. What backends may choose is left out of
 //! the comparison: times of the safe head, epochs, first generations, and where a read that was not full ends.
 use super::{
-    Failure, Outcome, Stores, edits,
+    Failure, Outcome, Stores, edits, ensure,
     fixture::{
         Sample, at, checkpoint, discard, drain, edit, exact, facts, new_rows, pardon, read_all, redrive, replacing,
         resume, row, schema, take_in, types, without_generations,
@@ -14,6 +14,7 @@ use super::{
 use crate::{EntryFilter, Log, Models, Removal, Step, StoreError, Table, memory::MemoryStore};
 use evenkeel_core::{
     Digest, Epoch, Position, Timestamp,
+    accounting::Books,
     content::Window,
     digest::{KeyHash, Sum},
     drift::{Content, Verdict},
@@ -125,7 +126,8 @@ impl LogOperation {
         let interrupted = reference.interrupted()?;
         Ok(match (chance.below(10), entry) {
             (0, Some(entry)) if chance.once_in(2) => {
-                Self::Redrive { now, id: entry.id, arrival: sample(chance).refused(None) }
+                let verdict = sample(chance).refused(None).verdict;
+                Self::Redrive { now, id: entry.id, arrival: Arrival { verdict, ..pardon(&entry) } }
             }
             (0 | 7, Some(entry)) if chance.once_in(3) => {
                 let version = if chance.once_in(4) { entry.version.next() } else { entry.version };
@@ -194,6 +196,9 @@ fn same_log(log: &dyn Log, reference: &dyn Log, chance: &mut XorShift) -> Outcom
     let (found, expected) = (log.safe_head()?, reference.safe_head()?);
     same("the safe head", (found.position, found.last_event), (expected.position, expected.last_event))?;
     same("the counts", found.counts, expected.counts)?;
+    let books = log.accounting(true)?;
+    same("the books", &books, &reference.accounting(true)?)?;
+    ensure(books.values().all(Books::are_right), format!("the books are right: {books:?}"))?;
     let filter = types(chance.pick::<&[&str]>(&[&["order"], &["stock"], &["order", "stock"], &[]]));
     let filter = (!chance.once_in(3)).then_some(&filter);
     let after = Position(chance.below(expected.position.0 as usize + 2) as u64);

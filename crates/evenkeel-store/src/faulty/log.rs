@@ -2,7 +2,8 @@
 use super::{Operation, Script, Shell};
 use crate::{Decide, EntryFilter, Log, QuarantineCount, Result, Slice, memory::Volatile};
 use evenkeel_core::{
-    Event, EventId, EventType, Position, StreamVersion, Timestamp,
+    Event, EventId, EventType, Position, SourceName, StreamVersion, Timestamp,
+    accounting::Books,
     checkpoint::SafeHead,
     content::Window,
     digest::Sum,
@@ -10,7 +11,11 @@ use evenkeel_core::{
     quarantine::{Entry, ParkKey, QuarantineId},
     token::Origin,
 };
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 /// A log with faults.
 pub struct FaultyLog<L: Log + Volatile>(Shell<L>);
@@ -93,6 +98,10 @@ impl<L: Log + Volatile> Log for FaultyLog<L> {
 
     fn quarantined_of(&self, subject: &str, contracts: &BTreeSet<EventType>) -> Result<u64> {
         self.0.read(Operation::ReadQuarantine, |log| log.quarantined_of(subject, contracts))
+    }
+
+    fn accounting(&self, recount: bool) -> Result<BTreeMap<SourceName, Books>> {
+        self.0.read(Operation::ReadQuarantine, |log| log.accounting(recount))
     }
 
     fn origin(&self) -> Origin {

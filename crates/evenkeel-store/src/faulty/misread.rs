@@ -2,7 +2,8 @@
 //! [`super::FaultyLog`]'s.
 use crate::{Decide, EntryFilter, Log, QuarantineCount, Result, Slice};
 use evenkeel_core::{
-    Event, EventId, EventType, Position, StreamVersion, Timestamp,
+    Event, EventId, EventType, Position, SourceName, StreamVersion, Timestamp,
+    accounting::Books,
     checkpoint::SafeHead,
     content::Window,
     digest::Sum,
@@ -10,7 +11,11 @@ use evenkeel_core::{
     quarantine::{Entry, ParkKey, QuarantineId},
     token::Origin,
 };
-use std::{collections::BTreeSet, ops::Deref, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Deref,
+    time::Duration,
+};
 
 /// What a reader is told of the events that were read.
 pub trait Misread: Send + Sync {
@@ -99,6 +104,10 @@ where
 
     fn quarantined_of(&self, subject: &str, contracts: &BTreeSet<EventType>) -> Result<u64> {
         self.log.quarantined_of(subject, contracts)
+    }
+
+    fn accounting(&self, recount: bool) -> Result<BTreeMap<SourceName, Books>> {
+        self.log.accounting(recount)
     }
 
     fn origin(&self) -> Origin {

@@ -4,7 +4,8 @@
 use super::{Now, Volatile};
 use crate::{Decide, EntryFilter, Log, QuarantineCount, Result, Slice, StoreError};
 use evenkeel_core::{
-    Digest, Epoch, Event, EventId, EventType, Position, Subject, Timestamp,
+    Digest, Epoch, Event, EventId, EventType, Position, SourceName, Subject, Timestamp,
+    accounting::{Account, Books},
     checkpoint::SafeHead,
     content::{Window, identity},
     digest::Sum,
@@ -40,6 +41,7 @@ struct LogState {
     counts: Arc<BTreeMap<EventType, u64>>,
     entries: BTreeMap<QuarantineId, Entry>,
     entries_of: HashMap<EventId, Vec<QuarantineId>>,
+    accounts: BTreeMap<SourceName, Account>,
 }
 
 impl MemoryLog {
@@ -171,6 +173,22 @@ impl LogState {
                 apply(entry, change);
             }
         }
+        for (source, change) in writes.accounts {
+            *self.accounts.entry(source).or_default() += change;
+        }
+    }
+
+    /// What there is of each source.
+    fn counted(&self) -> BTreeMap<&SourceName, Account> {
+        let mut counted: BTreeMap<_, Account> = BTreeMap::new();
+        for event in &self.events {
+            *counted.entry(&event.source).or_default() += Account::of_entry(State::Admitted);
+        }
+        // What was admitted is in the log, and counted there.
+        for entry in self.entries.values().filter(|entry| entry.state != State::Admitted) {
+            *counted.entry(&entry.source).or_default() += Account::of_entry(entry.state);
+        }
+        counted
     }
 }
 
@@ -321,6 +339,20 @@ impl Log for MemoryLog {
                 && entry.refusal.contract.as_ref().is_some_and(|contract| contracts.contains(&contract.name))
         };
         Ok(state.unresolved().filter(of_it).count() as u64)
+    }
+
+    fn accounting(&self, recount: bool) -> Result<BTreeMap<SourceName, Books>> {
+        let state = self.state.lock();
+        let kept = state.accounts.iter().map(|(source, account)| (source.clone(), *account));
+        let mut books: BTreeMap<_, _> =
+            kept.map(|(source, account)| (source, Books { account, counted: None })).collect();
+        if recount {
+            books.values_mut().for_each(|books| books.counted = Some(Account::NOTHING));
+            for (source, counted) in state.counted() {
+                books.entry(source.clone()).or_default().counted = Some(counted);
+            }
+        }
+        Ok(books)
     }
 
     fn origin(&self) -> Origin {

@@ -2,6 +2,7 @@
 //! only what it is asked, so that a missing question shows.
 use super::super::*;
 use crate::{
+    accounting::Books,
     ids::EventType,
     json::{Object, Patch},
     quarantine::State,
@@ -84,6 +85,7 @@ pub(super) fn decision() -> Decision {
 pub(super) struct World {
     pub(super) log: Vec<Event>,
     pub(super) entries: BTreeMap<QuarantineId, Entry>,
+    pub(super) accounts: BTreeMap<SourceName, Account>,
     /// What was sent, by content.
     sent: BTreeMap<Digest, Spec>,
 }
@@ -145,6 +147,27 @@ impl World {
             entry.decision = change.decision.or_else(|| entry.decision.clone());
             entry.changed_at = change.at;
         }
+        for (source, change) in writes.accounts {
+            *self.accounts.entry(source).or_default() += change;
+        }
+        self.books_are_right();
+    }
+
+    /// The books say what is there, and add up.
+    fn books_are_right(&self) {
+        let mut counted: BTreeMap<&SourceName, Account> = BTreeMap::new();
+        for event in &self.log {
+            *counted.entry(&event.source).or_default() += Account::of_entry(State::Admitted);
+        }
+        for entry in self.entries.values().filter(|entry| entry.state != State::Admitted) {
+            *counted.entry(&entry.source).or_default() += Account::of_entry(entry.state);
+        }
+        for (source, counted) in &counted {
+            let account = self.accounts.get(*source).copied().unwrap_or_default();
+            assert!(Books { account, counted: Some(*counted) }.are_right(), "{source}: {account:?}, {counted:?}");
+        }
+        let all = |account: &&Account| counted.len() <= self.accounts.len() && account.is_balanced();
+        assert_eq!(self.accounts.values().filter(all).count(), self.accounts.len());
     }
 
     pub(super) fn admit(&mut self, specs: &[Spec]) -> Vec<Outcome> {
@@ -152,7 +175,11 @@ impl World {
         let arrivals: Vec<_> = specs.iter().map(|spec| spec.arrival(spec.bad.is_some())).collect();
         let facts = self.facts(&Ask::for_arrivals(&arrivals));
         let (writes, outcomes) = admit(at(0), arrivals, facts);
+        let received = |world: &Self| world.accounts.values().map(|account| account.received).sum::<i64>();
+        let before = received(self);
         self.write(writes);
+        let taken = outcomes.iter().filter(|outcome| !matches!(outcome, Outcome::VersionConflict { .. })).count();
+        assert_eq!(received(self) - before, taken as i64, "what was taken, and nothing else, is received");
         outcomes
     }
 
@@ -194,7 +221,8 @@ impl World {
     }
 
     pub(super) fn discard_at(&mut self, id: QuarantineId, version: Option<EntryVersion>) -> Redriven {
-        let (writes, redriven) = discard(at(0), id, version, decision(), &self.facts(&Ask::for_entry(id)));
+        let source = self.entries.get(&id).map_or_else(|| "".into(), |entry| entry.source.clone());
+        let (writes, redriven) = discard(at(0), id, &source, version, decision(), &self.facts(&Ask::for_entry(id)));
         self.write(writes);
         redriven
     }

@@ -3,6 +3,7 @@
 //!
 //! This process is the only writer (the data folder is locked), so what is kept in memory cannot be older than the
 //! file. It changes only after a commit.
+mod accounts;
 mod facts;
 mod quarantine;
 mod read;
@@ -21,7 +22,8 @@ use super::{
 };
 use crate::{Decide, EntryFilter, Log, QuarantineCount, Result, Slice};
 use evenkeel_core::{
-    Epoch, Event, EventId, EventType, Position, StreamVersion, Timestamp,
+    Epoch, Event, EventId, EventType, Position, SourceName, StreamVersion, Timestamp,
+    accounting::Books,
     checkpoint::SafeHead,
     content::Window,
     digest::Sum,
@@ -42,10 +44,10 @@ use std::{
 use streams::Streams;
 
 const FORMAT: Format =
-    Format { file: "log.db", holds: "log", application_id: 0x456b_6c67, version: 3, create, upgrades: UPGRADES };
+    Format { file: "log.db", holds: "log", application_id: 0x456b_6c67, version: 4, create, upgrades: UPGRADES };
 
 /// From format 2 on. A log is never thrown away, so no format of it is forgotten.
-const UPGRADES: &[&str] = &[include_str!("upgrade_3.sql")];
+const UPGRADES: &[&str] = &[include_str!("upgrade_3.sql"), include_str!("upgrade_4.sql")];
 
 fn create() -> String {
     // An identifier and no secret: what the standard library seeds its hash maps with is random enough.
@@ -246,6 +248,10 @@ impl Log for SqliteLog {
 
     fn quarantined_of(&self, subject: &str, contracts: &BTreeSet<EventType>) -> Result<u64> {
         self.db.read(|conn, _| quarantine::of_subject(conn, subject, contracts))
+    }
+
+    fn accounting(&self, recount: bool) -> Result<BTreeMap<SourceName, Books>> {
+        self.db.read(|conn, _| accounts::read(conn, recount))
     }
 
     fn origin(&self) -> Origin {

@@ -79,6 +79,18 @@ CREATE TABLE edits(
   PRIMARY KEY(entry, number)
 ) STRICT, WITHOUT ROWID;
 
+-- What became of the events of each source, kept in the transaction that decides.
+CREATE TABLE accounts(
+  source TEXT PRIMARY KEY,
+  received INTEGER NOT NULL,
+  admitted INTEGER NOT NULL,
+  duplicate INTEGER NOT NULL,
+  waiting INTEGER NOT NULL,
+  quarantined INTEGER NOT NULL,
+  held INTEGER NOT NULL,
+  discarded INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE VIEW log AS SELECT
   position,
   lower(hex(event_id)) AS event_id,

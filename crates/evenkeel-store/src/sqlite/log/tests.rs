@@ -9,6 +9,7 @@ use crate::{
 };
 use evenkeel_core::{
     Event, EventId, Position, StreamVersion, Timestamp,
+    accounting::Account,
     intake::{Arrival, Ask, Outcome, Verdict, Writes},
     json::{self, Object, Value},
     quarantine::{EntryVersion, Reason},
@@ -202,12 +203,18 @@ fn a_log_of_format_2_becomes_one_of_today_with_everything_in_it() {
     };
     // As a file of format 2 was.
     foreign(&old, "log.db")
-        .execute_batch("ALTER TABLE quarantine DROP COLUMN version; DROP TABLE edits; PRAGMA user_version = 2;")
+        .execute_batch(
+            "ALTER TABLE quarantine DROP COLUMN version; DROP TABLE edits; DROP TABLE accounts; PRAGMA user_version = 2;",
+        )
         .unwrap();
     let store = open(&old);
     let log = &*store.log;
     assert_eq!(log.read(Position::ZERO, None, 10).unwrap(), events);
     assert_eq!(log.entries(&EntryFilter::default()).unwrap(), entries);
+    let books = log.accounting(true).unwrap();
+    let account = Account { received: 3, admitted: 1, quarantined: 2, ..Account::NOTHING };
+    assert_eq!(books.keys().map(|source| source.as_str()).collect::<Vec<_>>(), ["shop"]);
+    assert!(books.values().all(|books| books.account == account && books.are_right()), "{books:?}");
     let patch = edits::patch(1);
     assert_eq!(edit(log, 1, entries[0].id, EntryVersion::FIRST, patch.clone()).unwrap(), None);
     drop(store);

@@ -2,7 +2,7 @@
 //!
 //! Only what would break the log's guarantees is checked here, and refused: a position that does not follow, and by
 //! the tables' own constraints an identity, a place in a stream or an entry that is there already.
-use super::{Appended, quarantine::key_text, streams::Streams, windows};
+use super::{Appended, accounts, quarantine::key_text, streams::Streams, windows};
 use crate::sqlite::{
     fault::{Fallible, Fault},
     fields::{int, utf8},
@@ -28,6 +28,7 @@ pub(super) fn write(
     for change in &writes.changes {
         update_entry(conn, change)?;
     }
+    accounts::add(conn, &writes.accounts)?;
     let Some(last) = writes.events.last() else { return Ok(None) };
     append(conn, streams, head, &writes.events)?;
     windows::add(conn, &writes.events)?;
