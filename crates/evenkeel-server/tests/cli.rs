@@ -328,6 +328,41 @@ fn an_event_is_edited_from_the_command_line_with_and_without_a_server() {
 }
 
 #[test]
+fn many_entries_are_decided_at_once_and_the_books_show_it() {
+    let project = Project::example("shop");
+    assert_eq!(project.run(&["publish", "sample.ndjson"]).code, 0);
+    let listed = project.json(&["quarantine", "ls", "--type", "order_created", "--since", "2000-01-01T00:00:00Z"]);
+    assert!(!listed.value["entries"].as_array().unwrap().is_empty(), "{}", listed.value);
+    let trial = project.run(&["quarantine", "redrive", "--all", "--reason", "invariant", "--dry-run"]);
+    assert!(
+        trial.code == 1 && trial.stdout.contains("would_refuse") && trial.stderr.contains("would_refuse"),
+        "{trial:?}"
+    );
+    let before = project.json(&["accounting", "--recount"]);
+    assert_eq!((before.code, &before.value["total"]["discarded"]), (0, &0.into()));
+    for wrong in [
+        &["--all", "q-1"][..],
+        &["--dry-run", "q-1"],
+        &["q-1", "--reason", "invariant"],
+        &["--all", "--if-version", "1"],
+    ] {
+        assert_eq!(project.run(&[&["quarantine", "discard"], wrong].concat()).code, 2, "{wrong:?}");
+    }
+    let server = project.serve();
+    let url = ["--url", &server.url];
+    let done = project.run(&[&url[..], &["quarantine", "discard", "--all", "--reason", "invariant"]].concat());
+    assert!(done.code == 0 && done.stderr.contains("3 discarded"), "{done:?}");
+    let books = project.json(&[&url[..], &["accounting", "--recount"]].concat());
+    assert_eq!(
+        (books.code, &books.value["total"]["discarded"], &books.value["balanced"]),
+        (0, &3.into(), &true.into())
+    );
+    assert_eq!(books.value["total"]["received"], before.value["total"]["received"]);
+    let table = project.run(&[&url[..], &["accounting"]].concat());
+    assert!(table.code == 0 && table.stdout.contains("DISCARDED") && table.stdout.contains("shop.orders"), "{table:?}");
+}
+
+#[test]
 fn a_model_is_reconciled_both_ways_and_that_is_recorded() {
     let project = Project::example("shop");
     assert_eq!(project.run(&["publish", "sample.ndjson"]).code, 0);

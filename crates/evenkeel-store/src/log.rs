@@ -39,6 +39,14 @@ pub struct EntryFilter {
     pub source: Option<SourceName>,
     /// Only this state.
     pub state: Option<State>,
+    /// Only entries under a contract that produces this type of event.
+    pub event_type: Option<EventType>,
+    /// Only entries under this version of their contract.
+    pub contract_version: Option<u32>,
+    /// Only entries received then or later.
+    pub since: Option<Timestamp>,
+    /// Only entries received before then.
+    pub until: Option<Timestamp>,
     /// Only entries after this one.
     pub after: Option<QuarantineId>,
     /// At most so many; 0 for all of them.

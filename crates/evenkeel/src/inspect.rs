@@ -3,10 +3,14 @@
 //! The models' side is in [`crate::operate`]; what a decision does is in [`crate::quarantine`].
 use crate::{
     Engine, EngineError,
-    quarantine::{self, Decided, ParkDecision, Word, edit, park_id, parse_park_id},
+    quarantine::{
+        self, Decided, ParkDecision, Word,
+        bulk::{self, Verb},
+        edit, park_id, parse_park_id,
+    },
     report::{
-        AccountingReport, CountedReport, DecisionReport, EditReport, EditedReport, EventReport, QuarantineReport,
-        SourceAccount,
+        AccountingReport, BulkReport, CountedReport, DecisionReport, EditReport, EditedReport, EventReport,
+        QuarantineReport, SourceAccount,
     },
     slot::Slot,
 };
@@ -67,7 +71,12 @@ impl Engine {
                         return Ok(found);
                     }
                     let report = self.park_report(slot, &park, false)?;
-                    let wanted = filter.state.is_none_or(|state| state.as_str() == report.state)
+                    let of = |name: &EventType| report.contract.as_deref() == Some(name.as_str());
+                    let wanted = filter.event_type.as_ref().is_none_or(of)
+                        && filter.contract_version.is_none_or(|version| report.contract_version == Some(version))
+                        && filter.since.is_none_or(|since| park.at >= since)
+                        && filter.until.is_none_or(|until| park.at < until)
+                        && filter.state.is_none_or(|state| state.as_str() == report.state)
                         && filter.reason.is_none_or(|reason| reason.as_str() == report.reason)
                         && filter.source.as_ref().is_none_or(|source| source.as_str() == report.source);
                     found.extend(wanted.then_some(report));
@@ -166,6 +175,28 @@ impl Engine {
             .inspect_err(|_| inner.release_interrupted())?;
         inner.wake_projectors();
         self.decision_report(id, decided)
+    }
+
+    /// Decides about all entries of the gate that `filter` names and that wait for a person, in order of arrival, at most
+    /// `filter.limit` of them. Without a `decision` it is a trial: what would become of each is said, and nothing done.
+    ///
+    /// # Errors
+    /// Where the log cannot be read or written. What was decided until then stays decided.
+    pub fn decide_all(
+        &self,
+        filter: &EntryFilter,
+        verb: Verb,
+        decision: Option<&Decision>,
+    ) -> Result<BulkReport, EngineError> {
+        let inner = &self.inner;
+        let (log, clock) = (inner.log.as_ref(), inner.clock.as_ref());
+        let done = bulk::decide_all(log, &inner.gate, clock, filter, verb, decision);
+        if decision.is_some() {
+            inner.wake_projectors();
+        }
+        let done = done.inspect_err(|_| inner.release_interrupted())?;
+        let next = done.last().filter(|_| done.len() == filter.limit).map(|last| last.id.to_string());
+        Ok(BulkReport { dry_run: decision.is_none(), entries: done.into_iter().map(Into::into).collect(), next })
     }
 
     /// The number of an entry whose event may be changed.

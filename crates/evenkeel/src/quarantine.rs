@@ -2,7 +2,8 @@
 //!
 //! The decisions are `evenkeel-core`'s ([`evenkeel_core::intake`] at the gate, [`evenkeel_core::fold::release`] at a
 //! model); here they are given their facts. Ids begin with `q-` at the gate and with `p-` at a model. Changing an event of
-//! the gate's quarantine is in [`edit`].
+//! the gate's quarantine is in [`edit`], deciding about many of them in [`bulk`].
+pub mod bulk;
 pub mod edit;
 
 use crate::{Clock, EngineError};

@@ -2,8 +2,10 @@
 //!
 //! No arithmetic here: it is `evenkeel-core`'s, done by the stage that fills a report in.
 mod accounting;
+mod bulk;
 
 pub use accounting::{AccountReport, AccountingReport, CountedReport, SourceAccount};
+pub use bulk::{BulkEntry, BulkReport};
 
 use evenkeel_core::{
     json::{Object, Patch},

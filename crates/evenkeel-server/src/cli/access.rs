@@ -18,7 +18,7 @@ use evenkeel::{
         reconciliation::Method,
     },
     project,
-    quarantine::Word,
+    quarantine::{Word, bulk},
     reader::{ReadOptions, RowsRequest},
     report::{ConsumerReport, DriftReport, QuarantineReport},
     store::EntryFilter,
@@ -28,6 +28,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// How long a command that moved something in a store of its own waits for the models to follow.
 pub(crate) const FOLLOW: Duration = Duration::from_secs(60);
+
+/// How many entries are decided about in one request.
+const BULK: usize = 500;
 
 /// Whether an engine of our own projects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,11 +88,74 @@ pub(crate) struct ReadArgs {
     pub(crate) allow_stale: bool,
 }
 
+/// What the entries of the quarantine that are wanted have in common.
+#[derive(Debug, Clone, Default, clap::Args, Serialize)]
+pub(crate) struct Filter {
+    /// Only entries with this reason
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    /// Only entries of this source
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    /// Only entries under the contract that produces this type of event
+    #[arg(long, value_name = "TYPE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#type: Option<String>,
+    /// Only entries under this version of their contract
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contract_version: Option<u32>,
+    /// Only entries received then or later (RFC 3339)
+    #[arg(long, value_name = "INSTANT")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
+    since: Option<Timestamp>,
+    /// Only entries received before then (RFC 3339)
+    #[arg(long, value_name = "INSTANT")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
+    until: Option<Timestamp>,
+}
+
+fn as_text<S: serde::Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&at.unwrap_or_default())
+}
+
+impl Filter {
+    /// Whether nothing is asked for.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.query().is_empty()
+    }
+
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let mut query = Vec::new();
+        query.extend(self.reason.map(|reason| ("reason", reason.to_string())));
+        query.extend(self.source.clone().map(|source| ("source", source)));
+        query.extend(self.r#type.clone().map(|event_type| ("type", event_type)));
+        query.extend(self.contract_version.map(|version| ("contract_version", version.to_string())));
+        query.extend(self.since.map(|at| ("since", at.to_string())));
+        query.extend(self.until.map(|at| ("until", at.to_string())));
+        query
+    }
+
+    fn entries(&self, limit: usize) -> EntryFilter {
+        EntryFilter {
+            reason: self.reason,
+            source: self.source.as_deref().map(Into::into),
+            event_type: self.r#type.as_deref().map(Into::into),
+            contract_version: self.contract_version,
+            since: self.since,
+            until: self.until,
+            limit,
+            ..EntryFilter::default()
+        }
+    }
+}
+
 /// Which entries of the quarantine are wanted.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Entries {
-    pub(crate) reason: Option<Reason>,
-    pub(crate) source: Option<String>,
+    pub(crate) filter: Filter,
     pub(crate) state: Option<State>,
     pub(crate) limit: usize,
 }
@@ -107,6 +173,18 @@ struct Edit<'a> {
     author: &'a str,
     note: &'a str,
     edit: &'a Patch,
+}
+
+/// A decision about many entries in the shape it has over HTTP.
+#[derive(Serialize)]
+struct Bulk<'a> {
+    filter: &'a Filter,
+    author: &'a str,
+    note: &'a str,
+    dry_run: bool,
+    limit: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<&'a str>,
 }
 
 /// A list in the shape it has over HTTP.
@@ -373,19 +451,12 @@ impl Access {
         match self {
             Self::Server(client) => {
                 let mut query = vec![("limit", wanted.limit.to_string())];
-                query.extend(wanted.reason.map(|reason| ("reason", reason.to_string())));
-                query.extend(wanted.source.clone().map(|source| ("source", source)));
+                query.extend(wanted.filter.query());
                 query.extend(wanted.state.map(|state| ("state", state.to_string())));
                 client.get("/v1/quarantine", &query)
             }
             Self::Direct(direct) => {
-                let filter = EntryFilter {
-                    reason: wanted.reason,
-                    source: wanted.source.as_deref().map(Into::into),
-                    state: wanted.state,
-                    after: None,
-                    limit: wanted.limit,
-                };
+                let filter = EntryFilter { state: wanted.state, ..wanted.filter.entries(wanted.limit) };
                 let entries = direct.node.engine.quarantine(&filter)?;
                 let full = entries.last().filter(|last| entries.len() == wanted.limit && last.id.starts_with("q-"));
                 let next = full.map(|last| last.id.clone());
@@ -419,6 +490,38 @@ impl Access {
                     Verb::Redrive => engine.redrive(id, word.clone())?,
                     Verb::Discard => engine.discard(id, word.clone())?,
                 })
+            }
+        }
+    }
+
+    /// Decides about the entries of the gate that a filter names, or tries to: one page of them.
+    pub(crate) fn decide_all(
+        &self,
+        filter: &Filter,
+        verb: Verb,
+        decision: &Decision,
+        dry_run: bool,
+        after: Option<&str>,
+    ) -> Result<Document, Failure> {
+        let limit = BULK;
+        match self {
+            Self::Server(client) => {
+                let verb = match verb {
+                    Verb::Redrive => "redrive",
+                    Verb::Discard => "discard",
+                };
+                let Decision { author, note } = decision;
+                let word = Bulk { filter, author, note, dry_run, limit, after };
+                client.post(&format!("/v1/quarantine/{verb}"), &word)
+            }
+            Self::Direct(direct) => {
+                let verb = match verb {
+                    Verb::Redrive => bulk::Verb::Redrive,
+                    Verb::Discard => bulk::Verb::Discard,
+                };
+                let after = after.and_then(|after| after.parse().ok());
+                let filter = EntryFilter { after, ..filter.entries(limit) };
+                Document::of(&direct.node.engine.decide_all(&filter, verb, (!dry_run).then_some(decision))?)
             }
         }
     }

@@ -1,17 +1,18 @@
 //! `evenkeel quarantine`: what waits, why, and a person's decision about it.
 //!
-//! What follows from a decision is the engine's; changing an event is in [`edit`].
+//! What follows from a decision is the engine's; changing an event is in [`edit`], many entries at once in [`bulk`].
+mod bulk;
 mod edit;
 
 use super::{
     Answer, Context, Done,
-    access::{Access, Entries, Projectors, Verb},
+    access::{Access, Entries, Filter, Projectors, Verb},
 };
 use crate::output::{Document, Failure, Style, at, cell, count, one_line, paint, text};
 use evenkeel::{
     core::{
         json::Value,
-        quarantine::{Decision, EntryVersion, Reason, State},
+        quarantine::{Decision, EntryVersion, State},
     },
     quarantine::Word,
 };
@@ -42,12 +43,8 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct LsArgs {
-    /// Only entries with this reason
-    #[arg(long)]
-    reason: Option<Reason>,
-    /// Only entries of this source
-    #[arg(long)]
-    source: Option<String>,
+    #[command(flatten)]
+    filter: Filter,
     /// Only entries in this state; without it those that wait (quarantined and held)
     #[arg(long)]
     state: Option<State>,
@@ -59,8 +56,16 @@ struct LsArgs {
 #[derive(Debug, clap::Args)]
 struct DecideArgs {
     /// The entries, as `ls` names them
-    #[arg(required = true, value_name = "ID")]
+    #[arg(required_unless_present = "all", value_name = "ID")]
     ids: Vec<String>,
+    /// All entries of the gate that wait for a person and that the filter names, in order of arrival
+    #[arg(long, conflicts_with_all = ["ids", "if_version"])]
+    all: bool,
+    /// Only say what would become of each
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    filter: Filter,
     #[command(flatten)]
     word: WordArgs,
 }
@@ -106,12 +111,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Done {
 
 fn ls(context: &Context, args: &LsArgs) -> Done {
     let access = Access::open(context, Projectors::Stopped)?;
-    let wanted = |state| Entries {
-        reason: args.reason,
-        source: args.source.clone(),
-        state: Some(state),
-        limit: usize::from(args.limit),
-    };
+    let wanted = |state| Entries { filter: args.filter.clone(), state: Some(state), limit: usize::from(args.limit) };
     let found = match args.state {
         Some(state) => access.entries(&wanted(state))?,
         None => {
@@ -219,6 +219,13 @@ fn show(context: &Context, id: &str) -> Done {
 
 /// Decides about each entry; one that cannot be decided about does not keep the others from it.
 fn decide(context: &Context, args: &DecideArgs, verb: Verb) -> Done {
+    if args.all {
+        return bulk::run(context, args, verb);
+    }
+    // Clap waives what is required of an argument that conflicts with one that is there.
+    if args.dry_run || !args.filter.is_everything() {
+        return Err(Failure::usage("a filter and --dry-run go with --all, and not with ids"));
+    }
     let word = args.word.word();
     if word.version.is_some() && args.ids.len() > 1 {
         return Err(Failure::usage("--if-version is of one entry, and several are named"));

@@ -126,6 +126,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .routes(routes!(quarantine::redrive))
         .routes(routes!(quarantine::edit))
         .routes(routes!(quarantine::discard))
+        .routes(routes!(quarantine::redrive_all))
+        .routes(routes!(quarantine::discard_all))
         .routes(routes!(quarantine::resume))
         .split_for_parts();
     let api = openapi::complete(api);

@@ -16,11 +16,12 @@ use axum::{
 use evenkeel::{
     EngineError,
     core::{
+        Timestamp,
         json::{Patch, PatchError},
         quarantine::{Decision, EntryVersion, Reason, State as EntryState},
     },
-    quarantine,
-    report::{DecisionReport, EditedReport, QuarantineReport},
+    quarantine::{self, bulk::Verb},
+    report::{BulkReport, DecisionReport, EditedReport, QuarantineReport},
     store::EntryFilter,
 };
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,10 @@ pub(crate) struct QuarantineAnswer {
         ("reason" = Option<String>, Query, description = "Only entries with this reason"),
         ("source" = Option<String>, Query, description = "Only entries of this CloudEvents source"),
         ("state" = Option<String>, Query, description = "Only entries in this state: `quarantined`, `held`, `admitted`, `discarded`"),
+        ("type" = Option<String>, Query, description = "Only entries under the contract that produces this type of event"),
+        ("contract_version" = Option<u32>, Query, description = "Only entries under this version of their contract"),
+        ("since" = Option<String>, Query, description = "Only entries received then or later (RFC 3339)"),
+        ("until" = Option<String>, Query, description = "Only entries received before then (RFC 3339)"),
         ("limit" = Option<u64>, Query, description = "At most so many: 1 to 10000, 100 where left out"),
         ("after" = Option<String>, Query, description = "The `next` of the page before"),
     ),
@@ -54,11 +59,15 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     let reason = params.get("reason", one_of(Reason::ALL.iter().map(|word| word.as_str()).collect()))?;
     let state = params.get("state", one_of(EntryState::ALL.iter().map(|word| word.as_str()).collect()))?;
     let source = params.text("source").map(Into::into);
+    let event_type = params.text("type").map(Into::into);
+    let contract_version = params.get("contract_version", "a version, such as 1".to_owned())?;
+    let instant = || "an instant such as 2026-01-31T12:00:00Z".to_owned();
+    let (since, until) = (params.get("since", instant())?, params.get("until", instant())?);
     let after = params.text("after");
     let limit = params.number("limit", 1..=10_000)?.unwrap_or(100);
     params.finish()?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let filter = EntryFilter { reason, source, state, after: None, limit };
+    let filter = EntryFilter { reason, source, state, event_type, contract_version, since, until, after: None, limit };
     let engine = app.engine.clone();
     let no_page = |after: &str| format!("after: expected the `next` of an earlier page, such as q-17, found {after:?}");
     let entries = blocking(move || match after {
@@ -234,6 +243,114 @@ pub(crate) async fn discard(
     let engine = app.engine.clone();
     let report = blocking(move || engine.discard(&id, word)).await?;
     Ok(tagged(json(StatusCode::OK, &report), report.version))
+}
+
+/// Which entries that wait for a person are meant: all of them, where nothing is said.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Filter {
+    /// Only this reason.
+    #[schema(value_type = Option<String>)]
+    reason: Option<Reason>,
+    /// Only this CloudEvents source.
+    source: Option<String>,
+    /// Only under the contract that produces this type of event.
+    r#type: Option<String>,
+    /// Only under this version of their contract.
+    contract_version: Option<u32>,
+    /// Only received then or later.
+    since: Option<String>,
+    /// Only received before then.
+    until: Option<String>,
+}
+
+/// Which entries, who decides, and why.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BulkWord {
+    /// Which entries of the gate: `{}` for all that wait for a person.
+    filter: Filter,
+    /// Who. Not needed for a dry run.
+    #[serde(default)]
+    author: String,
+    /// Why.
+    #[serde(default)]
+    note: String,
+    /// Only say what would become of each.
+    #[serde(default)]
+    dry_run: bool,
+    /// At most so many: 1 to 1000, 100 where left out.
+    limit: Option<usize>,
+    /// The `next` of the answer before.
+    after: Option<String>,
+}
+
+impl BulkWord {
+    /// The filter, and the decision where it is none to try.
+    fn split(self) -> Result<(EntryFilter, Option<Decision>), Problem> {
+        let bad = |what: &str, found: &str| Problem::new(BAD_REQUEST, format!("{what}, found {found:?}"));
+        let instant = |name: &str, text: Option<String>| -> Result<Option<Timestamp>, Problem> {
+            let read =
+                |text: String| text.parse().map_err(|_| bad(&format!("filter.{name}: expected an instant"), &text));
+            text.map(read).transpose()
+        };
+        let limit = self.limit.unwrap_or(100);
+        if !(1..=1000).contains(&limit) {
+            return Err(bad("limit: expected 1 to 1000", &limit.to_string()));
+        }
+        let number =
+            |text: String| text.parse().map_err(|_| bad("after: expected the `next` of an earlier answer", &text));
+        let Filter { reason, source, r#type, contract_version, since, until } = self.filter;
+        let filter = EntryFilter {
+            reason,
+            source: source.map(Into::into),
+            state: None,
+            event_type: r#type.map(Into::into),
+            contract_version,
+            since: instant("since", since)?,
+            until: instant("until", until)?,
+            after: self.after.map(number).transpose()?,
+            limit,
+        };
+        let decision = (!self.dry_run).then(|| Word { author: self.author, note: self.note }.decision());
+        Ok((filter, decision.transpose()?))
+    }
+}
+
+/// Sends all entries of the gate through again that a filter names, each for itself, in order of arrival.
+#[utoipa::path(
+    post, path = "/v1/quarantine/redrive", operation_id = "redrive_all", tag = "quarantine",
+    request_body = BulkWord,
+    responses((status = 200, description = "What became of each, or would", body = BulkReport)),
+)]
+pub(crate) async fn redrive_all(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    JsonBody(word): JsonBody<BulkWord>,
+) -> Result<Response, Problem> {
+    decide_all(&app, &uri, word, Verb::Redrive).await
+}
+
+/// Gives all entries of the gate up that a filter names, and releases what waits behind each.
+#[utoipa::path(
+    post, path = "/v1/quarantine/discard", operation_id = "discard_all", tag = "quarantine",
+    request_body = BulkWord,
+    responses((status = 200, description = "What became of each, or would", body = BulkReport)),
+)]
+pub(crate) async fn discard_all(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    JsonBody(word): JsonBody<BulkWord>,
+) -> Result<Response, Problem> {
+    decide_all(&app, &uri, word, Verb::Discard).await
+}
+
+async fn decide_all(app: &App, uri: &Uri, word: BulkWord, verb: Verb) -> Result<Response, Problem> {
+    Params::of(uri)?.finish()?;
+    let (filter, decision) = word.split()?;
+    let engine = app.engine.clone();
+    let report = blocking(move || engine.decide_all(&filter, verb, decision.as_ref())).await?;
+    Ok(json(StatusCode::OK, &report))
 }
 
 /// A source that goes on.

@@ -29,11 +29,17 @@ fn entries_are_listed_filtered_and_paged() {
     assert_eq!(ids(&list("?reason=held_behind")), ["q-2", "q-3"]);
     assert_eq!(ids(&list("?source=nobody")), ["q-4"]);
     assert_eq!(ids(&list("?state=quarantined")), ["q-1", "q-4"]);
+    assert_eq!(ids(&list("?type=order_placed&state=quarantined")), ["q-1"]);
+    assert_eq!(ids(&list("?type=order_placed&contract_version=1")), ["q-1", "q-2", "q-3"]);
+    assert_eq!(ids(&list("?contract_version=2")), [""; 0]);
+    assert_eq!(ids(&list("?since=2000-01-01T00:00:00Z&until=9999-01-01T00:00:00Z")).len(), 4);
+    assert_eq!(ids(&list("?until=2000-01-01T00:00:00Z")), [""; 0]);
     let page = list("?limit=3");
     assert_eq!((ids(&page).len(), &page["next"]), (3, &json!("q-3")));
     let rest = list("?limit=3&after=q-3");
     assert_eq!((ids(&rest), &rest["next"]), (vec!["q-4"], &Value::Null));
-    for bad in ["reason=bad", "state=lost", "after=17", "limit=0", "sauce=x"] {
+    for bad in ["since=yesterday", "contract_version=-1", "reason=bad", "state=lost", "after=17", "limit=0", "sauce=x"]
+    {
         let problem = server.get(&format!("/v1/quarantine?{bad}")).problem(400, "bad-parameter");
         assert!(problem["detail"].as_str().unwrap().contains(bad.split('=').next().unwrap()), "{problem}");
     }
@@ -199,5 +205,48 @@ fn everything_that_was_taken_is_accounted_for() {
     shop(5, 3, 1, 0, 0, 1);
     for bad in ["?recount=yes", "?source=shop"] {
         server.get(&format!("/v1/accounting{bad}")).problem(400, "bad-parameter");
+    }
+}
+
+fn outcomes(report: &Value) -> Vec<(&str, &str)> {
+    let entries = report["entries"].as_array().unwrap().iter();
+    entries.map(|entry| (entry["id"].as_str().unwrap(), entry["outcome"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn what_a_filter_names_is_tried_and_then_decided_each_for_itself() {
+    let server = waiting();
+    server.publish_batch(&[order("5", "o-5", "0"), order("6", "o-6", "0"), order("7", "o-6", "7")]).ok(202);
+    let fix = json!({"author": "ann", "edit": [{"op": "replace", "path": "/data/amount", "value": "6"}]});
+    server.post("/v1/quarantine/q-6/edit", &fix).ok(200);
+    let all = |verb: &str, word: Value| server.post(&format!("/v1/quarantine/{verb}"), &word).ok(200);
+    let filter = json!({"source": "shop", "type": "order_placed", "contract_version": 1, "reason": "invariant",
+        "since": "2000-01-01T00:00:00Z"});
+    let trial = all("redrive", json!({"filter": filter, "dry_run": true}));
+    assert_eq!(outcomes(&trial), [("q-1", "would_refuse"), ("q-5", "would_refuse"), ("q-6", "would_admit")]);
+    assert!(trial["entries"][0]["detail"].as_str().unwrap().contains("amount_positive"), "{trial}");
+    assert_eq!((&trial["dry_run"], server.positions()), (&json!(true), vec![]));
+    assert_eq!(server.get("/v1/quarantine/q-1").ok(200)["version"], 1);
+
+    let done = all("redrive", json!({"filter": filter, "author": "ann", "note": "all", "limit": 2}));
+    assert_eq!((outcomes(&done), &done["next"]), (vec![("q-1", "refused"), ("q-5", "refused")], &json!("q-5")));
+    let done = all("redrive", json!({"filter": filter, "author": "ann", "limit": 2, "after": "q-5"}));
+    assert_eq!((outcomes(&done), &done["next"]), (vec![("q-6", "admitted")], &Value::Null));
+    assert_eq!((&done["entries"][0]["released"], server.positions()), (&json!(1), vec![1, 2]));
+
+    let trial = all("discard", json!({"filter": {}, "dry_run": true}));
+    assert_eq!(outcomes(&trial), [("q-1", "would_discard"), ("q-4", "would_discard"), ("q-5", "would_discard")]);
+    let done = all("discard", json!({"filter": {"reason": "invariant"}, "author": "ann"}));
+    assert_eq!(outcomes(&done), [("q-1", "discarded"), ("q-5", "discarded")]);
+    assert_eq!(server.positions(), [1, 2, 3, 4]);
+    for bad in [
+        json!({"author": "ann"}),
+        json!({"filter": {}}),
+        json!({"filter": {"state": "held"}, "author": "ann"}),
+        json!({"filter": {"since": "now"}, "author": "ann"}),
+        json!({"filter": {}, "author": "ann", "limit": 0}),
+        json!({"filter": {}, "author": "ann", "after": "17"}),
+    ] {
+        server.post("/v1/quarantine/discard", &bad).problem(400, "bad-request");
     }
 }

@@ -3,7 +3,7 @@ use super::{client, project::Server};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const OPERATIONS: [&str; 32] = [
+const OPERATIONS: [&str; 34] = [
     "DELETE /v1/consumers/{name}",
     "GET /",
     "GET /healthz",
@@ -31,6 +31,8 @@ const OPERATIONS: [&str; 32] = [
     "POST /v1/models/{model}/rollback",
     "POST /v1/models/{model}/snapshots",
     "POST /v1/models/{model}/verify",
+    "POST /v1/quarantine/discard",
+    "POST /v1/quarantine/redrive",
     "POST /v1/quarantine/{id}/discard",
     "POST /v1/quarantine/{id}/edit",
     "POST /v1/quarantine/{id}/redrive",

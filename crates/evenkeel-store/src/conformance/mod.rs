@@ -168,6 +168,7 @@ macro_rules! __conformance_cases {
             quarantine {
                 entries_come_back_as_they_were
                 entries_are_filtered_and_paged
+                entries_are_filtered_by_contract_and_time
                 a_line_holds_what_waits_for_its_key
                 an_interrupted_release_is_found_and_goes_on
                 a_decision_takes_effect_once

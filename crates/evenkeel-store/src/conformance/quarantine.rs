@@ -124,10 +124,46 @@ pub fn entries_are_filtered_and_paged(stores: &Stores) -> Outcome {
                         && source.as_ref().is_none_or(|source| e.source == *source)
                 };
                 let expected: Vec<_> = all.iter().filter(fits).cloned().collect();
-                let filter = EntryFilter { reason, source: source.clone(), state, after: None, limit: 0 };
+                let filter = EntryFilter { reason, source: source.clone(), state, ..EntryFilter::default() };
                 same(format!("entries by {filter:?}"), log.entries(&filter)?, expected.clone())?;
                 for limit in [1, 2, 7, 100] {
                     same(format!("{filter:?} in pages of {limit}"), paged(log, &filter, limit)?, expected.clone())?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// By the contract, its version, and the time of receipt, each alone and all together.
+///
+/// # Errors
+/// What the store did instead.
+pub fn entries_are_filtered_by_contract_and_time(stores: &Stores) -> Outcome {
+    let log = &*stores.log;
+    for n in 0..24u32 {
+        let sample = Sample::new(&n.to_string()).of(["order", "stock"][n as usize % 2]).about(&format!("s{n}"));
+        let contract = (n % 5 > 0).then(|| ContractRef { name: sample.draft().event_type, version: n % 3 });
+        let refusal = Refusal { contract, ..sample.refusal(Reason::Schema, None) };
+        take_in(log, i64::from(n / 2) - 4, vec![sample.judged(Verdict::Quarantine(refusal))])?;
+    }
+    let all = log.entries(&EntryFilter::default())?;
+    for event_type in [None, Some("order"), Some("nothing")] {
+        for contract_version in [None, Some(0), Some(2), Some(u32::MAX)] {
+            for since in [None, Some(at(-4)), Some(at(0)), Some(at(99))] {
+                for until in [None, Some(at(-4)), Some(at(3))] {
+                    let fits = |e: &&Entry| {
+                        let contract = e.refusal.contract.as_ref();
+                        event_type.is_none_or(|name| contract.is_some_and(|c| c.name.as_str() == name))
+                            && contract_version.is_none_or(|version| contract.is_some_and(|c| c.version == version))
+                            && since.is_none_or(|since| e.received_at >= since)
+                            && until.is_none_or(|until| e.received_at < until)
+                    };
+                    let expected: Vec<_> = all.iter().filter(fits).cloned().collect();
+                    let event_type = event_type.map(Into::into);
+                    let filter = EntryFilter { event_type, contract_version, since, until, ..EntryFilter::default() };
+                    same(format!("entries by {filter:?}"), log.entries(&filter)?, expected.clone())?;
+                    same(format!("{filter:?} in pages"), paged(log, &filter, 3)?, expected)?;
                 }
             }
         }

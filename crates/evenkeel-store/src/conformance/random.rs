@@ -219,7 +219,7 @@ fn same_log(log: &dyn Log, reference: &dyn Log, chance: &mut XorShift) -> Outcom
         source: chance.once_in(3).then(|| chance.pick(&["shop", "mill"]).into()),
         after: chance.once_in(3).then(|| QuarantineId(chance.below(20) as u64)),
         limit: chance.below(6),
-        reason: None,
+        ..EntryFilter::default()
     };
     same("entries", log.entries(&entries)?, reference.entries(&entries)?)?;
     let positions: Vec<_> = (0..chance.below(5)).map(|_| Position(chance.below(50) as u64)).collect();

@@ -293,9 +293,14 @@ impl Log for MemoryLog {
     }
 
     fn entries(&self, filter: &EntryFilter) -> Result<Vec<Entry>> {
-        let EntryFilter { reason, source, state, after, limit } = filter;
+        let EntryFilter { reason, source, state, event_type, contract_version, since, until, after, limit } = filter;
         let fits = |entry: &&Entry| {
-            reason.is_none_or(|reason| entry.refusal.reason == reason)
+            let contract = entry.refusal.contract.as_ref();
+            event_type.as_ref().is_none_or(|wanted| contract.is_some_and(|contract| contract.name == *wanted))
+                && contract_version.is_none_or(|wanted| contract.is_some_and(|contract| contract.version == wanted))
+                && since.is_none_or(|since| entry.received_at >= since)
+                && until.is_none_or(|until| entry.received_at < until)
+                && reason.is_none_or(|reason| entry.refusal.reason == reason)
                 && source.as_ref().is_none_or(|source| entry.source == *source)
                 && state.is_none_or(|state| entry.state == state)
                 && after.is_none_or(|after| entry.id > after)

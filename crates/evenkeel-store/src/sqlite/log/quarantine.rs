@@ -98,17 +98,22 @@ pub(super) fn entry(conn: &Connection, id: QuarantineId) -> Fallible<Option<Entr
 
 /// Entries in order of arrival.
 pub(super) fn entries(conn: &Connection, filter: &EntryFilter) -> Fallible<Vec<Entry>> {
-    let EntryFilter { reason, source, state, after, limit } = filter;
+    let EntryFilter { reason, source, state, event_type, contract_version, since, until, after, limit } = filter;
     let limit = if *limit == 0 { i64::MAX } else { size(*limit) };
     let sql = format!(
         "{SELECT} WHERE id > ?1 AND (?2 IS NULL OR reason = ?2) AND (?3 IS NULL OR source = ?3) \
-         AND (?4 IS NULL OR state = ?4) ORDER BY id LIMIT ?5"
+         AND (?4 IS NULL OR state = ?4) AND (?5 IS NULL OR contract = ?5) AND (?6 IS NULL OR contract_version = ?6) \
+         AND (?7 IS NULL OR received_at >= ?7) AND (?8 IS NULL OR received_at < ?8) ORDER BY id LIMIT ?9"
     );
     let parameters = params![
         after.map_or(0, |id| int(id.0)),
         reason.map(|reason| reason.as_str()),
         source.as_ref().map(|source| source.as_str()),
         state.map(|state| state.as_str()),
+        event_type.as_ref().map(|event_type| event_type.as_str()),
+        contract_version,
+        since.map(|at| at.as_micros()),
+        until.map(|at| at.as_micros()),
         limit,
     ];
     select(conn, &sql, parameters)
