@@ -276,9 +276,10 @@ impl Engine {
             let (log, models) = (inner.log.as_ref(), inner.models.as_ref());
             tracing::info!(entry = id, author = %decision.author, note = %decision.note, ?what, "parked event decided");
             let (fold, clock) = (slot.fold.as_ref(), inner.clock.as_ref());
-            let decided = quarantine::decide_park(log, models, fold, clock, touch, what, decision)?;
+            let decided = quarantine::decide_park(log, models, fold, clock, touch, what, decision);
+            // Also where it failed: the answer may have been lost, and not what was written.
             turn.changed();
-            decided
+            decided?
         } else {
             let number: QuarantineId = id.parse().map_err(|_| unknown())?;
             let (log, gate, clock) = (inner.log.as_ref(), &inner.gate, inner.clock.as_ref());

@@ -23,7 +23,7 @@ use crate::{
     },
 };
 use evenkeel_core::{
-    ModelName, Position,
+    ModelName, Position, Timestamp,
     content::{Pass, Window, compare_windows},
     drift::{Content, Verdict},
     fold::{Fold, GivenUp},
@@ -128,6 +128,8 @@ pub(crate) struct Building<'b> {
     from: Position,
     events: u64,
     rows: u64,
+    /// When its rows began to be looked at.
+    looked_at: Timestamp,
 }
 
 /// How a table is built.
@@ -219,6 +221,7 @@ impl<'b> Building<'b> {
         watcher: Watcher<'_>,
     ) -> Result<Option<Self>, EngineError> {
         let model = &fold.schema().model;
+        let looked_at = Timestamp::default();
         // First of all: what is given up from now on is not in what this begins from.
         let given_up = discarded(models, model)?;
         let mut from = Position::ZERO;
@@ -244,7 +247,7 @@ impl<'b> Building<'b> {
         }
         let projector = Projector::open(Arc::clone(fold), models, Table::Build, usize::MAX).map_err(store)?;
         let projector = projector.in_bulk(manner.bulk_rows, manner.reads_ahead);
-        Ok(Some(Self { log, models, fold: Arc::clone(fold), projector, given_up, from, events: 0, rows: 0 }))
+        Ok(Some(Self { log, models, fold: Arc::clone(fold), projector, given_up, from, events: 0, rows: 0, looked_at }))
     }
 
     /// The position of the snapshot it began from; 0 for the log's start.
@@ -294,6 +297,7 @@ impl<'b> Building<'b> {
         let model = self.fold.schema().model.clone();
         let mut wrong = self.differing_windows()?;
         let mut pass = Pass::new(clock.now());
+        self.looked_at = pass.started_at();
         let mut sample = self.touched_before()?;
         let meant = self.models.buckets(&model, Table::Build)?;
         let every = (meant.rows().unsigned_abs() / SAMPLE).max(1);
@@ -380,7 +384,7 @@ impl<'b> Building<'b> {
         if self.differing_windows()? > 0 {
             return Err(EngineError::NotVerified { model, rows: 1 });
         }
-        let content = Content { verdict: Verdict::Verified, verified_as_of: Some(clock.now()), bad_buckets: 0 };
+        let content = Content { verdict: Verdict::Verified, verified_as_of: Some(self.looked_at), bad_buckets: 0 };
         Ok(self.models.swap(&model, content)?)
     }
 

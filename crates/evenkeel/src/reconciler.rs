@@ -436,6 +436,7 @@ impl Inner {
             Err(error) => return Err(building.failed(error)),
         }
         let mut turn = slot.turn();
+        slot.trust.forget();
         let rebuilt = building.finish(clock);
         turn.changed();
         drop(turn);

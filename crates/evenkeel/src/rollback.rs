@@ -30,6 +30,8 @@ impl Engine {
             return Err(EngineError::Method(format!("{model} has no table from before its last rebuild")));
         };
         let is_older = !previous.schema.same_as(declared);
+        // Before anybody can read rows that nobody has added up.
+        slot.trust.forget();
         self.inner.models.rollback(slot.name(), is_older.then_some(declared.fingerprint))?;
         turn.changed();
         drop(turn);

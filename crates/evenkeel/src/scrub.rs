@@ -168,7 +168,8 @@ fn read_on(checker: &Checker<'_>, slot: &Slot, (rows, samples): (usize, bool)) -
     let mut intact = true;
     let mut sample = Vec::new();
     // Another share of the rows in every pass; passes follow each other in time.
-    let share = pass.started_at().as_micros().unsigned_abs() / 1000 % REFOLDED;
+    let millis = pass.started_at().as_micros().unsigned_abs() / 1000;
+    let share = millis % REFOLDED;
     for row in read {
         intact &= row.intact;
         if samples && row.hash.0 % REFOLDED == share {
@@ -182,9 +183,9 @@ fn read_on(checker: &Checker<'_>, slot: &Slot, (rows, samples): (usize, bool)) -
     let waiting = slot.waiting.lock().clone();
     sample.retain(|key| !waiting.contains(key));
     if !sample.is_empty() {
-        // Not always the same ones first: what takes long is cut off.
-        let first = usize::try_from(share).unwrap_or_default() % sample.len();
-        sample.rotate_left(first);
+        // Not always the same ones first, since what takes long is cut off; and not by the share, of which these rows are.
+        let first = millis / REFOLDED % sample.len() as u64;
+        sample.rotate_left(usize::try_from(first).unwrap_or_default());
         let rows = as_stored(models, slot, sample)?;
         *turn.pass() = Some(pass);
         return Ok(Read::Sampled(Sample { rows, upto: state.checkpoint.position, is_last }));
@@ -251,7 +252,7 @@ fn differ_still(checker: &Checker<'_>, slot: &Slot, keys: Vec<Key>, go_on: GoOn<
     let models = checker.models;
     let mut turn = slot.turn();
     let Some(state) = models.state(slot.name())? else { return Ok(false) };
-    if turn.pass().is_none() || !state.schema.same_as(slot.schema()) || state.condemned.is_some() {
+    if !state.schema.same_as(slot.schema()) || state.condemned.is_some() {
         return Ok(false);
     }
     let rows = as_stored(models, slot, keys)?;

@@ -35,7 +35,7 @@ fn nothing_is_doubted(world: &World, is_over: &AtomicBool) -> BTreeMap<&'static 
             let said = world.drift(model).content;
             assert!(["verified", "unverified"].contains(&said.verdict), "{model} is {}", said.verdict);
             passes.entry(model).or_default().insert(said.verified_as_of);
-            // Not more often: after a verification the scrub begins anew.
+            // Not more often: it holds the model's turn.
             if looks % 400 == 399 {
                 assert_eq!(world.verify(model, false).wrong, [], "{model}");
             }

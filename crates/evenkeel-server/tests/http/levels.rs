@@ -46,7 +46,7 @@ fn what_is_not_met_is_refused_or_labelled_and_never_passes_for_fresh() {
     let (server, token) = standing_still();
     for address in [ROW, PAGE] {
         for asked in [format!("token={token}"), "max_lag=0".into(), "max_staleness_ms=0".into()] {
-            let refused = server.get(&format!("{address}?{asked}&budget_ms=20"));
+            let refused = server.get(&format!("{address}?{asked}&budget_ms=150"));
             let problem = refused.problem(503, "not-met");
             assert!(refused.header("retry-after").is_some() && refused.header("freshness").is_some());
             let label = &problem["consistency"];
@@ -54,10 +54,10 @@ fn what_is_not_met_is_refused_or_labelled_and_never_passes_for_fresh() {
                 (&label["data_stale"], &label["suggested_action"]),
                 (&json!(true), &json!("failover_to_strong"))
             );
-            let stale = server.get(&format!("{address}?{asked}&budget_ms=20&allow_stale=true")).ok(200);
+            let stale = server.get(&format!("{address}?{asked}&budget_ms=150&allow_stale=true")).ok(200);
             let label = &stale["consistency"];
             assert_eq!((&label["level_served"], &label["data_stale"]), (&json!("eventual"), &json!(true)), "{asked}");
-            assert!(label["attempts"].as_u64().unwrap() > 1 && label["waited_ms"].as_u64().unwrap() >= 19, "{label}");
+            assert!(label["attempts"].as_u64().unwrap() > 1 && label["waited_ms"].as_u64().unwrap() >= 50, "{label}");
         }
         // At once, and with the token merged: whoever holds it is still owed what it names.
         let eventual = server.get(&format!("{address}?level=eventual&token={token}&budget_ms=30000")).ok(200);
@@ -153,10 +153,11 @@ fn a_token_of_an_event_that_could_not_be_applied_is_not_served_in_silence() {
     server.publish(&delivery("1", "pen", "north", json!(most))).ok(202);
     let parked = server.publish(&delivery("2", "pen", "north", json!(1))).ok(202);
     let token = parked["token"].as_str().unwrap();
-    server.publish(&delivery("3", "ink", "north", json!(1))).ok(202);
+    let after = server.publish(&delivery("3", "ink", "north", json!(1))).ok(202);
+    let later = after["token"].as_str().unwrap();
     let refused = server.get(&format!("/v1/models/stock/rows/pen/north?token={token}&budget_ms=30000"));
     assert!(refused.problem(503, "not-met")["detail"].as_str().unwrap().contains("could not be applied"));
-    server.get(&format!("/v1/models/stock/rows/ink/north?token={token}&budget_ms=30000")).ok(200);
+    server.get(&format!("/v1/models/stock/rows/ink/north?token={later}&budget_ms=30000")).ok(200);
     server.get(&format!("/v1/models/stock/rows?token={token}&budget_ms=30000")).problem(503, "not-met");
     let stale: Value = server.get(&format!("/v1/models/stock/rows/pen/north?token={token}&allow_stale=true")).ok(200);
     assert_eq!(

@@ -2,7 +2,7 @@
 //! wrong. Looking is [`super::Checker`]'s, writing rows [`crate::repair`]'s.
 use super::{Checked, Checker, Depth};
 use evenkeel_core::{
-    ModelName,
+    EventId, ModelName,
     content::{Window, WindowDifference},
     digest::Sum,
     drift::{Content, Verdict},
@@ -102,8 +102,9 @@ pub(crate) fn restore_windows(checker: &Checker<'_>, state: &ModelState, windows
 /// missed. The generation of the table afterwards.
 fn park_unnamed(checker: &Checker<'_>, state: &ModelState, windows: &[WindowDifference]) -> Result<u64> {
     let schema = checker.fold.schema();
-    let known: HashSet<TouchId> =
-        checker.models.parks(&schema.model, None)?.into_iter().map(|park| park.touch).collect();
+    let parks = checker.models.parks(&schema.model, None)?;
+    // By the event too: one that the log has lost says nothing of the one in its place.
+    let known: HashSet<(TouchId, EventId)> = parks.into_iter().map(|park| (park.touch, park.event_id)).collect();
     let mut step = Step { generation: state.generation, checkpoint: state.checkpoint, ..Step::default() };
     for difference in windows {
         for event in checker.events(state, difference.window)? {
@@ -111,7 +112,7 @@ fn park_unnamed(checker: &Checker<'_>, state: &ModelState, windows: &[WindowDiff
             checker.fold.touches(&event, &mut touches);
             for touch in touches {
                 let id = TouchId { position: event.position, clause: touch.clause, element: touch.element };
-                if let (Err(error), false) = (&touch.key, known.contains(&id)) {
+                if let (Err(error), false) = (&touch.key, known.contains(&(id, event.id))) {
                     let (state, error) = (ParkState::Poison, error.to_string());
                     let (event_id, at) = (event.id, checker.now);
                     step.parks.push(Park { touch: id, key: None, event_id, state, error, at, decision: None });

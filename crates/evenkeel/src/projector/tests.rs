@@ -22,6 +22,8 @@ pub(crate) enum Does {
     Deletes,
     /// Cannot be applied: its key is parked from here on.
     Poisons,
+    /// Is of a type that the model does not follow.
+    IsOfNoConcern,
 }
 
 fn does() -> impl Strategy<Value = Does> {
@@ -57,6 +59,7 @@ pub(crate) fn store_of(history: &[(u8, Does)]) -> MemoryStore {
         let (event_type, data) = match does {
             Does::Adds(n) => ("added", format!(r#"{{"n":{n}}}"#)),
             Does::Deletes => ("deleted", "{}".to_owned()),
+            Does::IsOfNoConcern => ("seen", "{}".to_owned()),
             Does::Poisons => ("added", r#"{"n":"many"}"#.to_owned()),
         };
         let draft = Draft {
