@@ -120,7 +120,7 @@ impl Gate {
         self.contracts().map(|contract| ((contract.name.clone(), contract.version), contract.shape())).collect()
     }
 
-    /// Decides about one event in the structured JSON form of CloudEvents, in this order: envelope, source, contract,
+    /// Decides about one event in the structured JSON form of CloudEvents, in this order: source, envelope, contract,
     /// schema, mapping, invariants. The first that fails is the reason. Of several versions of a contract that take the
     /// event, the highest whose schema accepts it decides; what an earlier one has translated is then made into the
     /// later ones that say how.
@@ -140,12 +140,23 @@ impl Gate {
             }
             Err(Refused::Malformed(Malformed { source, id: raw_id, detail, pointer, digest })) => {
                 let id = EventId::of(source.as_str(), &raw_id);
-                let refusal = refusal(Reason::Malformed, Misfit { detail, pointer });
+                let malformed = refusal(Reason::Malformed, Misfit { detail, pointer });
+                // Who may send at all is asked first: what is undeclared has a quota, and this must not be a way round it.
+                let refusal = self.distrust(source.as_str()).unwrap_or(malformed);
                 (Sent { id, digest, source, raw_id, raw }, Verdict::Quarantine(refusal), Vec::new())
             }
             Err(Refused::Unreadable(unreadable)) => return Err(unreadable),
         };
         Ok(Decided { arrival: Arrival { sent, verdict, expected_version }, dropped })
+    }
+
+    /// What is said to a source that is not declared.
+    fn distrust(&self, source: &str) -> Option<Refusal> {
+        if self.source(source).is_some() {
+            return None;
+        }
+        let detail = format!("no declared source matches {source:?}");
+        Some(refusal(Reason::UntrustedSource, Misfit { detail, pointer: Some("/source".into()) }))
     }
 
     /// What an event goes through on its way to being admitted.
@@ -169,9 +180,8 @@ impl Gate {
     fn judge<'g>(&'g self, event: &RawEvent, trail: Option<&mut Trail<'g>>) -> (Verdict, Vec<String>) {
         let quarantine = |refusal| (Verdict::Quarantine(refusal), Vec::new());
         let source = event.source.as_str();
-        if self.source(source).is_none() {
-            let detail = format!("no declared source matches {source:?}");
-            return quarantine(refusal(Reason::UntrustedSource, Misfit { detail, pointer: Some("/source".into()) }));
+        if let Some(refusal) = self.distrust(source) {
+            return quarantine(refusal);
         }
         let Some(ready) = self.contract_for(source, &event.event_type) else {
             let detail = format!("no contract takes {:?} from {source:?}", event.event_type);

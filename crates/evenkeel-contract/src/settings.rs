@@ -201,6 +201,10 @@ pub struct LimitSettings {
     pub header_timeout_ms: u64,
     /// `write_timeout_ms`: how long an answer waits for a client that does not read on.
     pub write_timeout_ms: u64,
+    /// `untrusted_per_source`: how many events of each source that is not declared may wait in quarantine.
+    pub untrusted_per_source: u64,
+    /// `untrusted_total`: how many events of all of them.
+    pub untrusted_total: u64,
     /// `shutdown_seconds`: how long a stop waits for what is under way.
     pub shutdown_seconds: f64,
 }
@@ -212,6 +216,8 @@ impl Default for LimitSettings {
             batch_events: 10_000,
             header_timeout_ms: 10_000,
             write_timeout_ms: 30_000,
+            untrusted_per_source: 100,
+            untrusted_total: 10_000,
             shutdown_seconds: 10.0,
         }
     }

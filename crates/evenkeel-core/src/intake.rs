@@ -9,8 +9,10 @@
 //! - an event enters the log at most once, and positions and stream versions have no holes;
 //! - while an entry of a key waits, every later event of that key waits behind it. An event that waits for its source
 //!   waits under that source's key alone: other sources may pass it, also with events of its subject.
+mod quota;
 mod redrive;
 
+pub use quota::{OverQuota, Quota, Untrusted};
 pub use redrive::{Redrive, Redriven, discard, drain, edit, redrive, resume};
 
 use crate::{
@@ -70,6 +72,8 @@ pub struct Ask {
     pub entries: Vec<QuarantineId>,
     /// The key whose line of waiting entries is needed, and how many of them at most.
     pub line: Option<(ParkKey, usize)>,
+    /// Undeclared sources of which it is needed how much waits; where there are any, how much of all of them.
+    pub untrusted: Vec<SourceName>,
 }
 
 impl Ask {
@@ -81,6 +85,9 @@ impl Ask {
         let mut subjects = HashSet::new();
         for arrival in arrivals {
             ask.ids.push(arrival.sent.id);
+            if arrival.is_untrusted() && !ask.untrusted.contains(&arrival.sent.source) {
+                ask.untrusted.push(arrival.sent.source.clone());
+            }
             if let Verdict::Admit(draft) = &arrival.verdict {
                 for key in guards(&arrival.sent.source, draft) {
                     if keys.insert(key.clone()) {
@@ -152,6 +159,8 @@ pub struct Facts {
     pub states: HashMap<QuarantineId, Standing>,
     /// The unresolved entries of the key asked for, in order of arrival.
     pub line: Vec<(QuarantineId, Standing)>,
+    /// How much of undeclared sources waits, where that was asked for.
+    pub untrusted: Untrusted,
 }
 
 /// Where an entry stands: what must not have changed between looking at it and deciding about it.
@@ -333,6 +342,8 @@ fn best_match(known: &[(Digest, Place)], digest: Digest) -> Option<Place> {
 /// An id names one event for ever. A conflict parks nothing: the first event of that id was taken.
 fn id_conflict(sent: &Sent, verdict: &Verdict) -> Refusal {
     let (contract, subject) = match verdict {
+        // Who is not trusted is believed nothing, not even whose id it is; and there must not be a way round the quota.
+        Verdict::Quarantine(refusal) if refusal.reason == Reason::UntrustedSource => return refusal.clone(),
         Verdict::Admit(draft) => (Some(contract_of(draft)), Some(draft.subject.clone())),
         Verdict::Quarantine(refusal) => (refusal.contract.clone(), refusal.subject.clone()),
     };

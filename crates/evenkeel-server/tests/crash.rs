@@ -121,7 +121,8 @@ mod crash {
     impl Killer {
         fn new(folder: &Path, random: Random) -> Self {
             let (project, data) = (folder.join("project"), folder.join("data"));
-            copy_of_example("shop", &project, "");
+            // Much comes from a source that nobody declared.
+            copy_of_example("shop", &project, "[limits]\nuntrusted_per_source = 1000000\nuntrusted_total = 1000000");
             let kills = Kills::default();
             Self { project, data, random, start_takes: None, version: 1, swapped: true, kills }
         }

@@ -4,6 +4,7 @@
 use crate::report::Consistency;
 use evenkeel_core::{
     ModelName,
+    intake::OverQuota,
     quarantine::{EntryVersion, State},
     row::Misfit,
     token::TokenError,
@@ -38,6 +39,9 @@ pub enum PublishError {
         /// How many events there are.
         events: usize,
     },
+    /// A source nobody declared has left as much in quarantine as it may.
+    #[error(transparent)]
+    OverQuota(#[from] OverQuota),
     /// Too much is waiting to be written. Send again later.
     #[error("too many events are waiting to be written; send again later")]
     Busy,

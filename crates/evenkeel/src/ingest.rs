@@ -3,7 +3,7 @@
 //! [`commit`] is the stage: it runs wherever it is called. `Ingest` is the thread that gathers what is waiting while
 //! the previous transaction was written, which is what makes durable appends by many writers cheap.
 use crate::{Clock, PublishError, guarded, signal::Signal};
-use evenkeel_core::intake::{self, Arrival, Ask, Outcome};
+use evenkeel_core::intake::{self, Arrival, Ask, Outcome, OverQuota, Quota};
 use evenkeel_store::{Log, StoreError};
 use parking_lot::Mutex;
 use std::{
@@ -33,6 +33,39 @@ pub fn commit(log: &dyn Log, clock: &dyn Clock, arrivals: Vec<Arrival>) -> Resul
     Ok(outcomes)
 }
 
+/// As [`commit`] for several submissions in one transaction: each is taken whole or, where a source nobody declared has used
+/// up its quota, not at all.
+///
+/// # Errors
+/// As there.
+pub fn commit_within(
+    log: &dyn Log,
+    clock: &dyn Clock,
+    quota: Quota,
+    submissions: Vec<Vec<Arrival>>,
+) -> Result<Vec<Result<Vec<Outcome>, OverQuota>>, StoreError> {
+    let ask = Ask::for_arrivals(submissions.iter().flatten());
+    let mut answers = Vec::with_capacity(submissions.len());
+    log.transact(
+        &ask,
+        Box::new(|mut facts| {
+            let mut arrivals = Vec::with_capacity(submissions.iter().map(Vec::len).sum());
+            let mut taken = Vec::with_capacity(submissions.len());
+            for submission in submissions {
+                taken.push(quota.take(&submission, &mut facts).map(|()| submission.len()));
+                if matches!(taken.last(), Some(Ok(_))) {
+                    arrivals.extend(submission);
+                }
+            }
+            let (writes, outcomes) = intake::admit(clock.now(), arrivals, facts);
+            let mut outcomes = outcomes.into_iter();
+            answers = taken.into_iter().map(|taken| Ok(outcomes.by_ref().take(taken?).collect())).collect();
+            writes
+        }),
+    )?;
+    Ok(answers)
+}
+
 /// How much may be gathered and may wait.
 #[derive(Debug, Clone, Copy)]
 pub struct IngestLimits {
@@ -45,18 +78,26 @@ pub struct IngestLimits {
     /// Bytes of raw events that may wait for the next transaction; more are refused as busy. What is being written
     /// counts no longer, so twice as much may be in memory.
     pub waiting_bytes: usize,
+    /// How many events of sources nobody declared may wait in quarantine; more are refused.
+    pub quota: Quota,
 }
 
 impl Default for IngestLimits {
     fn default() -> Self {
-        Self { batch_events: 4096, waiting_events: 65_536, batch_bytes: 32 << 20, waiting_bytes: 128 << 20 }
+        Self {
+            batch_events: 4096,
+            waiting_events: 65_536,
+            batch_bytes: 32 << 20,
+            waiting_bytes: 128 << 20,
+            quota: Quota::default(),
+        }
     }
 }
 
 struct Submission {
     arrivals: Vec<Arrival>,
     bytes: usize,
-    reply: oneshot::Sender<Result<Vec<Outcome>, StoreError>>,
+    reply: oneshot::Sender<Result<Vec<Outcome>, PublishError>>,
 }
 
 #[derive(Default)]
@@ -115,7 +156,7 @@ impl Ingest {
     pub(crate) fn submit(
         &self,
         arrivals: Vec<Arrival>,
-    ) -> Result<oneshot::Receiver<Result<Vec<Outcome>, StoreError>>, PublishError> {
+    ) -> Result<oneshot::Receiver<Result<Vec<Outcome>, PublishError>>, PublishError> {
         let (reply, receiver) = oneshot::channel();
         let bytes = arrivals.iter().map(|arrival| arrival.sent.raw.len()).sum();
         let limits = &self.shared.limits;
@@ -188,14 +229,14 @@ impl Shared {
     }
 
     fn write(&self, batch: Vec<Submission>) {
-        let mut arrivals = Vec::with_capacity(batch.iter().map(|submission| submission.arrivals.len()).sum());
-        let mut replies = Vec::with_capacity(batch.len());
+        let (mut submissions, mut replies) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
         for submission in batch {
-            replies.push((submission.arrivals.len(), submission.reply));
-            arrivals.extend(submission.arrivals);
+            replies.push(submission.reply);
+            submissions.push(submission.arrivals);
         }
         // This thread must outlive whatever happens: without it every later submission would wait for ever.
-        let commit = AssertUnwindSafe(|| commit(self.log.as_ref(), self.clock.as_ref(), arrivals));
+        let (log, clock) = (self.log.as_ref(), self.clock.as_ref());
+        let commit = AssertUnwindSafe(|| commit_within(log, clock, self.limits.quota, submissions));
         let result = catch_unwind(commit).unwrap_or_else(|panic| {
             Err(StoreError::Refused(format!("writing the log panicked: {}", guarded::message(panic.as_ref()))))
         });
@@ -203,11 +244,11 @@ impl Shared {
         if result.is_ok() {
             (self.committed)();
         }
-        let mut outcomes = result.map(Vec::into_iter);
-        for (count, reply) in replies {
-            let answer = match &mut outcomes {
-                Ok(outcomes) => Ok(outcomes.by_ref().take(count).collect()),
-                Err(error) => Err(error.clone()),
+        let mut answers = result.map(Vec::into_iter);
+        for reply in replies {
+            let answer = match &mut answers {
+                Ok(answers) => answers.next().unwrap_or_else(|| Ok(Vec::new())).map_err(PublishError::from),
+                Err(error) => Err(error.clone().into()),
             };
             // A submitter that has gone away does not change what was written.
             let _ = reply.send(answer);

@@ -1,13 +1,13 @@
 //! A project folder on disk: its files read, compiled, and made ready to run.
 //!
 //! What the files say is `evenkeel-contract`'s to judge; opening stores is the caller's.
-use crate::{Clock, Engine, EngineError, Model, Options, Parts};
+use crate::{Clock, Engine, EngineError, Model, Options, Parts, ingest::IngestLimits};
 use evenkeel_contract::{
     diagnostic::{Diagnostics, Files},
     project::{self, Project, SETTINGS},
     settings::Settings,
 };
-use evenkeel_core::retry::RetryPolicy;
+use evenkeel_core::{intake::Quota, retry::RetryPolicy};
 use evenkeel_store::{Log, Models, Snapshots};
 use std::{
     fs, io,
@@ -114,6 +114,10 @@ pub fn options(settings: &Settings) -> Options {
         keep_records: settings.reconcile.keep_records,
         snapshot_every_events: settings.snapshots.every_events,
         snapshots_kept: usize::try_from(settings.snapshots.keep).unwrap_or(usize::MAX),
+        ingest: IngestLimits {
+            quota: Quota { per_source: settings.limits.untrusted_per_source, total: settings.limits.untrusted_total },
+            ..IngestLimits::default()
+        },
         holder: settings.node.id.clone(),
         ..Options::default()
     }

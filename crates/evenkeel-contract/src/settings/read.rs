@@ -236,6 +236,8 @@ fn limits(reader: &mut Reader<'_>, limits: &mut LimitSettings) {
     set(reader, "batch_events", &mut limits.batch_events);
     set(reader, "header_timeout_ms", &mut limits.header_timeout_ms);
     set(reader, "write_timeout_ms", &mut limits.write_timeout_ms);
+    set(reader, "untrusted_per_source", &mut limits.untrusted_per_source);
+    set(reader, "untrusted_total", &mut limits.untrusted_total);
     set(reader, "shutdown_seconds", &mut limits.shutdown_seconds);
 }
 

@@ -2,6 +2,7 @@
 //! `interleavings`, all over the fact store in `world`.
 mod histories;
 mod interleavings;
+mod quotas;
 mod world;
 
 use super::*;

@@ -95,6 +95,8 @@ const OPENS_SECONDS: i64 = 1_772_438_400;
 const DUPLICATES_PER_MILLE: u64 = 50;
 /// Of a thousand events, how many are bad.
 const BAD_PER_MILLE: u64 = 10;
+/// How many events the source that nobody declared sends at most: well within what may wait of it.
+const MOST_STRANGE: usize = 50;
 /// How far back a resent event lies.
 const RESENT_WITHIN: usize = 200;
 
@@ -103,7 +105,7 @@ pub(super) fn plan(seed: u64, events: usize) -> Plan {
     let (poison, parked, fresh) = (poison(), parked(), fresh());
     let special =
         poison.events.len() + parked.events.len() + fresh.iter().map(|sending| sending.events.len()).sum::<usize>();
-    let strange = (events / 500).max(3);
+    let strange = (events / 500).clamp(3, MOST_STRANGE);
     let rest = events.saturating_sub(special + strange);
     let (orders, checkout) = (rest * 34 / 100, rest * 34 / 100);
     let flow = vec![

@@ -100,6 +100,9 @@ catalogue! {
          Other bodies: application/json. Compressed, if at all, with gzip.";
     RATE_EXCEEDED = "rate-exceeded", TOO_MANY_REQUESTS, "The source sends more than its declared rate",
         "Nothing was taken. Send again after the seconds in Retry-After.";
+    QUOTA_EXCEEDED = "quota-exceeded", TOO_MANY_REQUESTS, "A source that nobody declared has used up its quota",
+        "Nothing was taken. Declare the source with [[source]] in evenkeel.toml, or decide about what waits of it: \
+         POST /v1/quarantine/discard with the reason untrusted_source. [limits] sets the quota.";
     INTERNAL = "internal", INTERNAL_SERVER_ERROR, "The server failed",
         "This is a defect. The server's log says more.";
     STORE = "store", INTERNAL_SERVER_ERROR, "The store cannot be used as it is",
@@ -216,6 +219,7 @@ impl From<PublishError> for Problem {
                 .with("actual", actual)
                 .with("parked", parked),
             PublishError::NotSingle { .. } => Self::new(BAD_PARAMETER, error),
+            PublishError::OverQuota(_) => Self::new(QUOTA_EXCEEDED, error).retry_after(Duration::from_secs(60)),
             PublishError::Busy => Self::new(BUSY, error).retry_after(Duration::from_secs(1)),
             PublishError::Stopping => Self::new(STOPPING, error).retry_after(Duration::from_secs(5)),
             PublishError::Store(error) => error.into(),

@@ -249,3 +249,26 @@ fn a_line_that_a_ready_server_cuts_off_again_and_again_is_refused_and_the_rest_i
     assert_eq!((run.code, &run.value["admitted"], &run.value["refused"]), (1, &1.into(), &1.into()), "{run:?}");
     assert!(run.stderr.contains("line 1: the server is ready, yet cut off the connection 3 times"), "{run:?}");
 }
+
+#[test]
+fn events_beyond_the_quota_of_who_is_not_declared_are_refused_and_their_neighbours_taken() {
+    let project = Project::minimal();
+    project.set("[limits]\nuntrusted_per_source = 2");
+    let event = |source: &str, id: usize| {
+        format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"{source}","type":"OrderPlaced","data":{{"order_id":"o-{id}","customer":"c","total":"1.00","currency":"EUR"}}}}"#
+        )
+    };
+    let lines: Vec<_> = (0..5).flat_map(|id| [event("stranger", id), event("shop", id)]).collect();
+    fs::write(project.path("events.ndjson"), lines.join("\n")).unwrap();
+    let published = project.json(&["publish", "events.ndjson"]);
+    let count = |published: &super::support::Json| {
+        let number = |name: &str| published.value[name].as_u64().unwrap();
+        (published.code, number("admitted"), number("duplicate"), number("quarantined"), number("refused"))
+    };
+    assert_eq!(count(&published), (1, 5, 0, 2, 3));
+    assert!(published.stderr.contains("no declared source matches \"stranger\""), "{}", published.stderr);
+    let server = project.serve();
+    let again = project.json(&["--url", &server.url, "publish", "events.ndjson"]);
+    assert_eq!(count(&again), (1, 0, 5, 2, 3));
+}

@@ -250,3 +250,44 @@ fn what_a_filter_names_is_tried_and_then_decided_each_for_itself() {
         server.post("/v1/quarantine/discard", &bad).problem(400, "bad-request");
     }
 }
+
+#[test]
+fn who_is_not_declared_waits_within_a_quota_and_holds_up_nobody() {
+    let server = Server::with("[limits]\nuntrusted_per_source = 3\nuntrusted_total = 5", "");
+    let from = |source: &str, id: &str| {
+        let mut event = order(id, "o-1", "1");
+        event["source"] = source.into();
+        event
+    };
+    let stranger = |id: &str| from("stranger", id);
+    server.publish_batch(&[stranger("1"), stranger("2"), stranger("1")]).ok(202);
+    // All of a request or nothing of it, whatever else is in it.
+    let refused = server.publish_batch(&[order("1", "o-9", "1"), stranger("3"), stranger("4")]);
+    let problem = refused.problem(429, "quota-exceeded");
+    assert!(problem["detail"].as_str().unwrap().contains("\"stranger\""), "{problem}");
+    assert!(refused.header("retry-after").is_some() && server.positions().is_empty());
+    assert_eq!(server.get("/v1/accounting?recount=true").ok(200)["total"]["received"], 3);
+    assert_eq!(server.publish(&order("2", "o-1", "1")).ok(202)["results"][0]["outcome"], "admitted", "its key is free");
+    // What is there already needs no room; what is broken, or of other content, does.
+    server.publish(&stranger("3")).ok(202);
+    server.publish(&stranger("3")).ok(202);
+    let other = server.publish(&from("stranger", "4"));
+    other.problem(429, "quota-exceeded");
+    let mut broken = stranger("5");
+    broken["Data"] = json!(1);
+    server.publish(&broken).problem(429, "quota-exceeded");
+    let mut changed = stranger("3");
+    changed["data"] = json!({"order": "o-1", "amount": "7"});
+    server.publish(&changed).problem(429, "quota-exceeded");
+    // Names are free, so all of them together have a quota too.
+    let first = server.publish(&from("another", "1")).ok(202);
+    assert_eq!(first["results"][0]["reason"], "untrusted_source");
+    server.publish(&from("a third", "1")).ok(202);
+    server.publish(&from("a fourth", "1")).problem(429, "quota-exceeded");
+    assert_eq!(server.publish(&order("1", "o-9", "1")).ok(202)["results"][0]["outcome"], "admitted");
+    // What a person gives up makes room.
+    let word = json!({"filter": {"reason": "untrusted_source", "source": "stranger"}, "author": "ann"});
+    assert_eq!(server.post("/v1/quarantine/discard", &word).ok(200)["entries"].as_array().unwrap().len(), 3);
+    server.publish(&from("a fourth", "1")).ok(202);
+    assert_eq!(server.get("/v1/accounting?recount=true").ok(200)["balanced"], true);
+}

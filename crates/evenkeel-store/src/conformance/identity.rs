@@ -177,6 +177,7 @@ pub fn facts_are_exact(stores: &Stores) -> Outcome {
         entries: [1, 2, 4, 99].map(QuarantineId).to_vec(),
         line: Some((bad.key(), 10)),
         ids: Vec::new(),
+        untrusted: Vec::new(),
     };
     let found = facts(log, &ask)?;
     same("the head and the next entry's number", (found.head, found.next_entry), (Position(2), 7))?;

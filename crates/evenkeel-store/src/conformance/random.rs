@@ -20,9 +20,9 @@ use evenkeel_core::{
     drift::{Content, Verdict},
     fold::ParkState,
     ids::StreamVersion,
-    intake::{Arrival, Ask, Writes},
+    intake::{Arrival, Ask, Untrusted, Verdict as Judged, Writes},
     json::Patch,
-    quarantine::{Entry, EntryVersion, ParkKey, QuarantineId, State},
+    quarantine::{Entry, EntryVersion, ParkKey, QuarantineId, Reason, State},
     row::{Cell, Key, KeyPart, Row},
     schema::{ColumnType, Schema},
 };
@@ -186,6 +186,7 @@ fn arrival(chance: &mut XorShift) -> Arrival {
     let arrival = match chance.below(9) {
         0 => sample.refused(None),
         1 => sample.refused(Some(sample.key())),
+        3 if chance.once_in(2) => sample.judged(Judged::Quarantine(sample.refusal(Reason::UntrustedSource, None))),
         2 if chance.once_in(3) => sample.refused(Some(ParkKey::Source("mill".into()))),
         _ => sample.admitted(),
     };
@@ -241,8 +242,15 @@ fn same_log(log: &dyn Log, reference: &dyn Log, chance: &mut XorShift) -> Outcom
         subjects: vec!["s".into(), "t".into(), "u".into()],
         entries: (0..4).map(|_| QuarantineId(chance.below(30) as u64)).collect(),
         line: Some((key, limit)),
+        untrusted: if chance.once_in(2) { vec!["shop".into(), "mill".into()] } else { Vec::new() },
     };
     same_facts(facts(log, &ask)?, facts(reference, &ask)?)
+}
+
+/// A source of which nothing waits may be left out.
+fn nonzero(mut untrusted: Untrusted) -> Untrusted {
+    untrusted.by_source.retain(|_, waiting| *waiting > 0);
+    untrusted
 }
 
 fn same_facts(found: evenkeel_core::intake::Facts, expected: evenkeel_core::intake::Facts) -> Outcome {
@@ -251,7 +259,8 @@ fn same_facts(found: evenkeel_core::intake::Facts, expected: evenkeel_core::inta
         facts.known.retain(|_, places| !places.is_empty());
         facts.known.values_mut().for_each(|places| places.sort_by_key(|place| format!("{place:?}")));
         facts.versions.retain(|_, version| version.0 > 0);
-        (facts.known, facts.parked, facts.versions, facts.states, facts.line)
+        let known = (facts.known, facts.parked, facts.versions);
+        (known, facts.states, facts.line, nonzero(facts.untrusted))
     };
     same("the facts", known(found), known(expected))
 }

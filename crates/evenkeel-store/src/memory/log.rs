@@ -10,8 +10,8 @@ use evenkeel_core::{
     content::{Window, identity},
     digest::Sum,
     ids::StreamVersion,
-    intake::{Ask, Change, Facts, Place, Standing, Writes},
-    quarantine::{Entry, ParkKey, QuarantineId, State},
+    intake::{Ask, Change, Facts, Place, Standing, Untrusted, Writes},
+    quarantine::{Entry, ParkKey, QuarantineId, Reason, State},
     token::{LogId, Origin, TokenKey},
 };
 use parking_lot::{Condvar, Mutex};
@@ -128,6 +128,19 @@ impl LogState {
             versions: versions.collect(),
             states: states.collect(),
             line: line.map(|entry| (entry.id, standing(entry))).collect(),
+            untrusted: self.untrusted(&ask.untrusted),
+        }
+    }
+
+    fn untrusted(&self, sources: &[SourceName]) -> Untrusted {
+        if sources.is_empty() {
+            return Untrusted::default();
+        }
+        let waiting = || self.unresolved().filter(|entry| entry.refusal.reason == Reason::UntrustedSource);
+        let of = |source: &SourceName| waiting().filter(|entry| entry.source == *source).count() as u64;
+        Untrusted {
+            by_source: sources.iter().map(|source| (source.clone(), of(source))).collect(),
+            total: waiting().count() as u64,
         }
     }
 

@@ -284,6 +284,8 @@ impl World {
                 let justified = match reason {
                     Reason::IdConflict => self.ledger.has_rival(own),
                     Reason::HeldBehind => should_wait.is_none(),
+                    // Also where the id is taken: who is not trusted is told nothing else.
+                    Reason::UntrustedSource => should_wait == Some(Reason::UntrustedSource),
                     reason => should_wait == Some(*reason) && !self.ledger.has_rival(own),
                 };
                 if new && !justified {

@@ -102,6 +102,8 @@ body_bytes = 16
 batch_events = 17
 header_timeout_ms = 18
 write_timeout_ms = 20
+untrusted_per_source = 26
+untrusted_total = 27
 shutdown_seconds = 19
 "#;
 

@@ -103,7 +103,7 @@ impl World {
         self.entries.values().filter(move |entry| unresolved(entry) && entry.refusal.parks.as_ref() == Some(key))
     }
 
-    fn facts(&self, ask: &Ask) -> Facts {
+    pub(super) fn facts(&self, ask: &Ask) -> Facts {
         let versions = |subject: &Subject| self.log.iter().filter(|event| event.draft.subject == *subject).count();
         let in_log = |event: &Event| {
             (event.digest, Place::Log { position: event.position, stream_version: event.stream_version })
@@ -121,10 +121,11 @@ impl World {
             versions: ask.subjects.iter().map(|s| (s.clone(), StreamVersion(versions(s) as u64))).collect(),
             states: ask.entries.iter().filter_map(|id| Some((*id, standing(self.entries.get(id)?)))).collect(),
             line: ask.line.iter().flat_map(|(key, n)| self.line(key).take(*n)).map(|e| (e.id, standing(e))).collect(),
+            untrusted: Untrusted::default(),
         }
     }
 
-    fn write(&mut self, writes: Writes) {
+    pub(super) fn write(&mut self, writes: Writes) {
         for event in writes.events {
             assert_eq!(event.position.0, self.log.len() as u64 + 1, "positions have no holes");
             assert!(self.log.iter().all(|other| other.id != event.id), "{} is in the log already", event.id);

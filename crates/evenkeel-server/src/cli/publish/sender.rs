@@ -147,6 +147,11 @@ fn over_http(client: &Client, batch: &[Line]) -> Result<Try, Failure> {
     };
     match answer.status {
         200..300 => taken(&answer, batch.len()).map(Try::Done),
+        // Waiting makes no room: a person has to.
+        429 if Problem::of(&answer).is_some_and(|problem| problem.kind == "quota-exceeded") => {
+            let why = Problem::of(&answer).map(|problem| problem.detail).unwrap_or_default();
+            Ok(Try::Done(Sent::Refused(Refusal { why })))
+        }
         429 if answer.retry_after.is_some_and(|after| after <= LONGEST_PACE) => {
             Ok(Try::Paced(answer.retry_after.unwrap_or_default()))
         }
@@ -183,7 +188,8 @@ fn over_engine(engine: &Engine, batch: &[Line]) -> Try {
         Err(
             error @ (PublishError::Unreadable { .. }
             | PublishError::VersionConflict { .. }
-            | PublishError::NotSingle { .. }),
+            | PublishError::NotSingle { .. }
+            | PublishError::OverQuota(_)),
         ) => Try::Done(Sent::Refused(Refusal { why: error.to_string() })),
         Err(PublishError::Store(error)) => Try::Later { why: error.into(), after: None },
         Err(error @ (PublishError::Busy | PublishError::Stopping)) => {

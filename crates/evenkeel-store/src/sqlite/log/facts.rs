@@ -7,8 +7,8 @@ use crate::sqlite::{
     fields::{Fields, int, size},
 };
 use evenkeel_core::{
-    Digest, EventId, Position, StreamVersion, Subject,
-    intake::{Ask, Facts, Place, Standing},
+    Digest, EventId, Position, SourceName, StreamVersion, Subject,
+    intake::{Ask, Facts, Place, Standing, Untrusted},
     quarantine::{EntryVersion, ParkKey, QuarantineId},
 };
 use rusqlite::Connection;
@@ -27,6 +27,7 @@ pub(super) fn load(conn: &Connection, streams: &mut Streams, ask: &Ask) -> Falli
         versions: versions(conn, streams, &ask.subjects)?,
         states: states(conn, &ask.entries)?,
         line: ask.line.as_ref().map_or_else(|| Ok(Vec::new()), |(key, limit)| line(conn, key, *limit))?,
+        untrusted: if quarantine_is_empty { Untrusted::default() } else { untrusted(conn, &ask.untrusted)? },
     })
 }
 
@@ -80,6 +81,25 @@ fn parked(conn: &Connection, keys: &[ParkKey]) -> Fallible<HashMap<ParkKey, Quar
         }
     }
     Ok(parked)
+}
+
+fn untrusted(conn: &Connection, sources: &[SourceName]) -> Fallible<Untrusted> {
+    const WAITING: &str =
+        "SELECT count(*) FROM quarantine WHERE reason = 'untrusted_source' AND state IN ('quarantined', 'held')";
+    let mut untrusted = Untrusted::default();
+    if sources.is_empty() {
+        return Ok(untrusted);
+    }
+    let mut of_source = conn.prepare_cached(&format!("{WAITING} AND source = ?1"))?;
+    for source in sources {
+        let mut rows = of_source.query([source.as_str()])?;
+        let count = rows.next()?.map_or(Ok(0), |row| Fields(row).number(0))?;
+        untrusted.by_source.insert(source.clone(), count);
+    }
+    let mut of_all = conn.prepare_cached(WAITING)?;
+    let mut rows = of_all.query([])?;
+    untrusted.total = rows.next()?.map_or(Ok(0), |row| Fields(row).number(0))?;
+    Ok(untrusted)
 }
 
 fn versions(

@@ -44,10 +44,11 @@ use std::{
 use streams::Streams;
 
 const FORMAT: Format =
-    Format { file: "log.db", holds: "log", application_id: 0x456b_6c67, version: 4, create, upgrades: UPGRADES };
+    Format { file: "log.db", holds: "log", application_id: 0x456b_6c67, version: 5, create, upgrades: UPGRADES };
 
 /// From format 2 on. A log is never thrown away, so no format of it is forgotten.
-const UPGRADES: &[&str] = &[include_str!("upgrade_3.sql"), include_str!("upgrade_4.sql")];
+const UPGRADES: &[&str] =
+    &[include_str!("upgrade_3.sql"), include_str!("upgrade_4.sql"), include_str!("upgrade_5.sql")];
 
 fn create() -> String {
     // An identifier and no secret: what the standard library seeds its hash maps with is random enough.

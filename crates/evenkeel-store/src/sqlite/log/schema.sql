@@ -67,6 +67,8 @@ CREATE TABLE quarantine(
 CREATE INDEX quarantine_identity ON quarantine(event_id);
 CREATE INDEX quarantine_line ON quarantine(park_key, id) WHERE park_key IS NOT NULL AND state IN ('quarantined', 'held');
 CREATE INDEX quarantine_subject ON quarantine(contract, subject) WHERE state IN ('quarantined', 'held');
+CREATE INDEX quarantine_untrusted ON quarantine(source)
+  WHERE reason = 'untrusted_source' AND state IN ('quarantined', 'held');
 
 -- What persons changed about events in quarantine: JSON Patches in their order, from 1. The event itself stays as it is.
 CREATE TABLE edits(

@@ -204,7 +204,8 @@ fn a_log_of_format_2_becomes_one_of_today_with_everything_in_it() {
     // As a file of format 2 was.
     foreign(&old, "log.db")
         .execute_batch(
-            "ALTER TABLE quarantine DROP COLUMN version; DROP TABLE edits; DROP TABLE accounts; PRAGMA user_version = 2;",
+            "ALTER TABLE quarantine DROP COLUMN version; DROP TABLE edits; DROP TABLE accounts; \
+             DROP INDEX quarantine_untrusted; PRAGMA user_version = 2;",
         )
         .unwrap();
     let store = open(&old);
