@@ -10,6 +10,7 @@
 //! Not here: when digests are compared ([`crate::content`]) and where they are kept (stores).
 use crate::{
     decimal::Money,
+    ids::Position,
     row::{Cell, Key, KeyPart, Row},
     schema::{ColumnType, Schema},
 };
@@ -47,6 +48,17 @@ impl KeyHash {
     pub const fn bucket(self) -> u16 {
         (self.0 >> 52) as u16
     }
+}
+
+/// What an entry of the index of touched keys adds to the sum of the index: that the event at a position touches keys of
+/// this hash. Not keyed, since the hash is.
+pub fn indexed(hash: KeyHash, position: Position) -> [u8; 16] {
+    let mut entry = [0; 16];
+    entry[..8].copy_from_slice(&hash.0.to_le_bytes());
+    entry[8..].copy_from_slice(&position.0.to_le_bytes());
+    let mut half = [0; 16];
+    half.copy_from_slice(&blake3::hash(&entry).as_bytes()[..16]);
+    half
 }
 
 /// A sum of digests or identities, with how many were added.

@@ -405,6 +405,11 @@ pub trait Models: Send + Sync {
     ) -> Result<()>;
     /// Notes which keys events touch, as [`Step::touches`] does. Moves no generation.
     fn index(&self, model: &ModelName, table: Table, touches: &[(KeyHash, Position)]) -> Result<()>;
+    /// Whether the index that [`Models::touching`] reads is as it was written: whether nobody else took entries out of it or
+    /// put others in. A store that can tell that nobody else has written since it last looked need not look again.
+    fn index_is_sound(&self, model: &ModelName, table: Table) -> Result<bool>;
+    /// Says that no entry is missing from the index, whoever put those in that are there.
+    fn settle_index(&self, model: &ModelName, table: Table) -> Result<()>;
     /// The positions of the events that [`Step::touches`] names for keys of this hash, in order.
     fn touching(&self, model: &ModelName, table: Table, hash: KeyHash) -> Result<Vec<Position>>;
     /// The first `limit` rows of the live table that somebody else has written to since that was last settled.

@@ -10,7 +10,7 @@ pub(crate) use conclude::{conclude, keep_drifted, restore_windows};
 use crate::{
     EngineError,
     lease::called_off,
-    refold::{Refolded, mistaken, refold},
+    refold::{Refolded, mend_index, mistaken, refold},
     verify::{self, GoOn},
 };
 use evenkeel_core::{
@@ -117,6 +117,9 @@ impl Checker<'_> {
         // Where sums disagreed, no note says which rows it is.
         let depth = if state.content.bad_buckets > 0 { depth.max(Depth::Sums) } else { depth };
         let mut checked = Checked { as_of: Some(self.now), doubts: state.doubts, ..Checked::default() };
+        if mend_index((self.log, self.models), self.fold, state.checkpoint.position, go_on)?.is_break() {
+            return Ok(None);
+        }
         let mut suspects: Suspects = also.iter().map(|key| (key.clone(), None)).collect();
         let mut notes = self.models.touched(model, NOTES + 1)?;
         checked.truncated = notes.len() > NOTES;
@@ -161,6 +164,8 @@ impl Checker<'_> {
         if !are_explained && self.tell_apart(&state, &mut checked, go_on)?.is_break() {
             return Ok(None);
         }
+        // Rows that the log's fold calls wrong and their own events do not: nothing may be concluded from that.
+        checked.truncated |= checked.wrong_rows > 0 && checked.wrong.is_empty();
         checked.wrong_rows = checked.wrong_rows.max(checked.wrong.len() as u64);
         Ok(Some(checked))
     }
@@ -169,6 +174,9 @@ impl Checker<'_> {
     /// called off.
     pub(crate) fn check_rows(&self, keys: &[Key], go_on: GoOn<'_>) -> Result<Option<Checked>> {
         let state = self.state()?;
+        if mend_index((self.log, self.models), self.fold, state.checkpoint.position, go_on)?.is_break() {
+            return Ok(None);
+        }
         let mut checked = Checked { as_of: Some(self.now), ..Checked::default() };
         checked.windows = self.windows(&state)?;
         let mut touched = Suspects::new();

@@ -12,7 +12,10 @@ use evenkeel_core::{
     row::{Key, Row},
 };
 use evenkeel_store::{Log, Models, Result, Table};
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::ControlFlow,
+};
 
 /// From how many keys on one reading of the whole log is cheaper than looking each of them up.
 const SCAN: usize = 20_000;
@@ -85,6 +88,48 @@ pub(crate) fn refold(
         done.take(fresh, std::slice::from_ref(key));
     }
     Ok(Some(done))
+}
+
+/// Puts into the index of touched keys what others took out of it: all that the events up to `upto` touch. Entries too many
+/// do no harm, since an event is asked what it touches before it is folded. The caller holds the model's turn. `Break`
+/// where it was called off.
+pub(crate) fn mend_index(
+    (log, models): (&dyn Log, &dyn Models),
+    fold: &dyn Fold,
+    upto: Position,
+    go_on: GoOn<'_>,
+) -> Result<ControlFlow<()>> {
+    let schema = fold.schema();
+    if has_sound_index(models, fold, Table::Live)? {
+        return Ok(ControlFlow::Continue(()));
+    }
+    tracing::warn!(model = %schema.model, "somebody else changed which events are known to touch which rows; that is made anew");
+    let mut hasher = RowHasher::new(&models.digest_key(), schema);
+    let (mut after, mut found) = (Position::ZERO, Vec::new());
+    while after < upto {
+        if go_on().is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        let slice = log.read(after, Some(&schema.subscribes), PAGE)?;
+        let mut touches = Vec::new();
+        for event in slice.events.iter().filter(|event| event.position <= upto) {
+            fold.touches(event, &mut found);
+            let keys = found.drain(..).filter_map(|touch| touch.key.ok());
+            touches.extend(keys.map(|key| (hasher.key(&key), event.position)));
+        }
+        models.index(&schema.model, Table::Live, &touches)?;
+        if slice.through <= after {
+            break;
+        }
+        after = slice.through;
+    }
+    models.settle_index(&schema.model, Table::Live)?;
+    Ok(ControlFlow::Continue(()))
+}
+
+/// Whether the index says of every row which events touch it, where it is asked at all.
+pub(crate) fn has_sound_index(models: &dyn Models, fold: &dyn Fold, table: Table) -> Result<bool> {
+    Ok(fold.keyed_by_subject() || models.index_is_sound(&fold.schema().model, table)?)
 }
 
 /// The events that touch a row, in order, a page at a time.

@@ -11,7 +11,7 @@
 use crate::{
     content::{Checker, keep_drifted},
     engine::Inner,
-    refold::refold,
+    refold::{has_sound_index, refold},
     slot::Slot,
     verify::GoOn,
 };
@@ -164,6 +164,9 @@ fn read_on(checker: &Checker<'_>, slot: &Slot, (rows, samples): (usize, bool)) -
         (_, Ok(false)) => return Ok(Read::Looked(Scrubbed::Disagrees)),
         (read, watched) => watched.and(read)?,
     };
+    if samples && !has_sound_index(models, checker.fold, Table::Live)? {
+        return doubt(models, slot, None).map(Read::Looked);
+    }
     let is_last = read.len() < rows;
     let mut intact = true;
     let mut sample = Vec::new();

@@ -9,7 +9,7 @@
 //! [`begin`]'s; when one is taken unasked, [`crate::snapshotting`]'s.
 pub(crate) mod begin;
 
-use crate::EngineError;
+use crate::{EngineError, refold::has_sound_index};
 use evenkeel_core::{
     Timestamp,
     checkpoint::SafeHead,
@@ -20,7 +20,7 @@ use evenkeel_core::{
     schema::Schema,
     snapshot::{Decoder, Encoder, Header, Part, SnapshotError, Totals},
 };
-use evenkeel_store::{Books, Draft, Kept, Log, Models, Piece, Snapshots, StoreError};
+use evenkeel_store::{Books, Draft, Kept, Log, Models, Piece, Snapshots, StoreError, Table};
 use std::{
     collections::BTreeSet,
     ops::ControlFlow::{self, Break, Continue},
@@ -51,6 +51,9 @@ impl Taker<'_> {
     /// where a store cannot be read or written. No snapshot is kept then.
     pub(crate) fn take(&self, go_on: &mut dyn FnMut() -> ControlFlow<()>) -> Result<Taken, EngineError> {
         let model = &self.fold.schema().model;
+        if !has_sound_index(self.models, self.fold, Table::Live)? {
+            return Err(self.unfit("somebody else changed which events touched which rows; verify it first"));
+        }
         let mut taking = None;
         let mut failed = None;
         self.models.freeze(model, &mut |piece| match self.see(&mut taking, piece) {

@@ -53,3 +53,24 @@ fn a_checkpoint_that_was_moved_back_applies_events_twice() {
     assert_eq!(world.changed_rows("accounts"), "");
     assert_eq!(world.verify("stock", false).wrong, []);
 }
+
+#[test]
+fn which_events_touched_a_row_is_not_believed_from_whoever_changed_it() {
+    let world = World::start(Setup::default());
+    let stock = "table_id = (SELECT id FROM _ek_tables WHERE model = 'stock' AND role = 'live')";
+    let forget = format!("DELETE FROM _ek_touches WHERE {stock};");
+    // Alone: no row is wrong, and none is called so.
+    world.sqlite3(&forget);
+    let row = world.rows("stock").swap_remove(5);
+    let key = ["sku", "site"].map(|part| row[part].as_str().unwrap().to_owned());
+    assert_eq!(world.strong("stock", &key), Some(row));
+    let record = world.engine.reconcile("stock", Some(Method::Repair)).unwrap();
+    assert_eq!((record.result.as_str(), record.rows_repaired), ("nothing_to_do", 0));
+    // With rows that are gone, noted by triggers: without their events it would seem that there should be none.
+    world.sqlite3(&format!("{forget} DELETE FROM stock WHERE sku = '{}';", key[0]));
+    let wrong = world.verify("stock", false).wrong;
+    assert!(wrong.len() == 5 && wrong.iter().all(|row| row.cause == "lost_row"), "{wrong:?}");
+    let record = world.engine.reconcile("stock", Some(Method::Repair)).unwrap();
+    assert_eq!((record.result.as_str(), record.rows_repaired), ("converged", wrong.len() as u64));
+    assert_eq!((world.verify("stock", true).wrong.len(), world.changed_rows("stock")), (0, String::new()));
+}

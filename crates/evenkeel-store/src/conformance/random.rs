@@ -505,6 +505,7 @@ fn same_model(models: &dyn Models, reference: &dyn Models, schema: &Schema, chan
         same("the windows", models.identities(model, table, from)?, reference.identities(model, table, from)?)?;
         let hash = hash(chance);
         same("the events of a key", models.touching(model, table, hash)?, reference.touching(model, table, hash)?)?;
+        same("whether the index is sound", models.index_is_sound(model, table)?, true)?;
     }
     let key = key(chance, &state.schema);
     let one = |models: &dyn Models| -> Result<_, Failure> {

@@ -258,6 +258,9 @@ pub fn events_are_found_by_the_keys_they_touched(stores: &Stores) -> Outcome {
         )?;
     }
     models.index(&schema.model, Table::Live, &[])?;
+    ensure(models.index_is_sound(&schema.model, Table::Live)?, "an index that nobody else wrote to is sound")?;
+    models.settle_index(&schema.model, Table::Live)?;
+    ensure(models.index_is_sound(&schema.model, Table::Live)?, "one that was settled is sound")?;
     same("the state when more was noted", models.register(&schema)?, before)?;
     same("events of a key that none touched", models.touching(&schema.model, Table::Live, hashes[0])?, Vec::new())?;
     for hash in hashes.into_iter().skip(1) {
@@ -365,6 +368,8 @@ pub fn sums_of_nothing_are_said_to_be_missing(stores: &Stores) -> Outcome {
         is_missing("windows", models.identities(model, table, Window(0)).err(), model)?;
         is_missing("touches noted", models.index(model, table, &[(KeyHash(0), Position(1))]).err(), model)?;
         is_missing("touches", models.touching(model, table, KeyHash(0)).err(), model)?;
+        is_missing("whether they are sound", models.index_is_sound(model, table).err(), model)?;
+        is_missing("touches settled", models.settle_index(model, table).err(), model)?;
     }
     same("the state after all that", models.register(&schema)?, before)
 }

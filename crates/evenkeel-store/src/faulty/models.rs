@@ -188,6 +188,14 @@ impl<M: Models + Volatile + Torn> Models for FaultyModels<M> {
         self.0.write(Operation::SetContent, |models, _| models.index(model, table, touches))
     }
 
+    fn index_is_sound(&self, model: &ModelName, table: Table) -> Result<bool> {
+        self.0.read(Operation::ReadContent, |models| models.index_is_sound(model, table))
+    }
+
+    fn settle_index(&self, model: &ModelName, table: Table) -> Result<()> {
+        self.0.write(Operation::SetContent, |models, _| models.settle_index(model, table))
+    }
+
     fn touching(&self, model: &ModelName, table: Table, hash: KeyHash) -> Result<Vec<Position>> {
         self.0.read(Operation::ReadContent, |models| models.touching(model, table, hash))
     }

@@ -318,7 +318,20 @@ impl Models for MemoryModels {
     }
 
     fn index(&self, model: &ModelName, table: Table, touches: &[(KeyHash, Position)]) -> Result<()> {
-        self.0.lock().table_mut(model, table)?.touches.extend(touches.iter().copied());
+        self.0.lock().table_mut(model, table)?.index(touches);
+        Ok(())
+    }
+
+    fn index_is_sound(&self, model: &ModelName, table: Table) -> Result<bool> {
+        let home = self.0.lock();
+        let table = home.table(model, table)?;
+        Ok(table.indexed() == table.index_meant)
+    }
+
+    fn settle_index(&self, model: &ModelName, table: Table) -> Result<()> {
+        let mut home = self.0.lock();
+        let table = home.table_mut(model, table)?;
+        table.index_meant = table.indexed();
         Ok(())
     }
 

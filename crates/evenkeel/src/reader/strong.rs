@@ -6,7 +6,7 @@ use super::{Reader, label::usable};
 use crate::{
     monitor::Observation,
     projector::discarded,
-    refold::{EventsOf, refold},
+    refold::{EventsOf, has_sound_index, refold},
 };
 use evenkeel_core::{
     Position,
@@ -79,6 +79,11 @@ impl Reader<'_> {
     pub(super) fn has_all(&self) -> Result<bool, StoreError> {
         let model = &self.slot.schema().model;
         if !self.models.watch(model)? {
+            return Ok(false);
+        }
+        if !has_sound_index(self.models, self.fold(), Table::Live)? {
+            // Whoever looks next makes it whole.
+            self.models.doubt(model, 0)?;
             return Ok(false);
         }
         let agree = self.slot.identities.agree(self.log, self.models, &self.slot.schema().model)?;

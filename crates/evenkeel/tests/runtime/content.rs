@@ -194,3 +194,23 @@ fn a_row_of_very_many_events_is_folded_a_page_at_a_time() {
     assert_eq!((record.rows_repaired, record.events_replayed), (1, 10_000));
     assert_eq!(sum(&stores, "a"), Cell::I64(10_000));
 }
+
+#[test]
+fn a_row_whose_events_are_no_longer_known_is_not_folded_from_nothing() {
+    let stores = Stores::new();
+    let engine = with_rows(&stores, alone);
+    let unindex = || {
+        let tamper = Tamper::Unindex(Key::text("a"));
+        stores.memory.models.tamper(&"tally".into(), SystemClock::default().now(), tamper).unwrap();
+    };
+    unindex();
+    assert_eq!(engine.sum("a", Level::Strong), Some(1), "folded from the log");
+    assert!(engine.take_snapshot("tally").is_err(), "its index is no good to who begins from it");
+    // The projector comes upon a row that was edited as well.
+    edit(&stores.memory.models, "a", 99);
+    unindex();
+    engine.send(vec![noted("3", "a", 10)]);
+    engine.settle();
+    assert_eq!(sum(&stores, "a"), Cell::I64(11));
+    assert_eq!((engine.wrong_rows(), engine.sum("a", Level::Strong)), (0, Some(11)));
+}

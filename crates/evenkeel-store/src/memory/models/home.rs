@@ -8,7 +8,7 @@ use evenkeel_core::{
     checkpoint::Checkpoint,
     consumer::{Consumer, Reported},
     content::{Touched, Window},
-    digest::{Buckets, KeyHash, RowDigest, RowHasher, Sum},
+    digest::{Buckets, KeyHash, RowDigest, RowHasher, Sum, indexed},
     drift::{Content, Verdict},
     fold::{Park, ParkState, TouchId},
     row::{Key, Row},
@@ -53,6 +53,8 @@ pub(super) struct TableState {
     pub(super) buckets: Buckets,
     pub(super) windows: BTreeMap<Window, Sum>,
     pub(super) touches: BTreeSet<(KeyHash, Position)>,
+    /// The sum of the touches that were put there.
+    pub(super) index_meant: Sum,
 }
 
 impl HomeState {
@@ -179,6 +181,7 @@ impl TableState {
             buckets: Buckets::default(),
             windows: BTreeMap::new(),
             touches: BTreeSet::new(),
+            index_meant: Sum::default(),
         }
     }
 
@@ -243,9 +246,24 @@ impl TableState {
             let stored = self.windows.entry(*window).or_default();
             *stored = stored.plus(*sum);
         }
-        self.touches.extend(step.touches.iter().copied());
+        self.index(&step.touches);
         self.checkpoint = step.checkpoint;
         self.generation += 1;
         digests
+    }
+
+    pub(super) fn index(&mut self, touches: &[(KeyHash, Position)]) {
+        for (hash, position) in touches.iter().copied() {
+            if self.touches.insert((hash, position)) {
+                self.index_meant.add(indexed(hash, position));
+            }
+        }
+    }
+
+    /// The sum of the touches that are there.
+    pub(super) fn indexed(&self) -> Sum {
+        let mut sum = Sum::default();
+        self.touches.iter().for_each(|(hash, position)| sum.add(indexed(*hash, *position)));
+        sum
     }
 }

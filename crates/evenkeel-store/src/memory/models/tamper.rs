@@ -18,6 +18,8 @@ pub enum Tamper {
     /// Writes a row with the digest that would make it look intact, or deletes one, unnoted: as restoring pages of an old
     /// file would.
     Restore(Key, Option<Row>),
+    /// Takes everything that is known of a row's events out of the index of touched keys.
+    Unindex(Key),
     /// Stops others' writes from being noted until [`crate::Models::watch`] is called.
     Unwatch,
 }
@@ -33,6 +35,10 @@ impl MemoryModels {
         self.1.fetch_add(1, Ordering::SeqCst);
         match tamper {
             Tamper::Unwatch => model.watched = false,
+            Tamper::Unindex(key) => {
+                let hash = model.live.hasher().key(&key);
+                model.live.touches.retain(|(of, _)| *of != hash);
+            }
             Tamper::Write(key, row) => {
                 let before = model.live.rows.get(&key).map(|(_, meant)| *meant);
                 let write = match (&before, &row) {

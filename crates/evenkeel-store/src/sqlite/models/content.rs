@@ -13,7 +13,7 @@ use crate::{
 use evenkeel_core::{
     Position,
     content::Window,
-    digest::{BUCKETS, Buckets, KeyHash, RowDigest, RowHasher, Sum},
+    digest::{BUCKETS, Buckets, KeyHash, RowDigest, RowHasher, Sum, indexed},
     row::Key,
 };
 use rusqlite::Connection;
@@ -155,10 +155,42 @@ pub(super) fn add_touches(conn: &Connection, table_id: i64, touches: &[(KeyHash,
     }
     let mut insert =
         conn.prepare_cached("INSERT OR IGNORE INTO _ek_touches(table_id, hash, position) VALUES(?1, ?2, ?3)")?;
+    let mut meant = index_meant(conn, table_id)?;
     for (hash, position) in touches {
-        insert.execute((table_id, hash.0.cast_signed(), int(position.0)))?;
+        if insert.execute((table_id, hash.0.cast_signed(), int(position.0)))? > 0 {
+            meant.add(indexed(*hash, *position));
+        }
     }
+    set_index_meant(conn, table_id, meant)
+}
+
+/// The sum of the entries that were put into the index.
+pub(super) fn index_meant(conn: &Connection, table_id: i64) -> Fallible<Sum> {
+    let mut select = conn.prepare_cached("SELECT sum FROM _ek_indexes WHERE table_id = ?1")?;
+    let mut rows = select.query([table_id])?;
+    match rows.next()? {
+        Some(row) => window_sum(Fields(row), 0),
+        None => Ok(Sum::default()),
+    }
+}
+
+/// Says what the sum of the index is.
+pub(super) fn set_index_meant(conn: &Connection, table_id: i64, sum: Sum) -> Fallible<()> {
+    conn.prepare_cached("REPLACE INTO _ek_indexes(table_id, sum) VALUES(?1, ?2)")?
+        .execute((table_id, sum.to_bytes()))?;
     Ok(())
+}
+
+/// The sum of the entries that are in the index.
+pub(super) fn index_there(conn: &Connection, table_id: i64) -> Fallible<Sum> {
+    let mut select = conn.prepare_cached("SELECT hash, position FROM _ek_touches WHERE table_id = ?1")?;
+    let mut rows = select.query([table_id])?;
+    let mut sum = Sum::default();
+    while let Some(row) = rows.next()? {
+        let hash: i64 = row.get(0)?;
+        sum.add(indexed(KeyHash(hash.cast_unsigned()), Position(Fields(row).number(1)?)));
+    }
+    Ok(sum)
 }
 
 /// The events that touched keys of this hash.
@@ -175,7 +207,7 @@ pub(super) fn touching(conn: &Connection, table_id: i64, hash: KeyHash) -> Falli
 
 /// Forgets all of this about a table.
 pub(super) fn forget(conn: &Connection, table_id: i64) -> Fallible<()> {
-    for table in ["_ek_buckets", "_ek_windows", "_ek_touches", "_ek_parks"] {
+    for table in ["_ek_buckets", "_ek_windows", "_ek_touches", "_ek_indexes", "_ek_parks"] {
         conn.execute(&format!("DELETE FROM {table} WHERE table_id = ?1"), [table_id])?;
     }
     Ok(())

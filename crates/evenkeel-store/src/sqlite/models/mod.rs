@@ -49,9 +49,11 @@ use evenkeel_core::{
     schema::Schema,
 };
 use layout::{Layouts, table_name};
+use parking_lot::Mutex;
 use parks::Waiting;
 use rusqlite::{Connection, config::DbConfig};
 use std::{
+    collections::HashMap,
     fmt,
     ops::ControlFlow,
     sync::{
@@ -66,9 +68,9 @@ const FORMAT: Format = Format {
     file: "models.db",
     holds: "home of models",
     application_id: 0x456b_6d64,
-    version: 5,
+    version: 6,
     create,
-    upgrades: &[],
+    upgrades: &[include_str!("upgrade_6.sql")],
 };
 
 fn create() -> String {
@@ -80,6 +82,8 @@ pub struct SqliteModels {
     db: Database<(), ()>,
     layouts: Layouts,
     kept_records: AtomicU64,
+    /// As of which of others' commits the indexes of tables were found sound.
+    sound_indexes: Mutex<HashMap<i64, u64>>,
 }
 
 impl SqliteModels {
@@ -93,7 +97,12 @@ impl SqliteModels {
             let row = rows.next()?.ok_or_else(|| Fault::Bad("the key of the digests is lost".into()))?;
             Ok(DigestKey(Fields(row).bytes32(0)?))
         })?;
-        Ok(Self { db, layouts: Layouts::new(digest_key), kept_records: AtomicU64::new(KEPT_RECORDS) })
+        Ok(Self {
+            db,
+            layouts: Layouts::new(digest_key),
+            kept_records: AtomicU64::new(KEPT_RECORDS),
+            sound_indexes: Mutex::default(),
+        })
     }
 
     pub(super) fn database(&self) -> &Database<(), ()> {
@@ -358,6 +367,29 @@ impl Models for SqliteModels {
     fn index(&self, model: &ModelName, table: Table, touches: &[(KeyHash, Position)]) -> Result<()> {
         self.write(|conn| {
             content::add_touches(conn, state::table(conn, &self.layouts, model, table)?.table_id, touches)
+        })
+    }
+
+    fn index_is_sound(&self, model: &ModelName, table: Table) -> Result<bool> {
+        // Before the index is read: what others write afterwards is looked at next time.
+        let strangers = self.strangers()?;
+        self.read(|conn| {
+            let id = state::table(conn, &self.layouts, model, table)?.table_id;
+            if strangers.is_some() && self.sound_indexes.lock().get(&id).copied() == strangers {
+                return Ok(true);
+            }
+            let is_sound = content::index_meant(conn, id)? == content::index_there(conn, id)?;
+            if let (true, Some(strangers)) = (is_sound, strangers) {
+                self.sound_indexes.lock().insert(id, strangers);
+            }
+            Ok(is_sound)
+        })
+    }
+
+    fn settle_index(&self, model: &ModelName, table: Table) -> Result<()> {
+        self.write(|conn| {
+            let id = state::table(conn, &self.layouts, model, table)?.table_id;
+            content::set_index_meant(conn, id, content::index_there(conn, id)?)
         })
     }
 

@@ -96,6 +96,12 @@ CREATE TABLE _ek_touches(
   PRIMARY KEY(table_id, hash, position)
 ) STRICT, WITHOUT ROWID;
 
+-- The sum of the entries of that index that were put there, by which it is seen that others took some out.
+CREATE TABLE _ek_indexes(
+  table_id INTEGER PRIMARY KEY,
+  sum BLOB NOT NULL
+) STRICT;
+
 -- Rows of live tables that somebody else than the projector has written to: the first of their writes since that was
 -- last settled, and the digest that the row had before.
 CREATE TABLE _ek_foreign(

@@ -237,6 +237,45 @@ fn reading_a_state_prepares_nothing_anew() {
 }
 
 #[test]
+fn what_others_do_to_the_index_of_touched_keys_is_seen() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let (models, model) = (&store.models, &schema("orders", &[("id", ColumnType::Text)]));
+    models.register(model).unwrap();
+    let touches: Vec<_> = (1..=9).map(|n| (KeyHash(u64::MAX / n), Position(n))).collect();
+    models.index(&model.model, Table::Live, &touches).unwrap();
+    let conn = foreign(&folder, "models.db");
+    for sql in [
+        "DELETE FROM _ek_touches WHERE position = 3",
+        "UPDATE _ek_touches SET position = 30 WHERE position = 4",
+        "INSERT INTO _ek_touches SELECT table_id, 7, 7 FROM _ek_touches LIMIT 1",
+        "DELETE FROM _ek_indexes",
+        "DELETE FROM _ek_touches",
+    ] {
+        assert_eq!(models.index_is_sound(&model.model, Table::Live), Ok(true), "before {sql}");
+        assert_ne!(conn.execute(sql, []).unwrap(), 0);
+        assert_eq!(models.index_is_sound(&model.model, Table::Live), Ok(false), "{sql}");
+        models.settle_index(&model.model, Table::Live).unwrap();
+    }
+    assert_eq!(models.index_is_sound(&model.model, Table::Live), Ok(true));
+}
+
+#[test]
+fn of_an_index_of_an_older_format_nothing_is_believed() {
+    let folder = TempDir::new().unwrap();
+    let model = &schema("orders", &[("id", ColumnType::Text)]);
+    let store = open(&folder);
+    store.models.register(model).unwrap();
+    store.models.index(&model.model, Table::Live, &[(KeyHash(1), Position(1))]).unwrap();
+    drop(store);
+    foreign(&folder, "models.db").execute_batch("DROP TABLE _ek_indexes; PRAGMA user_version = 5;").unwrap();
+    let models = open(&folder).models;
+    assert_eq!(models.index_is_sound(&model.model, Table::Live), Ok(false));
+    models.settle_index(&model.model, Table::Live).unwrap();
+    assert_eq!(models.index_is_sound(&model.model, Table::Live), Ok(true));
+}
+
+#[test]
 fn no_hot_query_scans() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);
