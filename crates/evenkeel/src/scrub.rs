@@ -6,8 +6,8 @@
 //! takes where the model's turn is hard to get. A pass goes on over what the projector and the reconciler write meanwhile.
 //!
 //! Some of the rows that are read are also folded afresh, by their own events, and compared: others in every pass, all of
-//! them in time. That finds what the projector itself got wrong. What is found makes the model `suspect`; naming and
-//! mending it is the reconciler's.
+//! them in time; and rows that are not there and that events touch, event by event. That finds what the projector itself
+//! got wrong. What is found makes the model `suspect`; naming and mending it is the reconciler's.
 use crate::{
     content::{Checker, keep_drifted},
     engine::Inner,
@@ -22,7 +22,11 @@ use evenkeel_core::{
     row::{Key, Row},
 };
 use evenkeel_store::{ModelState, Models, Result, StoreError, Table};
-use std::{collections::HashMap, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::atomic::Ordering,
+    time::Duration,
+};
 
 /// How often rows are read. Between two slices the projector has its turn.
 const TICK: Duration = Duration::from_millis(100);
@@ -75,6 +79,9 @@ fn scrub_model(inner: &Inner, slot: &Slot, credit: &mut f64) {
 
 /// One of so many rows is folded afresh in a pass, in the next pass another one.
 const REFOLDED: u64 = 50;
+
+/// Of so many events in a turn it is asked which rows they touch.
+const EVENTS: usize = 4;
 
 /// After so many events no further rows of a slice are folded afresh.
 const REFOLD_EVENTS: u64 = 500;
@@ -185,11 +192,14 @@ fn read_on(checker: &Checker<'_>, slot: &Slot, (rows, samples): (usize, bool)) -
     }
     let waiting = slot.waiting.lock().clone();
     sample.retain(|key| !waiting.contains(key));
-    if !sample.is_empty() {
-        // Not always the same ones first, since what takes long is cut off; and not by the share, of which these rows are.
-        let first = millis / REFOLDED % sample.len() as u64;
-        sample.rotate_left(usize::try_from(first).unwrap_or_default());
-        let rows = as_stored(models, slot, sample)?;
+    // Not always the same ones first, since what takes long is cut off; and not by the share, of which these rows are.
+    let first = (millis / REFOLDED).checked_rem(sample.len() as u64).unwrap_or_default();
+    sample.rotate_left(usize::try_from(first).unwrap_or_default());
+    let mut rows = as_stored(models, slot, sample)?;
+    if samples {
+        rows.extend(without_row(checker, slot, state.checkpoint.position)?.into_iter().map(|key| (key, None)));
+    }
+    if !rows.is_empty() {
         *turn.pass() = Some(pass);
         return Ok(Read::Sampled(Sample { rows, upto: state.checkpoint.position, is_last }));
     }
@@ -222,8 +232,31 @@ fn end(checker: &Checker<'_>, slot: &Slot, pass: &Pass, (state, waits): (&ModelS
     Ok(Scrubbed::Ended)
 }
 
+/// Keys that the next few events touch, up to a position, and that have no row: neither the table nor its sums tell of a row
+/// that was never made. The caller holds the turn.
+fn without_row(checker: &Checker<'_>, slot: &Slot, upto: Position) -> Result<Vec<Key>> {
+    let mut asked = slot.asked.lock();
+    let slice = checker.log.read(*asked, Some(&slot.schema().subscribes), EVENTS)?;
+    let reached = slice.events.iter().take_while(|event| event.position <= upto);
+    let (mut keys, mut touches, mut last) = (BTreeSet::new(), Vec::new(), Position::ZERO);
+    for event in reached {
+        checker.fold.touches(event, &mut touches);
+        keys.extend(touches.drain(..).filter_map(|touch| touch.key.ok()));
+        last = event.position;
+    }
+    // After the last of them the first is next.
+    *asked = last;
+    let waiting = slot.waiting.lock().clone();
+    let keys = keys.into_iter().filter(|key| !waiting.contains(key)).collect();
+    let missing = as_stored(checker.models, slot, keys)?.into_iter().filter(|(_, row)| row.is_none());
+    Ok(missing.map(|(key, _)| key).collect())
+}
+
 /// These rows as they are there. The caller holds the turn.
 fn as_stored(models: &dyn Models, slot: &Slot, keys: Vec<Key>) -> Result<Vec<(Key, Option<Row>)>> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
     let stored = models.load(slot.name(), Table::Live, &keys)?.rows;
     let mut stored: HashMap<Key, Row> = stored.into_iter().map(|stored| (stored.key, stored.row)).collect();
     Ok(keys.into_iter().map(|key| (stored.remove(&key), key)).map(|(row, key)| (key, row)).collect())

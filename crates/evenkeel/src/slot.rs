@@ -195,6 +195,8 @@ pub(crate) struct Slot {
     pub(crate) trust: Trust,
     /// How long the scrub takes.
     pub(crate) passes: Mutex<Passes>,
+    /// Up to where the scrub has asked which rows events touch.
+    pub(crate) asked: Mutex<Position>,
     /// How often its snapshots were found not to be fit: one that is taken meanwhile is not either.
     pub(crate) unfit_snapshots: AtomicU64,
     /// Why the last measurement could not be made or kept; `None` where it was.
@@ -232,6 +234,7 @@ impl Slot {
             snapshotted: Mutex::default(),
             trust: Trust::default(),
             passes: Mutex::default(),
+            asked: Mutex::default(),
             unfit_snapshots: AtomicU64::new(0),
             unmeasured: Mutex::new(None),
             thread: Mutex::new(None),

@@ -108,7 +108,7 @@ impl Reader<'_> {
             return Ok(None);
         };
         let are_same = rows.iter().zip(&keys).all(|((row, _), key)| folded.rows.remove(key).as_ref() == Some(row));
-        if !are_same {
+        if !are_same && !self.has_gone_back(upto)? {
             self.models.doubt(&schema.model, 1)?;
         }
         Ok(Some(are_same))
@@ -131,7 +131,12 @@ impl Reader<'_> {
         let mut after = if base == Base::Log { Position::ZERO } else { checkpoint.position };
         match (base, &at.row) {
             (Base::Row, Some(row)) => fresh.seed(key.clone(), row.clone()),
-            (Base::Events, _) => self.feed_events(&mut fresh, key, checkpoint.position, deadline)?,
+            (Base::Events, _) => {
+                self.feed_events(&mut fresh, key, checkpoint.position, deadline)?;
+                if self.has_gone_back(checkpoint.position).map_err(Tail::Store)? {
+                    return Ok(None);
+                }
+            }
             (Base::Log, _) if fold.keyed_by_subject() => {
                 self.feed_events(&mut fresh, key, head.position, deadline)?;
                 after = head.position;
@@ -161,6 +166,12 @@ impl Reader<'_> {
         }
         let head = SafeHead { position: after.max(head.position), ..head.clone() };
         Ok(Some((fresh.row(key).cloned(), head)))
+    }
+
+    /// Whether another table has come in the model's place, which has not come so far: what was read since of which events
+    /// touch which rows may be of that one.
+    fn has_gone_back(&self, upto: Position) -> Result<bool, StoreError> {
+        Ok(self.models.state(self.slot.name())?.is_none_or(|state| state.checkpoint.position < upto))
     }
 
     /// Folds the events of the key up to and including `upto`.

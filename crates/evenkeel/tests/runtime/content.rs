@@ -4,6 +4,7 @@ use evenkeel::{
     Clock, Options, SystemClock,
     core::{
         Timestamp,
+        digest::{BUCKETS, RowDigest, Sum},
         drift::Verdict,
         freshness::Level,
         pace::Limits,
@@ -11,7 +12,7 @@ use evenkeel::{
         row::{Cell, Key, Row},
     },
     store::{
-        Models,
+        Models, Table,
         faulty::Operation,
         memory::{MemoryModels, Tamper},
     },
@@ -213,4 +214,28 @@ fn a_row_whose_events_are_no_longer_known_is_not_folded_from_nothing() {
     engine.settle();
     assert_eq!(sum(&stores, "a"), Cell::I64(11));
     assert_eq!((engine.wrong_rows(), engine.sum("a", Level::Strong)), (0, Some(11)));
+}
+
+#[test]
+fn a_row_that_was_never_made_is_found_by_its_events() {
+    let stores = Stores::new();
+    let engine = stores.start(tally(), alone);
+    engine.send((0..30).map(|n| noted(&n.to_string(), &format!("k{n:02}"), 1)).collect());
+    engine.settle();
+    drop(engine);
+    let (models, model) = (&stores.memory.models, &"tally".into());
+    // Gone, and out of the sums, as if the fold had not made it.
+    let before = models.buckets(model, Table::Live).unwrap();
+    let digest = models.load(model, Table::Live, &[Key::text("k07")]).unwrap().rows[0].digest;
+    models.tamper(model, SystemClock::default().now(), Tamper::Restore(Key::text("k07"), None)).unwrap();
+    let bucket = (0..BUCKETS).find(|bucket| before.get(*bucket) == sum_of(digest)).unwrap();
+    models.set_buckets(model, Table::Live, &[(bucket, Sum::default())]).unwrap();
+    let _engine = stores.start(tally(), |options| options.scrub_rows_per_second = 100_000);
+    eventually("it is found", || verdict(&stores) == Verdict::Drifted);
+}
+
+fn sum_of(digest: RowDigest) -> Sum {
+    let mut sum = Sum::default();
+    sum.add(digest.0);
+    sum
 }
