@@ -9,7 +9,7 @@
 //! are canonical ([`codec`]). They are a library of their own so far: [`intake`] and [`fold`] do not use them yet.
 //!
 //! An event's way through this crate: [`json`] (exact bytes) → [`event`] → [`intake`] → [`fold`] → [`row`], watched
-//! by [`drift`] and described to readers by [`freshness`].
+//! by [`drift`] and described to readers by [`freshness`]. What readers were told in the end, [`history`] checks.
 pub mod accounting;
 pub mod causal;
 pub mod checkpoint;
@@ -26,6 +26,7 @@ pub mod drift;
 pub mod event;
 pub mod fold;
 pub mod freshness;
+pub mod history;
 pub mod ids;
 pub mod intake;
 pub mod json;

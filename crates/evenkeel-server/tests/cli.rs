@@ -7,6 +7,8 @@
 mod contract;
 #[path = "cli/drifted.rs"]
 mod drifted;
+#[path = "cli/history.rs"]
+mod history;
 #[path = "cli/publish.rs"]
 mod publish;
 #[path = "cli/snapshots.rs"]

@@ -5,12 +5,14 @@
 mod access;
 mod accounting;
 mod check;
+mod check_history;
 mod completions;
 mod contract;
 mod demo;
 mod drift;
 mod get;
 mod init;
+mod lines;
 mod man;
 mod progress;
 mod publish;
@@ -132,6 +134,12 @@ enum Command {
     /// same seed gives the same run. The answer is "no" (1) where something that must always hold did not: the seed and
     /// the command that repeats it are printed.
     Simulate(simulate::Args),
+    /// Check a recorded history of client operations for what clients must never see
+    ///
+    /// Each line is what a client began or was answered, or an event of the log; docs/history.md has the format. Looks for
+    /// lost and doubled events, contradictions of order, and reads and writes that break the guarantees of their sessions
+    /// and levels. Needs neither a project nor a server. The answer is "no" (1) where something was violated.
+    CheckHistory(check_history::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Print the manual page, or that of a command
@@ -201,6 +209,7 @@ fn run(context: &Context, command: Command) -> Done {
         Command::Accounting(args) => accounting::run(context, &args),
         Command::Quarantine(args) => quarantine::run(context, &args),
         Command::Simulate(args) => simulate::run(context, &args),
+        Command::CheckHistory(args) => check_history::run(context, &args),
         Command::Completions(args) => completions::run(context, &args),
         Command::Man(args) => man::run(context, &args),
     }

@@ -1,20 +1,19 @@
 //! `evenkeel publish`: events from a file, one JSON object a line, sent in order until each is durably taken.
 //!
-//! What cannot be read is refused with its line and the rest goes on. Not here: reading lines ([`lines`]) and handing
+//! What cannot be read is refused with its line and the rest goes on. Not here: reading lines ([`super::lines`]) and handing
 //! them over ([`sender`]).
 pub(crate) mod backoff;
-mod lines;
 mod sender;
 
 use super::{
     Answer, Context, Done,
     access::{Access, Projectors},
+    lines::{self, About, Input, Line, Next},
 };
 use crate::output::{Document, Failure, Style, one_line, paint, thousands};
 use backoff::Backoff;
 use evenkeel::contract::envelope;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use lines::{Input, Line, Next};
 use sender::{Refusal, Sender, Sent};
 use serde::Serialize;
 use std::{collections::BTreeMap, io::IsTerminal, path::PathBuf, time::Duration};
@@ -34,6 +33,13 @@ pub(super) struct Args {
 
 /// Bytes sent in one request, unless a single event has more. Below the body limit that servers have by default.
 const BATCH_BYTES: usize = 512 << 10;
+
+/// What is read.
+const LINES: About = About {
+    command: "publish",
+    lines: "CloudEvents",
+    broken: "what was sent is taken; sending the whole file again is safe",
+};
 
 /// Refused lines shown one by one.
 const SHOWN: u64 = 20;
@@ -63,7 +69,7 @@ struct Refused {
 /// Runs the command.
 pub(super) fn run(context: &Context, args: &Args) -> Done {
     let bar = progress_bar();
-    let input = Input::open(&args.file, &bar)?;
+    let input = Input::open(&args.file, &bar, LINES)?;
     let access = Access::open(context, Projectors::Running)?;
     let sender = Sender::new(&access, Backoff::new(Duration::from_secs(args.retry_seconds)));
     let mut publish =

@@ -1,7 +1,7 @@
 //! Events handed over to a node, tried again until they are durably taken, or refused for good.
 //!
 //! Where they come from is [`super::lines`]' business, and how long to wait [`super::backoff`]'s.
-use super::{backoff::Backoff, lines::Line};
+use super::{super::lines::Line, backoff::Backoff};
 use crate::{
     cli::access::Access,
     client::{Answer, Client, Problem},

@@ -41,6 +41,18 @@ pub(super) struct Input {
     reader: Box<dyn BufRead>,
     name: String,
     number: u64,
+    about: About,
+}
+
+/// What a command reads lines for: for its messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct About {
+    /// The command.
+    pub(super) command: &'static str,
+    /// What the lines are.
+    pub(super) lines: &'static str,
+    /// What to know where the input breaks off.
+    pub(super) broken: &'static str,
 }
 
 impl Input {
@@ -48,27 +60,27 @@ impl Input {
     ///
     /// # Errors
     /// Where it cannot be read, or is packed in a way that is not understood.
-    pub(super) fn open(path: &Path, bar: &ProgressBar) -> Result<Self, Failure> {
+    pub(super) fn open(path: &Path, bar: &ProgressBar, about: About) -> Result<Self, Failure> {
         if path == Path::new("-") {
-            return Self::over("stdin", Box::new(bar.wrap_read(io::stdin())));
+            return Self::over("stdin", Box::new(bar.wrap_read(io::stdin())), about);
         }
         let name = path.display().to_string();
         let unreadable = |error: io::Error| {
             Failure::usage(format!("{name} cannot be read: {error}"))
-                .help("give a file of CloudEvents, one JSON object a line, or `-`")
+                .help(format!("give a file of {}, one JSON object a line, or `-`", about.lines))
         };
         let file = File::open(path).map_err(unreadable)?;
-        let about = file.metadata().map_err(unreadable)?;
-        if about.is_dir() {
+        let metadata = file.metadata().map_err(unreadable)?;
+        if metadata.is_dir() {
             return Err(unreadable(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder")));
         }
-        if about.is_file() {
-            bar.set_length(about.len());
+        if metadata.is_file() {
+            bar.set_length(metadata.len());
         }
-        Self::over(&name, Box::new(bar.wrap_read(file)))
+        Self::over(&name, Box::new(bar.wrap_read(file)), about)
     }
 
-    fn over(name: &str, source: Box<dyn Read>) -> Result<Self, Failure> {
+    fn over(name: &str, source: Box<dyn Read>, about: About) -> Result<Self, Failure> {
         let mut reader = BufReader::with_capacity(1 << 16, source);
         let failed = |error: io::Error| Failure::usage(format!("{name} cannot be read: {error}"));
         // A pipe may give less than asked for; four bytes tell.
@@ -79,11 +91,11 @@ impl Input {
             [0x1f, 0x8b, ..] => Box::new(BufReader::new(MultiGzDecoder::new(whole))),
             [0x28, 0xb5, 0x2f, 0xfd] => {
                 let failure = Failure::usage(format!("{name} is packed with zstd, which is not understood"));
-                return Err(failure.help("unpack it on the way: zstd -dc FILE | evenkeel publish -"));
+                return Err(failure.help(format!("unpack it on the way: zstd -dc FILE | evenkeel {} -", about.command)));
             }
             _ => Box::new(whole),
         };
-        Ok(Self { reader, name: name.to_owned(), number: 0 })
+        Ok(Self { reader, name: name.to_owned(), number: 0, about })
     }
 
     /// The next line that is not empty.
@@ -95,7 +107,7 @@ impl Input {
             let mut bytes = Vec::new();
             let limit = LONGEST as u64 + 2;
             let read = self.reader.by_ref().take(limit).read_until(b'\n', &mut bytes);
-            let read = read.map_err(|error| broken(&self.name, self.number, &error))?;
+            let read = read.map_err(|error| self.broken(&error))?;
             if read == 0 {
                 return Ok(Next::End);
             }
@@ -114,11 +126,16 @@ impl Input {
         }
     }
 
+    fn broken(&self, error: &io::Error) -> Failure {
+        let Self { name, number, about, .. } = self;
+        Failure::usage(format!("{name} cannot be read after line {number}: {error}")).help(about.broken)
+    }
+
     fn pass_over(&mut self) -> Result<(), Failure> {
         loop {
             let buffer = match self.reader.fill_buf() {
                 Ok(buffer) => buffer,
-                Err(error) => return Err(broken(&self.name, self.number, &error)),
+                Err(error) => return Err(self.broken(&error)),
             };
             let (used, ended) = match buffer.iter().position(|&byte| byte == b'\n') {
                 Some(at) => (at + 1, true),
@@ -132,18 +149,14 @@ impl Input {
     }
 }
 
-fn broken(name: &str, number: u64, error: &io::Error) -> Failure {
-    Failure::usage(format!("{name} cannot be read after line {number}: {error}"))
-        .help("what was sent is taken; sending the whole file again is safe")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Write;
 
     fn input(bytes: &[u8]) -> Result<Input, Failure> {
-        Input::over("x", Box::new(io::Cursor::new(bytes.to_vec())))
+        let about = About { command: "publish", lines: "lines", broken: "mend it" };
+        Input::over("x", Box::new(io::Cursor::new(bytes.to_vec())), about)
     }
 
     fn lines(bytes: &[u8]) -> Vec<(u64, String)> {
