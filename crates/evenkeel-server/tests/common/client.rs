@@ -71,6 +71,13 @@ impl Client {
         answer(self.agent.post(format!("{}{path}", self.base)).content_type(content_type).send(body))
     }
 
+    /// Publishes one event, saying with tokens what its writer had seen.
+    pub(crate) fn try_publish_after(&self, event: &str, tokens: &str) -> Result<Answer, String> {
+        let request = self.agent.post(format!("{}/v1/events", self.base)).content_type("application/cloudevents+json");
+        let request = if tokens.is_empty() { request } else { request.header("Consistency-Token", tokens) };
+        answer(request.send(event.as_bytes()))
+    }
+
     /// Publishes events, each the text of one CloudEvent: one by itself, several as a batch.
     pub(crate) fn try_publish(&self, events: &[impl AsRef<str>]) -> Result<Answer, String> {
         if let [event] = events {

@@ -34,7 +34,8 @@ fn bypass_the_anti_corruption_layer() {
     assert_eq!(shop.drift("orders").head, Some(0));
 }
 
-/// An answer that lacks a committed event says so, and where that will not do there is no answer.
+/// An answer that lacks a committed event says so, and where that will not do there is no answer. (Of many clients at once,
+/// while much fails: `tests/history.rs`.)
 #[test]
 fn let_stale_reads_pass_in_silence() {
     let shop = shop();
@@ -86,7 +87,8 @@ fn hold_models_together_with_locks() {
     assert_eq!(shop.drift("customers").lag_count, Some(1));
 }
 
-/// Whatever is delivered again, in whatever company, counts once.
+/// Whatever is delivered again, in whatever company, counts once. (Of requests that were cut off: `tests/crash.rs`,
+/// `tests/history.rs`.)
 #[test]
 fn assume_exactly_once_delivery() {
     let shop = shop();
