@@ -7,13 +7,13 @@ use crate::{
     report::{ConsumerReport, known},
 };
 use evenkeel_core::{
-    EventType, Position, Timestamp,
+    Epoch, EventType, Position, Timestamp,
     checkpoint::SafeHead,
     consumer::{Consumer, Reported, checkpoint, worker},
     content::Window,
     drift::{Content, Monitor, Report, Sample, Thresholds},
 };
-use evenkeel_store::StoreError;
+use evenkeel_store::{Log, Models, StoreError};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,7 +58,8 @@ impl Engine {
         self.consumer(&name)
     }
 
-    /// Takes note of how far a consumer has come.
+    /// Takes note of how far a consumer has come. One that had come further than the log, which lost events, is
+    /// `rebuild_needed` until it reports a position before that: only then has it begun anew.
     ///
     /// # Errors
     /// [`EngineError::NoConsumer`], and where a store cannot be read or written.
@@ -70,6 +71,9 @@ impl Engine {
     ) -> Result<ConsumerReport, EngineError> {
         let inner = &self.inner;
         let epoch = inner.log.safe_head()?.epoch;
+        let before = inner.models.consumers()?.into_iter().find(|(consumer, _)| consumer.name == name);
+        let goes_on = |before: &Reported| before.epoch != epoch && position >= before.position;
+        let epoch = before.and_then(|(_, before)| before).filter(goes_on).map_or(epoch, |before| before.epoch);
         let reported = Reported { position, epoch, last_write, at: inner.clock.now() };
         if !inner.models.report_consumer(name, &reported)? {
             return Err(EngineError::NoConsumer(name.to_owned()));
@@ -100,6 +104,20 @@ impl Engine {
         let found = self.consumers()?.into_iter().find(|consumer| consumer.consumer == name);
         found.ok_or_else(|| EngineError::NoConsumer(name.to_owned()))
     }
+}
+
+/// Marks the consumers that have come further than the log, before it can grow past them and hide that they lack what is in
+/// place of what it lost: as reports of a life of the log that is over.
+pub(crate) fn mark_lost_history(log: &dyn Log, models: &dyn Models) -> Result<(), StoreError> {
+    let head = log.safe_head()?;
+    for (consumer, reported) in models.consumers()? {
+        let is_lost = |reported: &Reported| reported.epoch == head.epoch && reported.position > head.position;
+        if let Some(reported) = reported.filter(is_lost) {
+            let over = Reported { epoch: Epoch(!head.epoch.0), ..reported };
+            models.report_consumer(&consumer.name, &over)?;
+        }
+    }
+    Ok(())
 }
 
 impl Inner {

@@ -3,7 +3,7 @@
 //! This file starts, feeds and stops it; what an operator asks of it is in `operate` and `inspect`.
 use crate::{
     Clock, EngineError, PublishError, ReadError,
-    consumer::Watched,
+    consumer::{self, Watched},
     ingest::{Ingest, IngestLimits},
     monitor::{self, Observation},
     quarantine,
@@ -219,6 +219,7 @@ impl Engine {
                 lost.push(slot.name().to_string());
             }
         }
+        consumer::mark_lost_history(log.as_ref(), home.as_ref())?;
         quarantine::resume_interrupted(log.as_ref(), &gate, clock.as_ref())?;
         let wake: Vec<Arc<Slot>> = slots.values().cloned().collect();
         let committed = move || wake.iter().for_each(|slot| slot.wake.notify());

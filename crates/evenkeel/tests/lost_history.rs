@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 use evenkeel::{
     Clock, Engine, EngineError, Model, Options, Parts, ReadError, SystemClock,
+    consumer::Registration,
     contract::{diagnostic::Files, project},
     core::{
-        Digest, Epoch, Event,
+        Digest, Epoch, Event, Position,
         fold::{Fold, FoldError, Touch},
         freshness::Level,
         json::Value,
@@ -176,5 +177,32 @@ fn an_event_that_the_log_has_lost_cannot_be_given_up_in_place_of_another() {
     );
     assert!(engine.reconcile("sums", None).unwrap().verified);
     assert_eq!(sum(&engine), Some(1 + 5 + 6));
+    engine.stop();
+}
+
+#[test]
+fn a_consumer_of_a_lost_history_is_told_so_until_it_begins_anew() {
+    let clock = SystemClock::default();
+    let store = MemoryStore::new(Epoch(1), Arc::new(move || clock.now()));
+    let engine = start(&store, true);
+    publish(&engine, &[(1, 1)]);
+    let on_disk = store.log.image();
+    publish(&engine, &[(2, 2), (3, 3)]);
+    engine.put_consumer("mine", Registration::default()).unwrap();
+    assert_eq!(engine.report_consumer("mine", Position(3), None).unwrap().status, "in_sync");
+    engine.stop();
+    store.log.restore(on_disk);
+
+    let engine = start(&store, false);
+    publish(&engine, &[(5, 5), (6, 6), (7, 7), (8, 8)]);
+    engine.stop();
+    let engine = start(&store, false);
+    // It goes on from where it was, and lacks the events in place of those that are lost.
+    for position in [3, 4, 5].map(Position) {
+        let report = engine.report_consumer("mine", position, None).unwrap();
+        assert_eq!(report.status, "rebuild_needed", "at {position}");
+    }
+    assert_ne!(engine.report_consumer("mine", Position(1), None).unwrap().status, "rebuild_needed");
+    assert_eq!(engine.report_consumer("mine", Position(5), None).unwrap().status, "in_sync");
     engine.stop();
 }
