@@ -20,7 +20,7 @@ pub(super) struct Weather {
     fail_after: u64,
     lie_log: u64,
     lie_models: u64,
-    tear: u64,
+    pub(super) tear: u64,
     /// Steps of the schedule before which power is about to go.
     pub(super) crash: u64,
     /// Steps at which the time of day is set.

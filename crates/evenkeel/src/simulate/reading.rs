@@ -106,8 +106,11 @@ impl World {
         }
         match key {
             Some(key) if misread && over == 0 && table.damage.has(key) => true,
-            // A row that is not there is folded from its events, and one that shows what was done to it too.
-            Some(key) => !doubted && table.damage.has(key) && stored.rows.contains_key(key) && !stored.shows(key),
+            // What a torn write of our own lost is nobody else's commit; every other wrong row is folded from its events.
+            Some(key) => {
+                let is_wrong = table.damage.has(key) && stored.rows.contains_key(key) && !stored.shows(key);
+                !doubted && is_wrong && self.weather.tear > 0
+            }
             None => !doubted && table.damage.is_any() && !stored.unsound.iter().any(|key| stored.shows(key)),
         }
     }
