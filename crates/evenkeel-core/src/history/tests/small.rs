@@ -32,6 +32,9 @@ fn lines(short: &[&str]) -> Vec<Value> {
             ["last", session, position, last] => {
                 json!({"type": "ok", "session": session, "position": number(position), "row": {"last": last}})
             }
+            ["count", session, position, count] => {
+                json!({"type": "ok", "session": session, "position": number(position), "row": {"count": number(count)}})
+            }
             ["sum", session, position, sum] => {
                 json!({"type": "ok", "session": session, "position": number(position), "row": {"sum": number(sum)}})
             }
@@ -79,6 +82,8 @@ fn a_session_reads_what_it_wrote_and_read() {
     // What a token of somebody else covers is owed too, to whom it was handed and from then on.
     let handed = ["read b causal k a2", "ok b 1 1 e1"];
     assert_found(&after(&WRITTEN, &handed), &[(Kind::ReadYourWrites, "b", &[3, 4, 5, 6])]);
+    let kept = ["read b eventual k a2", "ok b 1 1 e1", "read b causal k", "ok b 1 1 e1"];
+    assert_found(&after(&WRITTEN, &kept), &[(Kind::ReadYourWrites, "b", &[3, 4, 7, 8])]);
 }
 
 #[test]
@@ -155,6 +160,9 @@ fn orders() {
     assert_found(&after(&WRITTEN, &["read b eventual k", "ok b 2 2 e1"]), &[(Kind::Order, "b", &[1, 2, 3, 4, 5, 6])]);
     // Of a position, and shows what stands above it.
     assert_found(&after(&WRITTEN, &["read b eventual k", "ok b 1 1 e2"]), &[(Kind::Order, "b", &[1, 2, 3, 4, 5, 6])]);
+    // Rows are judged by where the log has an event.
+    let moved = ["write a e1 k", "ok a 2", "read b eventual k", "ok b 1 1 e1", "log 1 e1 k", "log 2 x j"];
+    assert_found(&moved, &[(Kind::Order, "a", &[2, 5])]);
     let back = ["log 1 x k", "log 2 y k", "log 2 z k"];
     assert_found(&back, &[(Kind::Order, "-", &[2, 3])]);
 }
@@ -167,6 +175,8 @@ fn phantoms() {
     // One attempt of several may have got in.
     assert_found(&["write a e1 k", "unknown a", "write a e1 k", "fail a", "log 1 e1 k"], &[]);
     assert_found(&["read b eventual k", "last b 1 e9"], &[(Kind::Phantom, "b", &[1, 2])]);
+    let other_key = ["write a e1 j", "ok a 1", "read b eventual k", "last b 1 e1"];
+    assert_found(&other_key, &[(Kind::Phantom, "b", &[1, 2, 3, 4])]);
     let later = ["read b eventual k", "last b 1 e1", "write a e1 k", "unknown a"];
     assert_found(&later, &[(Kind::Phantom, "b", &[1, 2, 3])]);
 }
@@ -175,6 +185,11 @@ fn phantoms() {
 fn what_may_be_there_may_be_seen_or_not() {
     let maybe = ["write a e1 k", "unknown a", "read b eventual k", "ok b 1 1 e1", "read b eventual k", "ok b 1 none"];
     assert_found(&maybe, &[]);
+    // Not what is sent only afterwards, nor what the log then lacks.
+    let later = ["read b eventual k", "count b 1 1", "write a e1 k", "unknown a"];
+    assert_found(&later, &[(Kind::Duplicate, "b", &[1, 2])]);
+    let absent = ["write a e1 k", "unknown a", "read b eventual k", "count b 1 1", "log 1 x j"];
+    assert_found(&absent, &[(Kind::Duplicate, "b", &[3, 4])]);
     assert_found(&["write a e1 k", "read b eventual k", "ok b 1 2 e1"], &[(Kind::Duplicate, "b", &[2, 3])]);
 }
 
