@@ -92,7 +92,9 @@ mod outage {
     fn in_sync(client: &Client) -> bool {
         let drift = client.get("/v1/drift");
         let models = drift.json();
-        let all = models["models"].as_array().map(|models| models.iter().all(|model| model["status"] == "in_sync"));
+        // Some lag is within the thresholds.
+        let is_current = |model: &serde_json::Value| model["status"] == "in_sync" && model["lag_count"] == 0;
+        let all = models["models"].as_array().map(|models| models.iter().all(is_current));
         drift.status == 200 && all == Some(true)
     }
 
