@@ -10,7 +10,7 @@ pub(crate) use conclude::{conclude, keep_drifted, restore_windows};
 use crate::{
     EngineError,
     lease::called_off,
-    refold::{Refolded, mend_index, mistaken, refold},
+    refold::{Refolded, mend_index, mistaken, refold, touches_of},
     verify::{self, GoOn},
 };
 use evenkeel_core::{
@@ -391,12 +391,7 @@ impl Checker<'_> {
         let mut hasher = RowHasher::new(&self.models.digest_key(), self.fold.schema());
         let mut touches = Vec::new();
         for difference in windows {
-            let mut found = Vec::new();
-            for event in self.events(state, difference.window)? {
-                self.fold.touches(&event, &mut found);
-                let keys = found.drain(..).filter_map(|touch| touch.key.ok());
-                touches.extend(keys.map(|key| (hasher.key(&key), event.position)));
-            }
+            touches.extend(touches_of(self.fold, &mut hasher, &self.events(state, difference.window)?));
         }
         self.models.index(&state.schema.model, Table::Live, &touches)
     }

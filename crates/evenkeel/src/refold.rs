@@ -7,7 +7,7 @@ use crate::{projector::discarded, verify::GoOn};
 use evenkeel_core::{
     Event, Position, StreamVersion,
     content::Cause,
-    digest::RowHasher,
+    digest::{KeyHash, RowHasher},
     fold::{Fold, FreshFold, Park},
     row::{Key, Row},
 };
@@ -105,26 +105,51 @@ pub(crate) fn mend_index(
     }
     tracing::warn!(model = %schema.model, "somebody else changed which events are known to touch which rows; that is made anew");
     let mut hasher = RowHasher::new(&models.digest_key(), schema);
-    let (mut after, mut found) = (Position::ZERO, Vec::new());
+    let mut note = |touches: Vec<_>| models.index(&schema.model, Table::Live, &touches);
+    if touches_upto(log, fold, &mut hasher, upto, go_on, &mut note)?.is_break() {
+        return Ok(ControlFlow::Break(()));
+    }
+    models.settle_index(&schema.model, Table::Live)?;
+    Ok(ControlFlow::Continue(()))
+}
+
+/// Tells page by page which keys the events up to `upto` touch. `Break` where it was called off.
+pub(crate) fn touches_upto(
+    log: &dyn Log,
+    fold: &dyn Fold,
+    hasher: &mut RowHasher,
+    upto: Position,
+    go_on: GoOn<'_>,
+    note: &mut dyn FnMut(Vec<(KeyHash, Position)>) -> Result<()>,
+) -> Result<ControlFlow<()>> {
+    let mut after = Position::ZERO;
     while after < upto {
         if go_on().is_break() {
             return Ok(ControlFlow::Break(()));
         }
-        let slice = log.read(after, Some(&schema.subscribes), PAGE)?;
-        let mut touches = Vec::new();
-        for event in slice.events.iter().filter(|event| event.position <= upto) {
-            fold.touches(event, &mut found);
-            let keys = found.drain(..).filter_map(|touch| touch.key.ok());
-            touches.extend(keys.map(|key| (hasher.key(&key), event.position)));
-        }
-        models.index(&schema.model, Table::Live, &touches)?;
+        let slice = log.read(after, Some(&fold.schema().subscribes), PAGE)?;
+        let reached = slice.events.partition_point(|event| event.position <= upto);
+        let mut touches = touches_of(fold, hasher, &slice.events[..reached]);
+        touches.sort_unstable();
+        touches.dedup();
+        note(touches)?;
         if slice.through <= after {
             break;
         }
         after = slice.through;
     }
-    models.settle_index(&schema.model, Table::Live)?;
     Ok(ControlFlow::Continue(()))
+}
+
+/// Which keys these events touch.
+pub(crate) fn touches_of(fold: &dyn Fold, hasher: &mut RowHasher, events: &[Event]) -> Vec<(KeyHash, Position)> {
+    let (mut touches, mut found) = (Vec::new(), Vec::new());
+    for event in events {
+        fold.touches(event, &mut found);
+        let keys = found.drain(..).filter_map(|touch| touch.key.ok());
+        touches.extend(keys.map(|key| (hasher.key(&key), event.position)));
+    }
+    touches
 }
 
 /// Whether the index says of every row which events touch it, where it is asked at all.

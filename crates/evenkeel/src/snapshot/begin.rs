@@ -5,11 +5,14 @@
 //! before or since, are folded anew from the log by their own events. The counts of its checkpoint are taken over as they
 //! are: they say what became of events when they were reached, and their sum is what is compared.
 use super::{Unusable, unfit};
-use crate::{projector::discarded, refold::refold};
+use crate::{
+    projector::discarded,
+    refold::{refold, touches_upto},
+};
 use evenkeel_core::{
     Position,
     content::{Window, compare_windows},
-    digest::{KeyHash, RowHasher, Sum},
+    digest::{RowHasher, Sum},
     fold::{Fold, GivenUp, Park, ParkState, TouchId},
     row::Key,
     snapshot::{Decoder, Header, Part, hashed_with},
@@ -22,9 +25,6 @@ use std::{
 
 /// Rows, or entries of the index, written in one transaction, so that the projectors of other models need not wait long.
 const STEP: usize = 10_000;
-
-/// Events read at a time.
-const PAGE: usize = 4096;
 
 /// Why a table was not begun from a snapshot.
 #[derive(Debug)]
@@ -149,30 +149,10 @@ impl Beginning<'_> {
         upto: Position,
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, StoreError> {
-        let schema = self.fold.schema();
-        let mut hasher = RowHasher::new(&self.models.digest_key(), schema);
-        let mut after = Position::ZERO;
-        let mut found = Vec::new();
-        while after < upto {
-            if go_on().is_break() {
-                return Ok(Break(()));
-            }
-            let slice = self.log.read(after, Some(&schema.subscribes), PAGE)?;
-            let mut touches: Vec<(KeyHash, Position)> = Vec::new();
-            for event in slice.events.iter().take_while(|event| event.position <= upto) {
-                self.fold.touches(event, &mut found);
-                let keys = found.drain(..).filter_map(|touch| touch.key.ok());
-                touches.extend(keys.map(|key| (hasher.key(&key), event.position)));
-            }
-            touches.sort_unstable();
-            touches.dedup();
-            self.write(Step { touches, ..Step::default() })?;
-            if slice.through <= after {
-                break;
-            }
-            after = slice.through;
-        }
-        Ok(Continue(()))
+        let (log, fold) = (self.log, self.fold);
+        let mut hasher = RowHasher::new(&self.models.digest_key(), fold.schema());
+        let mut note = |touches| self.write(Step { touches, ..Step::default() });
+        touches_upto(log, fold, &mut hasher, upto, go_on, &mut note)
     }
 
     /// Folds anew what decisions of persons concern, and moves the checkpoint.
