@@ -60,6 +60,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Done {
                 tell(context, args.trace, seed, &outcome, done, seeds)?;
             }
             Err(found) => {
+                if args.trace {
+                    found.trace.iter().for_each(|line| out.note(line));
+                }
                 violation = Some(found);
                 break;
             }

@@ -176,14 +176,14 @@ pub struct Outcome {
     pub stats: Stats,
 }
 
-/// How many lines of the trace a violation shows.
+/// How many lines of the trace the message of a violation shows.
 const TAIL: usize = 25;
 
 /// Something that must always hold did not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error(
     "seed {seed} ({weather}), step {step}:\n  expected {expected}\n  found    {found}\nthe last steps:\n{}\nrepeat with: evenkeel simulate --seed {seed} --events {}",
-    .tail.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"),
+    .trace[.trace.len().saturating_sub(TAIL)..].iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"),
     .options.events
 )]
 pub struct Violation {
@@ -199,8 +199,8 @@ pub struct Violation {
     pub expected: String,
     /// What was there instead.
     pub found: String,
-    /// The end of the trace.
-    pub tail: Vec<String>,
+    /// What was done until then, a line for each step. The message shows the end of it.
+    pub trace: Vec<String>,
 }
 
 /// Runs one simulation.
@@ -210,15 +210,14 @@ pub struct Violation {
 pub fn run(seed: u64, options: &Options) -> Result<Outcome, Box<Violation>> {
     let mut world = World::new(seed, *options).map_err(|broken| {
         let Broken { expected, found } = broken;
-        let (weather, step, tail) = ("not begun", 0, Vec::new());
-        Box::new(Violation { seed, options: *options, weather, step, expected, found, tail })
+        let (weather, step, trace) = ("not begun", 0, Vec::new());
+        Box::new(Violation { seed, options: *options, weather, step, expected, found, trace })
     })?;
     let done = world.play().and_then(|()| world.settle());
     let World { weather, stats, trace, .. } = world;
     if let Err(Broken { expected, found }) = done {
-        let tail = trace[trace.len().saturating_sub(TAIL)..].to_vec();
         let (weather, step) = (weather.name, stats.steps);
-        return Err(Box::new(Violation { seed, options: *options, weather, step, expected, found, tail }));
+        return Err(Box::new(Violation { seed, options: *options, weather, step, expected, found, trace }));
     }
     let digest = Digest::of(trace.join("\n").as_bytes());
     Ok(Outcome { weather: weather.name, trace, digest, stats })
