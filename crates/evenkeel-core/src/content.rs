@@ -11,7 +11,7 @@ use crate::{
     words::words,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 words! {
     /// Why a row is not what the log says.
@@ -106,14 +106,38 @@ pub fn compare_windows(appended: &[(Window, Sum)], applied: &[(Window, Sum)]) ->
 }
 
 impl WindowDifference {
-    /// What becomes of a suspicion about one event of the window: the log's side says that it is there, the sum that
-    /// it was not applied, or twice. Exact where one event is the whole difference; otherwise what the count says.
-    pub fn explains(&self, event: EventId) -> Option<Cause> {
-        let id = Sum { count: 1, total: u128::from_le_bytes(identity(event)) };
-        if self.appended.minus(self.applied) == id {
-            return Some(Cause::MissedEvent);
+    /// Which of the window's events, as the log has them, make the difference, and what became of each: where it is one of
+    /// them or two. The sums are of 16 bytes of SHA-256, so that others which add up to the same are not met. `None` where
+    /// more events are concerned, or one that the log does not have.
+    ///
+    /// Looks at each event once.
+    pub fn explained_by(&self, events: &[EventId]) -> Option<Vec<(EventId, Cause)>> {
+        let by = self.appended.minus(self.applied);
+        let of = |event: &EventId| u128::from_le_bytes(identity(*event));
+        let (wanted, cause) = match by.count {
+            ..0 => (by.total.wrapping_neg(), Cause::DoubleApply),
+            0.. => (by.total, Cause::MissedEvent),
+        };
+        if by.count.abs() == 1 {
+            let event = events.iter().find(|event| of(event) == wanted)?;
+            return Some(vec![(*event, cause)]);
         }
-        (self.applied.minus(self.appended) == id).then_some(Cause::DoubleApply)
+        let known: HashMap<u128, EventId> = match by.count {
+            -2 | 0 | 2 => events.iter().map(|event| (of(event), *event)).collect(),
+            _ => return None,
+        };
+        let pair = |event: &EventId| {
+            let other = match by.count {
+                // One was missed and another applied twice.
+                0 => of(event).wrapping_sub(wanted),
+                _ => wanted.wrapping_sub(of(event)),
+            };
+            let other = known.get(&other)?;
+            let second = if by.count == 0 { Cause::DoubleApply } else { cause };
+            // No event is missed twice; applied three times it may be.
+            (other != event || cause == Cause::DoubleApply).then(|| vec![(*event, cause), (*other, second)])
+        };
+        events.iter().find_map(pair)
     }
 
     /// What most of the difference is.
@@ -194,7 +218,8 @@ pub struct WrongRow {
 /// sums are what is there, and are compared with what the projector meant.
 ///
 /// A row that was repaired may have been read before somebody else changed it or after that. So what the repair found
-/// instead of the right row may be in the sum of its bucket or not, and both are taken for right.
+/// instead of the right row may be in the sum of its bucket, or what the projector had wrongly meant, or neither: all of
+/// these are taken for right.
 #[derive(Debug, Clone)]
 pub struct Pass {
     cursor: Option<Key>,
@@ -205,9 +230,9 @@ pub struct Pass {
     started_at: Timestamp,
 }
 
-/// So many repaired rows of one bucket are told apart in one pass: each doubles the sums that are tried. With more of them
-/// the bucket counts as different, and whoever looks at its rows finds them right.
-const REPAIRED: usize = 8;
+/// So many repaired rows of one bucket, what they were before counted each, are told apart in one pass: each doubles the
+/// sums that are tried. With more of them the bucket counts as different, and whoever looks at its rows finds them right.
+const REPAIRED: usize = 12;
 
 impl Pass {
     /// A pass that has read nothing.
@@ -251,21 +276,31 @@ impl Pass {
         }
     }
 
-    /// Takes note of a row that was put right: what was found there, and what is there now. Which of both this pass has
-    /// read, if it has, is not known.
-    pub fn repaired(&mut self, key: &Key, hash: KeyHash, found: Option<RowDigest>, right: Option<RowDigest>) {
+    /// Takes note of a row that was put right: what it was `before`, as the projector meant it and as it was found, which
+    /// somebody else may have made of that, and what is there now. Which of these this pass has read, if any, is not known.
+    pub fn repaired(&mut self, key: &Key, hash: KeyHash, before: [Option<RowDigest>; 2], right: Option<RowDigest>) {
+        if self.is_ahead(key) {
+            return;
+        }
         let sum = |digest: Option<RowDigest>| {
             let mut sum = Sum::default();
             digest.iter().for_each(|digest| sum.add(digest.0));
             sum
         };
-        let off = sum(found).minus(sum(right));
-        if self.is_ahead(key) || off.is_zero() {
-            return;
-        }
-        let offs = self.repaired.entry(hash.bucket()).or_default();
-        if !offs.contains(&off) && offs.len() <= REPAIRED {
-            offs.push(off);
+        before.iter().for_each(|before| self.may_be_off(hash.bucket(), sum(*before).minus(sum(right))));
+    }
+
+    /// Takes note of what was meant with a bucket being put right, by more than the rows that were repaired: the projector had
+    /// built upon a row that somebody else had put there. Whether this pass has read that one or the one before is not
+    /// known.
+    pub fn restored(&mut self, bucket: u16, was: Sum, is: Sum) {
+        self.may_be_off(bucket, was.minus(is));
+    }
+
+    fn may_be_off(&mut self, bucket: u16, by: Sum) {
+        let offs = self.repaired.entry(bucket).or_default();
+        if !by.is_zero() && !offs.contains(&by) && offs.len() <= REPAIRED {
+            offs.push(by);
         }
     }
 

@@ -5,7 +5,7 @@
 //! [`evenkeel_core::content`]; writing rows is [`crate::repair`]'s; comparing every row is [`crate::verify`]'s.
 mod conclude;
 
-pub(crate) use conclude::{conclude, keep_drifted, restore_windows};
+pub(crate) use conclude::{conclude, keep_drifted, restore_windows, set_buckets};
 
 use crate::{
     EngineError,
@@ -14,7 +14,7 @@ use crate::{
     verify::{self, GoOn},
 };
 use evenkeel_core::{
-    Event, Timestamp,
+    Event, EventId, Timestamp,
     content::{Cause, Clues, Pass, Touched, Window, WindowDifference, WrongRow, cause, compare_windows},
     digest::{RowDigest, RowHasher, Sum},
     fold::{Fold, Park, ParkState, TouchId},
@@ -126,8 +126,8 @@ impl Checker<'_> {
         notes.truncate(NOTES);
         suspects.extend(notes.iter().map(|note| (note.key.clone(), None)));
         checked.windows = self.windows(&state)?;
-        // Where one event is the whole difference its rows are; otherwise other rows may be concerned that no event of
-        // this log names.
+        // Where the events are known that make the difference their rows are; otherwise other rows may be concerned that no
+        // event of this log names.
         let mut touched = Suspects::new();
         let are_explained = self.suspect_windows(&state, &checked.windows, &mut touched)?;
         if are_explained || touched.len() <= SUSPECTS {
@@ -221,7 +221,8 @@ impl Checker<'_> {
         Ok(compare_windows(&appended, &applied))
     }
 
-    /// The rows that the events of differing windows touch. Whether single events explain all the differences.
+    /// The rows that the events of differing windows touch; only those of the events that make the difference, where it is
+    /// known which they are. Whether it is of all windows.
     fn suspect_windows(
         &self,
         state: &ModelState,
@@ -229,33 +230,23 @@ impl Checker<'_> {
         suspects: &mut Suspects,
     ) -> Result<bool> {
         let mut are_explained = true;
+        let mut touches = Vec::new();
         for difference in windows {
-            let last = difference.window.last().min(state.checkpoint.position);
-            let mut after = difference.window.before();
-            let mut touched: Vec<(Key, Option<Cause>)> = Vec::new();
-            let mut found = false;
-            while after < last {
-                let slice = self.log.read(after, Some(&state.schema.subscribes), PAGE)?;
-                let mut touches = Vec::new();
-                for event in slice.events.iter().take_while(|event| event.position <= last) {
-                    let explained = difference.explains(event.id);
-                    if explained.is_some() && !found {
-                        // One event is the whole difference: no other row is concerned.
-                        (found, touched) = (true, Vec::new());
-                    }
-                    if explained.is_some() || !found {
-                        self.fold.touches(event, &mut touches);
-                        let keys = touches.drain(..).filter_map(|touch| touch.key.ok());
-                        touched.extend(keys.map(|key| (key, explained.or(Some(difference.tendency())))));
-                    }
+            let events = self.events(state, difference.window)?;
+            let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
+            let explained = difference.explained_by(&ids);
+            are_explained &= explained.is_some();
+            for event in &events {
+                let cause = match &explained {
+                    None => Some(difference.tendency()),
+                    Some(explained) => explained.iter().find(|(id, _)| *id == event.id).map(|(_, cause)| *cause),
+                };
+                if let Some(cause) = cause {
+                    self.fold.touches(event, &mut touches);
+                    let keys = touches.drain(..).filter_map(|touch| touch.key.ok());
+                    suspects.extend(keys.map(|key| (key, Some(cause))));
                 }
-                if slice.through <= after {
-                    break;
-                }
-                after = slice.through;
             }
-            suspects.extend(touched);
-            are_explained &= found;
         }
         Ok(are_explained)
     }

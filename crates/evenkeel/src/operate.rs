@@ -158,7 +158,7 @@ impl Engine {
             Verdict::Drifted => Depth::Full,
             Verdict::Verified | Verdict::Unverified | Verdict::Suspect => Depth::Suspected,
         };
-        let checked = inner.verify_held(slot, &turn, depth, &[], &mut || inner.go_on())?;
+        let checked = inner.verify_held(slot, &mut turn, depth, &[], &mut || inner.go_on())?;
         if !checked.windows.is_empty() {
             turn.rows_changed();
             slot.identities.forget();

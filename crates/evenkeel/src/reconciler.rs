@@ -80,7 +80,7 @@ impl Inner {
     pub(crate) fn verify_held(
         &self,
         slot: &Slot,
-        _: &Turn<'_>,
+        turn: &mut Turn<'_>,
         depth: Depth,
         also: &[Key],
         go_on: GoOn<'_>,
@@ -91,7 +91,7 @@ impl Inner {
         let depth = if suspects.is_empty() { depth } else { depth.max(Depth::Sums) };
         suspects.extend_from_slice(also);
         let checked = crate::content::check_live(&checker, depth, &suspects, go_on)?;
-        conclude(&checker, &checked, false)?;
+        conclude(&checker, &checked, false, turn.pass().as_mut())?;
         slot.suspects.lock().clear();
         slot.identities.forget();
         *slot.named.lock() = match checked.depth {
@@ -273,7 +273,7 @@ impl Inner {
             true => depth_for(content, method.is_some()),
             false => Depth::Suspected,
         };
-        let checked = self.verify_held(slot, &turn, depth, &named, &mut || work.lease.go_on())?;
+        let checked = self.verify_held(slot, &mut turn, depth, &named, &mut || work.lease.go_on())?;
         if checked.wrong.is_empty() && checked.truncated {
             return Err(EngineError::Method("more rows are suspected than were looked at".into()));
         }
@@ -463,7 +463,9 @@ impl Inner {
         let mut turn = slot.turn();
         let state = self.observe(slot)?.state;
         let checked =
-            self.verify_held(slot, &turn, depth_for(state.content, true).max(Depth::Sums), &[], &mut || lease.go_on())?;
+            self.verify_held(slot, &mut turn, depth_for(state.content, true).max(Depth::Sums), &[], &mut || {
+                lease.go_on()
+            })?;
         if !checked.windows.is_empty() {
             turn.rows_changed();
             slot.identities.forget();

@@ -1,7 +1,7 @@
 //! Repair: exactly the rows that are wrong are written as the log says they are, and looked at again.
 //!
 //! Which rows those are, and what they should be, is [`crate::content`]'s. The caller holds the model's turn.
-use crate::content::{Checked, Checker, Depth, Wrong, conclude, restore_windows};
+use crate::content::{Checked, Checker, Depth, Wrong, conclude, restore_windows, set_buckets};
 use evenkeel_core::{
     content::Pass,
     digest::{RowHasher, Sum},
@@ -32,11 +32,11 @@ pub(crate) fn repair(
     checker: &Checker<'_>,
     checked: &Checked,
     settles: bool,
-    pass: Option<&mut Pass>,
+    mut pass: Option<&mut Pass>,
 ) -> Result<Repaired> {
     let model = &checker.fold.schema().model;
-    write(checker, checked, pass)?;
-    restore_sums(checker, checked)?;
+    write(checker, checked, pass.as_deref_mut())?;
+    restore_sums(checker, checked, pass.as_deref_mut())?;
     let state = checker.models.state(model)?.ok_or_else(|| StoreError::NoModel(model.clone()))?;
     restore_windows(checker, &state, &checked.windows)?;
     let keys: Vec<Key> = checked.wrong.iter().map(|wrong| wrong.row.key.clone()).collect();
@@ -44,7 +44,7 @@ pub(crate) fn repair(
     again.wrong.retain(|wrong| !checked.left.contains(&wrong.row.key));
     let verified = again.wrong.is_empty() && again.windows.is_empty() && !again.truncated;
     if verified {
-        conclude(checker, &again, settles)?;
+        conclude(checker, &again, settles, pass)?;
     }
     Ok(Repaired { rows: keys.len() as u64, verified })
 }
@@ -75,7 +75,7 @@ fn write(checker: &Checker<'_>, checked: &Checked, pass: Option<&mut Pass>) -> R
     for wrong in &checked.wrong {
         let (key, replaces) = (wrong.row.key.clone(), wrong.replaces);
         let digest = wrong.row.expected.as_ref().map(|row| hasher.row(schema, row));
-        told.push((&wrong.row.key, hasher.key(&key), wrong.found, digest));
+        told.push((&wrong.row.key, hasher.key(&key), [replaces, wrong.found], digest));
         step.settled.push(Settled::written(key.clone(), digest));
         match &wrong.row.expected {
             Some(row) => step.upserts.push(Upsert { key, row: row.clone(), replaces }),
@@ -85,14 +85,14 @@ fn write(checker: &Checker<'_>, checked: &Checked, pass: Option<&mut Pass>) -> R
     parks(checker.models, checker, &checked.wrong, &mut step)?;
     checker.models.commit(model, Table::Live, &step)?;
     if let Some(pass) = pass {
-        told.into_iter().for_each(|(key, hash, found, right)| pass.repaired(key, hash, found, right));
+        told.into_iter().for_each(|(key, hash, before, right)| pass.repaired(key, hash, before, right));
     }
     Ok(())
 }
 
 /// Puts the sums of buckets that did not add up to the rows as they are now. What the sums held of a row that somebody
 /// replaced, digest and all, is not known of each row, but all that is there was read.
-fn restore_sums(checker: &Checker<'_>, checked: &Checked) -> Result<()> {
+fn restore_sums(checker: &Checker<'_>, checked: &Checked, pass: Option<&mut Pass>) -> Result<()> {
     let Some(buckets) = checked.buckets.as_ref().filter(|buckets| !buckets.is_empty()) else { return Ok(()) };
     let schema = checker.fold.schema();
     let mut hasher = RowHasher::new(&checker.models.digest_key(), schema);
@@ -104,7 +104,7 @@ fn restore_sums(checker: &Checker<'_>, checked: &Checked) -> Result<()> {
         wrong.row.expected.iter().for_each(|row| sum.add(hasher.row(schema, row).0));
     }
     let sums: Vec<(u16, Sum)> = sums.into_iter().collect();
-    checker.models.set_buckets(&schema.model, Table::Live, &sums)
+    set_buckets(checker, &sums, pass)
 }
 
 /// What is parked of the wrong rows becomes what the fold cannot apply to them.

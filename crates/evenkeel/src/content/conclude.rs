@@ -3,7 +3,7 @@
 use super::{Checked, Checker, Depth};
 use evenkeel_core::{
     EventId, ModelName,
-    content::{Window, WindowDifference},
+    content::{Pass, Window, WindowDifference},
     digest::Sum,
     drift::{Content, Verdict},
     fold::{Park, ParkState, TouchId},
@@ -32,11 +32,17 @@ pub(crate) fn keep_drifted(
 }
 
 /// Puts right what says that rows are wrong, where they are not, and keeps the verdict. A smaller look than the one
-/// that found rows wrong does not take that back, and neither does any what was doubted after it began.
+/// that found rows wrong does not take that back, and neither does any what was doubted after it began. A `pass` of the scrub
+/// is told of sums that were put right.
 ///
 /// # Errors
 /// Where the models' store cannot be written.
-pub(crate) fn conclude(checker: &Checker<'_>, checked: &Checked, mended: bool) -> Result<Content> {
+pub(crate) fn conclude(
+    checker: &Checker<'_>,
+    checked: &Checked,
+    mended: bool,
+    pass: Option<&mut Pass>,
+) -> Result<Content> {
     let model = &checker.fold.schema().model;
     checker.models.settle(model, &checked.cleared)?;
     let state = checker.state()?;
@@ -51,7 +57,7 @@ pub(crate) fn conclude(checker: &Checker<'_>, checked: &Checked, mended: bool) -
     } else {
         if let Some(bad) = checked.buckets.as_ref().filter(|bad| !bad.is_empty()) {
             // Every row of these buckets is as the log says: it is the sums that are wrong.
-            checker.models.set_buckets(model, Table::Live, bad)?;
+            set_buckets(checker, bad, pass)?;
         }
         if !checked.windows.is_empty() {
             restore_windows(checker, &state, &checked.windows)?;
@@ -72,6 +78,19 @@ pub(crate) fn conclude(checker: &Checker<'_>, checked: &Checked, mended: bool) -
         return Ok(content);
     }
     Ok(checker.state()?.content)
+}
+
+/// Says what is meant with some buckets.
+///
+/// # Errors
+/// Where the models' store cannot be read or written.
+pub(crate) fn set_buckets(checker: &Checker<'_>, sums: &[(u16, Sum)], pass: Option<&mut Pass>) -> Result<()> {
+    let model = &checker.fold.schema().model;
+    if let Some(pass) = pass {
+        let were = checker.models.buckets(model, Table::Live)?;
+        sums.iter().for_each(|(bucket, sum)| pass.restored(*bucket, were.get(*bucket), *sum));
+    }
+    checker.models.set_buckets(model, Table::Live, sums)
 }
 
 fn verified(checked: &Checked) -> Content {

@@ -67,7 +67,7 @@ fn of_more_wrong_rows_than_are_looked_at_it_is_said_that_there_are_more() {
     assert_eq!(verdict(&store), Verdict::Suspect);
     looked(&store, &fold, Depth::Full, |checker, checked| {
         assert_eq!((checked.wrong_rows, checked.truncated), (u64::from(ROWS) - NOTES as u64, true));
-        assert_eq!(conclude(checker, &checked, false).unwrap().verdict, Verdict::Drifted);
+        assert_eq!(conclude(checker, &checked, false, None).unwrap().verdict, Verdict::Drifted);
     });
 }
 
@@ -78,7 +78,7 @@ fn nothing_is_concluded_from_a_look_at_some_of_what_is_suspected() {
     let mut checked = checker.check(Depth::Full, &[], &mut || ControlFlow::Continue(())).unwrap().unwrap();
     assert!(checked.truncated && checked.wrong.is_empty());
     checked.cleared.clear();
-    assert_eq!(conclude(&checker, &checked, true).unwrap().verdict, Verdict::Suspect);
+    assert_eq!(conclude(&checker, &checked, true, None).unwrap().verdict, Verdict::Suspect);
 }
 
 #[test]
