@@ -12,7 +12,7 @@ mod course;
 mod label;
 mod strong;
 
-pub(crate) use course::{Commits, Course};
+pub(crate) use course::{Commits, Course, Step};
 pub(crate) use label::content;
 
 use crate::{
@@ -21,7 +21,6 @@ use crate::{
     report::{RowAnswer, RowsAnswer},
     slot::Slot,
 };
-use course::Step;
 use evenkeel_core::{
     Position,
     demand::{Bounds, Unmet, Until},
@@ -36,7 +35,7 @@ use evenkeel_core::{
 use evenkeel_store::{Log, Models, RowAt, StoreError, Table};
 use label::{Withheld, doubt, usable};
 use std::{sync::Arc, time::Duration};
-use strong::Tail;
+use strong::{Believed, Tail};
 
 /// How a read is to be answered.
 ///
@@ -198,25 +197,27 @@ impl Reader<'_> {
             Some(target) => {
                 let reached = observation.has_reached(target) && !observation.outdated;
                 let seems_right = usable(observation.state.content.verdict) && intact && self.has_all()?;
-                let upto = observation.state.checkpoint.position;
                 let is_candidate = reached && seems_right && parked_events == 0;
-                let is_right = match is_candidate {
-                    false => Some(false),
-                    true if self.slot.trust.holds(self.models)? => Some(true),
-                    true => self.are_as_folded(&page.rows, upto, course.deadline())?,
-                };
-                if is_candidate && is_right == Some(false) {
-                    observation.state.content.verdict = Verdict::Suspect;
+                let believed = if is_candidate { self.believes(course.deadline())? } else { Believed::No };
+                match believed {
+                    Believed::Yes => {
+                        // The moment this is known to hold for: the log may have grown since, and the page not with it.
+                        let head =
+                            observation.head.as_ref().filter(|head| observation.has_reached(head)).unwrap_or(target);
+                        self.current(&mut answer.consistency, head, &observation, course);
+                        return Ok(Step::Done(answer));
+                    }
+                    Believed::Again => return Ok(Step::Pause(Duration::ZERO)),
+                    Believed::No if is_candidate => observation.state.content.verdict = Verdict::Suspect,
+                    Believed::No | Believed::Unknown => {}
                 }
-                if is_right == Some(true) {
-                    // The moment this is known to hold for: the log may have grown since, and the page not with it.
-                    let head = observation.head.as_ref().filter(|head| observation.has_reached(head)).unwrap_or(target);
-                    self.current(&mut answer.consistency, head, &observation, course);
-                    return Ok(Step::Done(answer));
-                }
-                let reason = match is_right {
-                    None => "folding these rows from their events takes too long".into(),
-                    Some(_) => why_not(&observation, reached, parked_events),
+                let reason = match believed {
+                    Believed::Unknown => {
+                        "somebody else may have written to the models since all rows were last added up, \
+                                          which takes longer than this read has"
+                            .into()
+                    }
+                    _ => why_not(&observation, reached, parked_events),
                 };
                 let waits = !reached && !observation.outdated;
                 Some(Unmet { reason, until: waits.then_some(Until::Reached(target.position)) })

@@ -13,6 +13,7 @@ use crate::{
     engine::Inner,
     refold::{has_sound_index, refold},
     slot::Slot,
+    trust::Added,
     verify::GoOn,
 };
 use evenkeel_core::{
@@ -52,8 +53,26 @@ pub(crate) fn scrub(inner: &Inner) {
         last = now;
         for (slot, credit) in inner.slots.values().zip(&mut credits) {
             *credit = (*credit + due).min(per_second);
+            if slot.trust.take_asked() {
+                add_up(inner, slot);
+            }
             scrub_model(inner, slot, credit);
         }
+    }
+}
+
+/// Adds up all rows of a model in one go, since somebody cannot answer a read before that is done.
+fn add_up(inner: &Inner, slot: &Slot) {
+    let models = inner.models.as_ref();
+    let added = slot.trust.add_up(models, slot.schema(), TURN_WAIT, &mut || inner.go_on());
+    let doubted = match added {
+        Ok(Added::Differs(buckets)) => doubt(models, slot, Some(buckets)).map(|_| true),
+        added => added.map(|_| false),
+    };
+    match doubted {
+        Ok(true) => inner.reconcile_needed(slot),
+        Ok(false) => {}
+        Err(error) => tracing::debug!(model = %slot.name(), %error, "the rows could not be added up"),
     }
 }
 

@@ -6,7 +6,8 @@ use super::{Reader, label::usable};
 use crate::{
     monitor::Observation,
     projector::discarded,
-    refold::{EventsOf, has_sound_index, refold},
+    refold::{EventsOf, has_sound_index},
+    trust::Added,
 };
 use evenkeel_core::{
     Position,
@@ -30,6 +31,17 @@ enum Base {
     Events,
     /// The log from its first event.
     Log,
+}
+
+/// Whether rows that were read can be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Believed {
+    Yes,
+    /// From now on.
+    Again,
+    No,
+    /// Finding it out takes longer than there is time.
+    Unknown,
 }
 
 /// Why a key's tail was not folded.
@@ -90,28 +102,27 @@ impl Reader<'_> {
         Ok(agree.unwrap_or(false))
     }
 
-    /// Whether these rows, as of a checkpoint, are what the log makes of them. Where they are not the model is doubted.
-    /// `None` where folding them would take longer than until `deadline`.
-    pub(super) fn are_as_folded(
-        &self,
-        rows: &[(Row, bool)],
-        upto: Position,
-        deadline: Duration,
-    ) -> Result<Option<bool>, StoreError> {
-        let (schema, stores) = (self.slot.schema(), (self.log, self.models));
-        let keys: Vec<Key> = rows.iter().map(|(row, _)| Key::of(schema, row)).collect();
-        let mut go_on = || match self.clock.monotonic() > deadline {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        };
-        let Some(mut folded) = refold(stores, self.fold(), Table::Live, &keys, upto, &mut go_on)? else {
-            return Ok(None);
-        };
-        let are_same = rows.iter().zip(&keys).all(|((row, _), key)| folded.rows.remove(key).as_ref() == Some(row));
-        if !are_same && !self.has_gone_back(upto)? {
-            self.models.doubt(&schema.model, 1)?;
+    /// Whether the rows of the table can be believed: that none is missing of what was read before, too. Where it is not
+    /// known all of them are added up, and who has read some before that is to read them again.
+    pub(super) fn believes(&self, deadline: Duration) -> Result<Believed, StoreError> {
+        let (schema, trust) = (self.slot.schema(), &self.slot.trust);
+        if trust.holds(self.models)? {
+            return Ok(Believed::Yes);
         }
-        Ok(Some(are_same))
+        let left = || deadline.saturating_sub(self.clock.monotonic());
+        let mut go_on = || if left().is_zero() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        if go_on().is_continue() {
+            match trust.add_up(self.models, schema, left(), &mut go_on)? {
+                Added::Sound => return Ok(Believed::Again),
+                Added::Differs(buckets) => {
+                    self.models.doubt(&schema.model, buckets)?;
+                    return Ok(Believed::No);
+                }
+                Added::NotNow => {}
+            }
+        }
+        trust.ask();
+        Ok(Believed::Unknown)
     }
 
     /// The key's row, folded from some base to the head. `None` where the events after the checkpoint are not those that

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     ReadError,
-    reader::{ReadOptions, Reader, RowsRequest},
+    reader::{Course, ReadOptions, Reader, RowsRequest, Step},
     report::{Consistency, RowAnswer},
     slot::Slot,
 };
@@ -111,7 +111,8 @@ impl World {
                 let is_wrong = table.damage.has(key) && stored.rows.contains_key(key) && !stored.shows(key);
                 !doubted && is_wrong && self.weather.tear > 0
             }
-            None => !doubted && table.damage.is_any() && !stored.unsound.iter().any(|key| stored.shows(key)),
+            // All rows were added up since anybody else wrote.
+            None => !doubted && table.damage.is_any() && self.weather.tear > 0,
         }
     }
 
@@ -184,10 +185,21 @@ impl World {
     pub(super) fn read_rows(&mut self, model: usize, level: Level) -> Checked {
         let Some(slot) = self.slot(model) else { return Ok(()) };
         let faults = self.faults.lock().counts.total();
-        // Without a budget: waiting is for threads.
-        let options = ReadOptions { budget: Duration::ZERO, ..ReadOptions::at(level) };
         let request = RowsRequest { cursor: None, limit: 10_000 };
-        let answer = self.with_reader(&slot, |reader| reader.rows(&request, options));
+        let answer = self.with_reader(&slot, |reader| {
+            let mut course = Course::new(&slot, ReadOptions::at(level), reader.clock.monotonic());
+            loop {
+                match reader.try_rows(&request, &mut course)? {
+                    Step::Done(answer) => return Ok(answer),
+                    Step::Pause(_) => {}
+                    // That is for threads.
+                    Step::Wait(_) => {
+                        let reason = "it would wait".into();
+                        return Err(ReadError::NotMet { reason, retry_after: Duration::ZERO, label: None });
+                    }
+                }
+            }
+        });
         let disturbed = self.faults.lock().counts.total() != faults;
         let name = self.name(model);
         self.say(match &answer {

@@ -56,15 +56,35 @@ fn a_strong_read_believes_no_digest_since_somebody_else_has_written() {
     let mut row = stores.memory.models.get(&"tally".into(), &key).unwrap().row.unwrap();
     let column = row.cells.iter().position(|cell| *cell == Cell::I64(1)).unwrap();
     row.cells[column] = Cell::I64(77);
-    let tamper = Tamper::Restore(key, Some(row));
-    stores.memory.models.tamper(&"tally".into(), Timestamp::default(), tamper).unwrap();
-    assert_eq!(engine.verify("tally", false).unwrap().wrong_rows, 0, "what is suspected is looked at, and nothing is");
-    assert_eq!(sum(&engine), Some(1));
-    let refused = engine.rows("tally", &RowsRequest::default(), strong).unwrap_err();
-    assert!(matches!(&refused, ReadError::NotMet { reason, .. } if reason.contains("suspect")), "{refused:?}");
-    assert_eq!(engine.verify("tally", false).unwrap().wrong_rows, 1, "the page left a doubt");
-    assert_eq!(engine.reconcile("tally", None).unwrap().rows_repaired, 1);
-    assert_eq!((sum(&engine), engine.rows("tally", &RowsRequest::default(), strong).unwrap().rows.len()), (Some(1), 2));
+    // Another row; and none, of which nothing is there to look at.
+    for tampered in [Some(row), None] {
+        let tamper = Tamper::Restore(key.clone(), tampered);
+        stores.memory.models.tamper(&"tally".into(), Timestamp::default(), tamper).unwrap();
+        let verified = engine.verify("tally", false).unwrap();
+        assert_eq!(verified.wrong_rows, 0, "what is suspected is looked at, and nothing is");
+        assert_eq!(sum(&engine), Some(1));
+        let refused = engine.rows("tally", &RowsRequest::default(), strong).unwrap_err();
+        assert!(matches!(&refused, ReadError::NotMet { reason, .. } if reason.contains("suspect")), "{refused:?}");
+        assert_eq!(engine.verify("tally", false).unwrap().wrong_rows, 1, "the page left a doubt");
+        assert_eq!(engine.reconcile("tally", None).unwrap().rows_repaired, 1);
+        let page = engine.rows("tally", &RowsRequest::default(), strong).unwrap();
+        assert_eq!((sum(&engine), page.rows.len()), (Some(1), 2));
+    }
+}
+
+/// What a page cannot wait for is done by the scrub, at once and not at its rate.
+#[test]
+fn rows_are_added_up_for_a_page_that_has_no_time_for_it() {
+    let stores = Stores::new();
+    let engine = stores.start(tally(), |options| options.scrub_rows_per_second = 1);
+    engine.send((0..500).map(|key| noted(&key.to_string(), &format!("k{key}"), 1)).collect());
+    engine.settle();
+    let at_once = ReadOptions { budget: Duration::ZERO, ..ReadOptions::at(Level::Strong) };
+    let refused = engine.rows("tally", &RowsRequest::default(), at_once).unwrap_err();
+    assert!(matches!(&refused, ReadError::NotMet { reason, .. } if reason.contains("added up")), "{refused:?}");
+    eventually("the page to be had", || engine.rows("tally", &RowsRequest::default(), at_once).is_ok());
+    let said = engine.rows("tally", &RowsRequest::default(), at_once).unwrap().consistency;
+    assert_eq!((said.level_served, said.attempts), ("strong", 1));
 }
 
 #[test]
