@@ -6,7 +6,10 @@ use crate::{
     folder::{self, Filled},
     raw::{RawLog, Record},
 };
-use evenkeel::{core::intake::Arrival, ingest};
+use evenkeel::{
+    core::intake::Arrival,
+    ingest::{self, IngestLimits},
+};
 use std::{path::Path, time::Instant};
 
 const BATCHES: [(usize, usize); 3] = [(1, 5_000), (100, 40_000), (1000, 100_000)];
@@ -44,6 +47,15 @@ pub(crate) fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
     )?;
     table.add("log: batches of 1000 into an empty log", "raw SQLite", pair, Unit::PerSecond, Some(0.7));
 
+    for (batch, events) in &BATCHES[1..] {
+        let events = plan.events(*events, *batch);
+        let pair = plan.beside(
+            || keeping(filled.copy()?.path(), &arrivals[..events], *batch, true),
+            || keeping(filled.copy()?.path(), &arrivals[..events], *batch, false),
+        )?;
+        table.add(&format!("log: batches of {batch}, kept as sent"), "not kept", pair, Unit::PerSecond, Some(0.8));
+    }
+
     for (count, events) in CLIENTS {
         let events = plan.events(events, count);
         let pair = plan.beside(
@@ -74,6 +86,28 @@ fn in_batches(dir: &Path, arrivals: &[Arrival], batch: usize) -> Result<f64> {
         ingest::commit(store.log.as_ref(), clock.as_ref(), batch)?;
     }
     Ok(arrivals.len() as f64 / start.elapsed().as_secs_f64())
+}
+
+/// As [`in_batches`], with the events kept as they were sent or not; how small they become goes to stderr.
+fn keeping(dir: &Path, arrivals: &[Arrival], batch: usize, keep_raw: bool) -> Result<f64> {
+    let store = folder::open_warm(dir)?;
+    let clock = folder::clock();
+    let limits = IngestLimits { keep_raw, ..IngestLimits::default() };
+    let batches: Vec<_> = arrivals.chunks(batch).map(|batch| vec![batch.to_vec()]).collect();
+    let start = Instant::now();
+    for batch in batches {
+        ingest::commit_within(store.log.as_ref(), clock.as_ref(), &limits, batch)?;
+    }
+    let rate = arrivals.len() as f64 / start.elapsed().as_secs_f64();
+    drop(store);
+    if keep_raw {
+        let file = rusqlite::Connection::open(dir.join("log.db"))?;
+        let sizes = "SELECT sum(length), sum(length(pack)) FROM raws";
+        let (sent, kept): (f64, f64) = file.query_row(sizes, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (events, kept_each) = (arrivals.len() as f64, kept / arrivals.len() as f64);
+        eprintln!("{:.0} bytes an event as sent, {kept_each:.0} as kept: 1 to {:.1}", sent / events, sent / kept);
+    }
+    Ok(rate)
 }
 
 /// The rival: prepared records into the same tables, one transaction a batch.

@@ -26,6 +26,8 @@ pub struct Settings {
     pub reconcile: ReconcileSettings,
     /// `[snapshots]`
     pub snapshots: SnapshotSettings,
+    /// `[raw]`
+    pub raw: RawSettings,
     /// `[causal]`
     pub causal: CausalSettings,
     /// `[read]`
@@ -129,6 +131,19 @@ pub struct SnapshotSettings {
 impl Default for SnapshotSettings {
     fn default() -> Self {
         Self { every_events: 1_000_000, keep: 2 }
+    }
+}
+
+/// Events as they were sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawSettings {
+    /// `keep_days`: how long they are kept beside what was made of them; zero for not at all.
+    pub keep: Duration,
+}
+
+impl Default for RawSettings {
+    fn default() -> Self {
+        Self { keep: Duration::from_secs(7 * 86_400) }
     }
 }
 

@@ -183,6 +183,18 @@ pub struct Writes {
     pub changes: Vec<Change>,
     /// What this changes in the books on each source.
     pub accounts: BTreeMap<SourceName, Account>,
+    /// The events as they were sent, of those among `events` that never were in quarantine, in order. Who keeps none
+    /// takes them out before they are written.
+    pub raws: Vec<RawBody>,
+}
+
+/// An admitted event as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawBody {
+    /// Where it is in the log.
+    pub position: Position,
+    /// It in the CloudEvents JSON format.
+    pub raw: Vec<u8>,
 }
 
 impl Writes {
@@ -294,7 +306,7 @@ pub fn admit(now: Timestamp, arrivals: Vec<Arrival>, mut facts: Facts) -> (Write
 }
 
 fn admit_one(now: Timestamp, arrival: Arrival, facts: &mut Facts, writes: &mut Writes) -> Outcome {
-    let Arrival { sent, verdict, expected_version } = arrival;
+    let Arrival { mut sent, verdict, expected_version } = arrival;
     if let Some(known) = facts.known.get(&sent.id).filter(|known| !known.is_empty()) {
         let known = best_match(known, sent.digest);
         if known.is_some() {
@@ -327,7 +339,9 @@ fn admit_one(now: Timestamp, arrival: Arrival, facts: &mut Facts, writes: &mut W
         }
         None => {
             writes.book(&sent.source, Account::ADMITTED);
+            let raw = std::mem::take(&mut sent.raw);
             let (position, stream_version) = append(now, sent, draft, facts, writes);
+            writes.raws.push(RawBody { position, raw });
             Outcome::Admitted { position, stream_version }
         }
     }

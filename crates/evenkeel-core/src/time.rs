@@ -53,6 +53,12 @@ impl Timestamp {
     pub fn plus(self, by: Duration) -> Self {
         Self::from_micros(self.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
+
+    /// This instant earlier by `by`.
+    #[must_use]
+    pub fn minus(self, by: Duration) -> Self {
+        Self::from_micros(self.0.saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
+    }
 }
 
 impl fmt::Display for Timestamp {

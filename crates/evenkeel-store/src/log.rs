@@ -9,7 +9,7 @@ use evenkeel_core::{
     checkpoint::SafeHead,
     content::Window,
     digest::Sum,
-    intake::{Ask, Facts, Writes},
+    intake::{Ask, Facts, RawBody, Writes},
     quarantine::{Entry, ParkKey, QuarantineId, Reason, State},
     token::Origin,
 };
@@ -107,6 +107,18 @@ pub trait Log: Send + Sync {
     /// The event with this identity.
     fn find(&self, id: EventId) -> Result<Option<Event>>;
 
+    /// Up to `limit` events as they were sent, of those after `after` of which that is kept, in order. May be fewer, and is
+    /// empty only where there are none: the next read goes on after the last.
+    fn raws(&self, after: Position, limit: usize) -> Result<Vec<RawBody>>;
+
+    /// The event at `position` as it was sent, where that is kept.
+    fn raw(&self, position: Position) -> Result<Option<Vec<u8>>>;
+
+    /// Forgets how events were sent that were recorded before `before`, the oldest first, about `limit` of them and not many
+    /// times more, in one transaction. How many; 0 where there are none left. One that lies together with later ones may be
+    /// kept as long as these.
+    fn forget_raws(&self, before: Timestamp, limit: usize) -> Result<usize>;
+
     /// Returns once the safe head is past `position`, or after `timeout`; the safe head's position then.
     fn wait_past(&self, position: Position, timeout: Duration) -> Result<Position>;
 
@@ -115,6 +127,9 @@ pub trait Log: Send + Sync {
 
     /// Entries in order of arrival.
     fn entries(&self, filter: &EntryFilter) -> Result<Vec<Entry>>;
+
+    /// Every entry of this identity, in order of arrival.
+    fn entries_of(&self, id: EventId) -> Result<Vec<Entry>>;
 
     /// The unresolved entries whose `parks` is `key`, in order of arrival, at most `limit`.
     fn line(&self, key: &ParkKey, limit: usize) -> Result<Vec<Entry>>;

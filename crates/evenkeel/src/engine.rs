@@ -79,6 +79,8 @@ pub struct Options {
     pub snapshot_every_events: u64,
     /// How many snapshots of each model are kept, the newest ones.
     pub snapshots_kept: usize,
+    /// How long events are kept as they were sent; zero for not at all.
+    pub keep_raw: Duration,
     /// Who this is where several reconcile the same models: the name of the node.
     pub holder: String,
     /// Whether projectors are started. Without them the engine only takes events and reads.
@@ -100,6 +102,7 @@ impl Default for Options {
             keep_records: KEPT_RECORDS,
             snapshot_every_events: 1_000_000,
             snapshots_kept: 2,
+            keep_raw: Duration::from_secs(7 * 86_400),
             holder: "a".into(),
             project: true,
         }
@@ -186,6 +189,8 @@ pub(crate) struct Inner {
     pub(crate) scrubbing: Signal,
     /// As `scrubbing`, for who takes snapshots.
     pub(crate) snapshotting: Signal,
+    /// As `scrubbing`, for who forgets how events were sent.
+    pub(crate) forgetting: Signal,
     /// Whether a release of held events was interrupted by the log's failure and must go on.
     releases: AtomicBool,
 }
@@ -198,7 +203,8 @@ impl Engine {
     /// then.
     pub fn start(parts: Parts, models: Vec<Model>, options: Options) -> Result<Self, EngineError> {
         let Parts { log, models: home, snapshots, clock, gate } = parts;
-        let options = Options { heartbeat: options.heartbeat.max(Duration::from_millis(1)), ..options };
+        let mut options = Options { heartbeat: options.heartbeat.max(Duration::from_millis(1)), ..options };
+        options.ingest.keep_raw = !options.keep_raw.is_zero();
         home.keep_records(options.keep_records);
         let mut names = BTreeSet::new();
         for name in models.iter().map(|model| &model.fold.schema().model) {
@@ -242,6 +248,7 @@ impl Engine {
             needed: Signal::default(),
             scrubbing: Signal::default(),
             snapshotting: Signal::default(),
+            forgetting: Signal::default(),
             releases: AtomicBool::new(false),
             clock,
         });
@@ -272,6 +279,9 @@ impl Engine {
         }
         if inner.options.snapshot_every_events > 0 && inner.options.project && inner.snapshots.is_some() {
             start("snapshots", |inner| crate::snapshotting::take_what_is_due(inner))?;
+        }
+        if inner.options.project {
+            start("raws", |inner| crate::raws::forget_what_is_old(inner))?;
         }
         if inner.options.auto_reconcile && inner.options.project {
             start("reconciler", crate::unasked::reconcile_what_is_needed)?;
@@ -393,6 +403,7 @@ impl Engine {
         inner.needed.notify();
         inner.scrubbing.notify();
         inner.snapshotting.notify();
+        inner.forgetting.notify();
         for slot in inner.slots.values() {
             worker::stop_projector(slot, "the engine has stopped");
             // Nobody will be woken any more.

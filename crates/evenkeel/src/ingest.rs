@@ -34,14 +34,14 @@ pub fn commit(log: &dyn Log, clock: &dyn Clock, arrivals: Vec<Arrival>) -> Resul
 }
 
 /// As [`commit`] for several submissions in one transaction: each is taken whole or, where a source nobody declared has used
-/// up its quota, not at all.
+/// up its quota, not at all. Of `limits` only the quota counts, and whether events are kept as they were sent.
 ///
 /// # Errors
 /// As there.
 pub fn commit_within(
     log: &dyn Log,
     clock: &dyn Clock,
-    quota: Quota,
+    limits: &IngestLimits,
     submissions: Vec<Vec<Arrival>>,
 ) -> Result<Vec<Result<Vec<Outcome>, OverQuota>>, StoreError> {
     let ask = Ask::for_arrivals(submissions.iter().flatten());
@@ -52,12 +52,15 @@ pub fn commit_within(
             let mut arrivals = Vec::with_capacity(submissions.iter().map(Vec::len).sum());
             let mut taken = Vec::with_capacity(submissions.len());
             for submission in submissions {
-                taken.push(quota.take(&submission, &mut facts).map(|()| submission.len()));
+                taken.push(limits.quota.take(&submission, &mut facts).map(|()| submission.len()));
                 if matches!(taken.last(), Some(Ok(_))) {
                     arrivals.extend(submission);
                 }
             }
-            let (writes, outcomes) = intake::admit(clock.now(), arrivals, facts);
+            let (mut writes, outcomes) = intake::admit(clock.now(), arrivals, facts);
+            if !limits.keep_raw {
+                writes.raws.clear();
+            }
             let mut outcomes = outcomes.into_iter();
             answers = taken.into_iter().map(|taken| Ok(outcomes.by_ref().take(taken?).collect())).collect();
             writes
@@ -80,6 +83,8 @@ pub struct IngestLimits {
     pub waiting_bytes: usize,
     /// How many events of sources nobody declared may wait in quarantine; more are refused.
     pub quota: Quota,
+    /// Whether events are kept as they were sent, too. An engine has it from [`crate::Options::keep_raw`].
+    pub keep_raw: bool,
 }
 
 impl Default for IngestLimits {
@@ -90,6 +95,7 @@ impl Default for IngestLimits {
             batch_bytes: 32 << 20,
             waiting_bytes: 128 << 20,
             quota: Quota::default(),
+            keep_raw: true,
         }
     }
 }
@@ -236,7 +242,7 @@ impl Shared {
         }
         // This thread must outlive whatever happens: without it every later submission would wait for ever.
         let (log, clock) = (self.log.as_ref(), self.clock.as_ref());
-        let commit = AssertUnwindSafe(|| commit_within(log, clock, self.limits.quota, submissions));
+        let commit = AssertUnwindSafe(|| commit_within(log, clock, &self.limits, submissions));
         let result = catch_unwind(commit).unwrap_or_else(|panic| {
             Err(StoreError::Refused(format!("writing the log panicked: {}", guarded::message(panic.as_ref()))))
         });

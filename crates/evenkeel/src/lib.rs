@@ -17,6 +17,7 @@ mod identities;
 mod inspect;
 mod lease;
 mod operate;
+mod raws;
 mod reconciler;
 mod refold;
 mod repair;

@@ -145,3 +145,4 @@ pub fn start(
     let parts = Parts { log, models, snapshots, clock, gate: Arc::new(project.gate.clone()) };
     Engine::start(parts, declared.collect(), options)
 }
+        keep_raw: settings.raw.keep,

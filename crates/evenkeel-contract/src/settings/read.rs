@@ -2,8 +2,8 @@
 //!
 //! The settings and their defaults are in [`super`].
 use super::{
-    CausalSettings, DriftSettings, LimitSettings, NodeSettings, ReadSettings, ReconcileSettings, SecuritySettings,
-    Settings, SnapshotSettings, StoreSettings, Synchronous,
+    CausalSettings, DriftSettings, LimitSettings, NodeSettings, RawSettings, ReadSettings, ReconcileSettings,
+    SecuritySettings, Settings, SnapshotSettings, StoreSettings, Synchronous,
 };
 use crate::{
     diagnostic::{Diagnostic, Place},
@@ -37,6 +37,7 @@ pub(crate) fn read(mut file: Node, env: &[(String, String)], sink: &Sink) -> Dec
     section(&mut root, "drift", |reader| drift(reader, &mut settings.drift));
     section(&mut root, "reconcile", |reader| reconcile(reader, &mut settings.reconcile));
     section(&mut root, "snapshots", |reader| snapshots(reader, &mut settings.snapshots));
+    section(&mut root, "raw", |reader| raw(reader, &mut settings.raw));
     section(&mut root, "causal", |reader| causal(reader, &mut settings.causal));
     section(&mut root, "read", |reader| read_section(reader, &mut settings.read));
     section(&mut root, "security", |reader| security(reader, &mut settings.security));
@@ -178,6 +179,12 @@ fn snapshots(reader: &mut Reader<'_>, snapshots: &mut SnapshotSettings) {
             reader.sink.error(&keep.place, "expected an integer of at least 1, found 0; `every_events = 0` takes none");
         }
         snapshots.keep = keep.value;
+    }
+}
+
+fn raw(reader: &mut Reader<'_>, raw: &mut RawSettings) {
+    if let Some(days) = reader.optional::<f64>("keep_days") {
+        raw.keep = Duration::try_from_secs_f64(days * 86_400.0).unwrap_or(Duration::MAX);
     }
 }
 

@@ -46,6 +46,7 @@ fn describe() {
         "evenkeel_scrub_passes_total",
         "Times that every row of a model was read again and found as written"
     );
+    describe_counter!("evenkeel_raw_events_forgotten_total", "Events that are no longer kept as they were sent");
     describe_counter!("evenkeel_snapshots_total", "Snapshots of models that were begun, by model and result");
     describe_gauge!("evenkeel_snapshot_position", "The position of the snapshot of a model that was taken last");
     describe_gauge!(

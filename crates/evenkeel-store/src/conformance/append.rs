@@ -198,8 +198,13 @@ pub fn writes_that_leave_a_hole_are_refused_whole(stores: &Stores) -> Outcome {
         ("an identity twice", vec![new.event(2, 1, 9), new.event(3, 2, 9)]),
     ];
     for (what, events) in bad {
-        let writes =
-            Writes { events, entries: vec![entry(next)], changes: vec![change(first.id)], accounts: lost.clone() };
+        let writes = Writes {
+            events,
+            entries: vec![entry(next)],
+            changes: vec![change(first.id)],
+            accounts: lost.clone(),
+            raws: Vec::new(),
+        };
         let refused = log.transact(&Ask::default(), Box::new(|_| writes));
         ensure(refused.is_err(), format!("{what} is refused"))?;
         ensure(!matches!(refused, Err(StoreError::Conflict { .. })), format!("{what} is no conflict of a model"))?;

@@ -29,6 +29,7 @@ pub mod fixture;
 pub mod identity;
 pub mod quarantine;
 pub mod random;
+pub mod raws;
 pub mod reading;
 pub mod records;
 pub mod rows;
@@ -175,6 +176,11 @@ macro_rules! __conformance_cases {
                 a_halted_source_goes_on
                 unresolved_entries_are_counted
                 books_add_up
+            }
+            raws {
+                what_was_sent_is_kept_with_what_was_made_of_it
+                what_was_sent_long_ago_is_forgotten_piece_by_piece
+                raw_bodies_of_no_event_are_refused
             }
             edits {
                 edits_are_kept_as_a_chain

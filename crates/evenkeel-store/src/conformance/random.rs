@@ -9,7 +9,7 @@ use super::{
         Sample, at, checkpoint, discard, drain, edit, exact, facts, new_rows, pardon, read_all, redrive, replacing,
         resume, row, schema, take_in, types, without_generations,
     },
-    same, steps, sums,
+    raws, same, steps, sums,
 };
 use crate::{EntryFilter, Log, Models, Removal, Step, StoreError, Table, memory::MemoryStore};
 use evenkeel_core::{
@@ -224,6 +224,7 @@ fn same_log(log: &dyn Log, reference: &dyn Log, chance: &mut XorShift) -> Outcom
     };
     same("entries", log.entries(&entries)?, reference.entries(&entries)?)?;
     let positions: Vec<_> = (0..chance.below(5)).map(|_| Position(chance.below(50) as u64)).collect();
+    same("how events were sent", raws::all_raws(log, limit)?, raws::all_raws(reference, limit)?)?;
     same("events picked", log.pick(&positions)?, reference.pick(&positions)?)?;
     let everything = EntryFilter::default();
     same("all entries", log.entries(&everything)?, reference.entries(&everything)?)?;

@@ -7,7 +7,7 @@ use evenkeel_core::{
     checkpoint::SafeHead,
     content::Window,
     digest::Sum,
-    intake::Ask,
+    intake::{Ask, RawBody},
     quarantine::{Entry, ParkKey, QuarantineId},
     token::Origin,
 };
@@ -72,6 +72,18 @@ impl<L: Log + Volatile> Log for FaultyLog<L> {
         self.0.read(Operation::ReadLog, |log| log.find(id))
     }
 
+    fn raws(&self, after: Position, limit: usize) -> Result<Vec<RawBody>> {
+        self.0.read(Operation::ReadLog, |log| log.raws(after, limit))
+    }
+
+    fn raw(&self, position: Position) -> Result<Option<Vec<u8>>> {
+        self.0.read(Operation::ReadLog, |log| log.raw(position))
+    }
+
+    fn forget_raws(&self, before: Timestamp, limit: usize) -> Result<usize> {
+        self.0.write(Operation::ForgetRaws, |log, _| log.forget_raws(before, limit))
+    }
+
     fn wait_past(&self, position: Position, timeout: Duration) -> Result<Position> {
         self.0.read(Operation::WaitPast, |log| log.wait_past(position, timeout))
     }
@@ -82,6 +94,10 @@ impl<L: Log + Volatile> Log for FaultyLog<L> {
 
     fn entries(&self, filter: &EntryFilter) -> Result<Vec<Entry>> {
         self.0.read(Operation::ReadQuarantine, |log| log.entries(filter))
+    }
+
+    fn entries_of(&self, id: EventId) -> Result<Vec<Entry>> {
+        self.0.read(Operation::ReadQuarantine, |log| log.entries_of(id))
     }
 
     fn line(&self, key: &ParkKey, limit: usize) -> Result<Vec<Entry>> {

@@ -7,7 +7,7 @@ use evenkeel_core::{
     checkpoint::SafeHead,
     content::Window,
     digest::Sum,
-    intake::Ask,
+    intake::{Ask, RawBody},
     quarantine::{Entry, ParkKey, QuarantineId},
     token::Origin,
 };
@@ -78,6 +78,18 @@ where
         self.log.find(id)
     }
 
+    fn raws(&self, after: Position, limit: usize) -> Result<Vec<RawBody>> {
+        self.log.raws(after, limit)
+    }
+
+    fn raw(&self, position: Position) -> Result<Option<Vec<u8>>> {
+        self.log.raw(position)
+    }
+
+    fn forget_raws(&self, before: Timestamp, limit: usize) -> Result<usize> {
+        self.log.forget_raws(before, limit)
+    }
+
     fn wait_past(&self, position: Position, timeout: Duration) -> Result<Position> {
         self.log.wait_past(position, timeout)
     }
@@ -88,6 +100,10 @@ where
 
     fn entries(&self, filter: &EntryFilter) -> Result<Vec<Entry>> {
         self.log.entries(filter)
+    }
+
+    fn entries_of(&self, id: EventId) -> Result<Vec<Entry>> {
+        self.log.entries_of(id)
     }
 
     fn line(&self, key: &ParkKey, limit: usize) -> Result<Vec<Entry>> {

@@ -62,6 +62,8 @@ pub enum Operation {
     Transact,
     /// Any read of events
     ReadLog,
+    /// [`crate::Log::forget_raws`]
+    ForgetRaws,
     /// [`crate::Log::wait_past`]
     WaitPast,
     /// Any read of the quarantine

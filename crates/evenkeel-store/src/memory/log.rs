@@ -10,7 +10,7 @@ use evenkeel_core::{
     content::{Window, identity},
     digest::Sum,
     ids::StreamVersion,
-    intake::{Ask, Change, Facts, Place, Standing, Untrusted, Writes},
+    intake::{Ask, Change, Facts, Place, RawBody, Standing, Untrusted, Writes},
     quarantine::{Entry, ParkKey, QuarantineId, Reason, State},
     token::{LogId, Origin, TokenKey},
 };
@@ -42,6 +42,7 @@ struct LogState {
     entries: BTreeMap<QuarantineId, Entry>,
     entries_of: HashMap<EventId, Vec<QuarantineId>>,
     accounts: BTreeMap<SourceName, Account>,
+    raws: BTreeMap<Position, Arc<[u8]>>,
 }
 
 impl MemoryLog {
@@ -157,6 +158,12 @@ impl LogState {
                 return Err(StoreError::Refused(format!("the identity {} a second time", event.id)));
             }
         }
+        if let Some(raw) = writes.raws.iter().find(|raw| raw.position <= self.head() || raw.position > head) {
+            return Err(StoreError::Refused(format!(
+                "a raw body at position {}, where no event is added",
+                raw.position
+            )));
+        }
         let mut new = HashSet::new();
         for entry in &writes.entries {
             if self.entries.contains_key(&entry.id) || !new.insert(entry.id) {
@@ -186,6 +193,7 @@ impl LogState {
                 apply(entry, change);
             }
         }
+        self.raws.extend(writes.raws.into_iter().map(|kept| (kept.position, kept.raw.into())));
         for (source, change) in writes.accounts {
             *self.accounts.entry(source).or_default() += change;
         }
@@ -295,6 +303,24 @@ impl Log for MemoryLog {
         Ok(state.positions.get(&id).and_then(|position| state.event(*position)).cloned())
     }
 
+    fn raws(&self, after: Position, limit: usize) -> Result<Vec<RawBody>> {
+        let state = self.state.lock();
+        let kept = state.raws.range(after.next()..).take(limit);
+        Ok(kept.map(|(position, raw)| RawBody { position: *position, raw: raw.to_vec() }).collect())
+    }
+
+    fn raw(&self, position: Position) -> Result<Option<Vec<u8>>> {
+        Ok(self.state.lock().raws.get(&position).map(|raw| raw.to_vec()))
+    }
+
+    fn forget_raws(&self, before: Timestamp, limit: usize) -> Result<usize> {
+        let mut state = self.state.lock();
+        let is_old = |position: &Position| state.event(*position).is_none_or(|event| event.recorded_at < before);
+        let old: Vec<Position> = state.raws.keys().copied().filter(is_old).take(limit).collect();
+        old.iter().for_each(|position| drop(state.raws.remove(position)));
+        Ok(old.len())
+    }
+
     fn wait_past(&self, position: Position, timeout: Duration) -> Result<Position> {
         let mut state = self.state.lock();
         self.grown.wait_while_for(&mut state, |state| state.head() <= position, timeout);
@@ -320,6 +346,12 @@ impl Log for MemoryLog {
         };
         let limit = if *limit == 0 { usize::MAX } else { *limit };
         Ok(self.state.lock().entries.values().filter(fits).take(limit).cloned().collect())
+    }
+
+    fn entries_of(&self, id: EventId) -> Result<Vec<Entry>> {
+        let state = self.state.lock();
+        let ids = state.entries_of.get(&id).into_iter().flatten();
+        Ok(ids.filter_map(|id| state.entries.get(id)).cloned().collect())
     }
 
     fn line(&self, key: &ParkKey, limit: usize) -> Result<Vec<Entry>> {

@@ -151,14 +151,14 @@ fn a_missing_folder_is_made_and_a_file_is_refused_by_name() {
 
 #[test]
 fn a_newer_format_is_refused_and_not_touched() {
-    for (file, supported) in [("log.db", 5), ("models.db", 6)] {
+    for (file, supported) in [("log.db", 6), ("models.db", 6)] {
         let folder = TempDir::new().unwrap();
         drop(open(&folder));
-        foreign(&folder, file).pragma_update(None, "user_version", 7).unwrap();
+        foreign(&folder, file).pragma_update(None, "user_version", 99).unwrap();
         let before = fs::read(folder.path().join(file)).unwrap();
         let path = folder.path().join(file);
         let error = SqliteStore::open(folder.path(), options()).unwrap_err();
-        assert_eq!(error, StoreError::Newer { path: path.clone(), found: 7, supported });
+        assert_eq!(error, StoreError::Newer { path: path.clone(), found: 99, supported });
         assert_eq!(fs::read(path).unwrap(), before);
     }
 }

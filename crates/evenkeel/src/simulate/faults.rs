@@ -264,6 +264,7 @@ fn is_write(operation: Operation) -> bool {
         | Operation::Record
         | Operation::WriteSnapshot
         | Operation::KeepSnapshot
-        | Operation::RemoveSnapshot => true,
+        | Operation::RemoveSnapshot
+        | Operation::ForgetRaws => true,
     }
 }

@@ -14,6 +14,7 @@ mod ingest;
 mod outages;
 mod quarantine;
 mod reading;
+mod raws;
 mod records;
 mod snapshots;
 mod stale;

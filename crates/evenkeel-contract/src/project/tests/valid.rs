@@ -82,6 +82,8 @@ max_per_hour = 63
 [snapshots]
 every_events = 60
 keep = 61
+[raw]
+keep_days = 2.5
 [causal]
 timeout_seconds = 7
 max_events = 8
@@ -141,6 +143,7 @@ fn every_setting_can_be_written_and_comes_from_the_environment() {
     assert_eq!(from_file.limits.shutdown_seconds, 19.0);
     assert_eq!(from_file.security.hosts, ["node.example", "10.0.0.8"]);
     assert_eq!((from_file.snapshots.every_events, from_file.snapshots.keep), (60, 61));
+    assert_eq!(from_file.raw.keep.as_secs(), 216_000);
     assert_eq!((from_file.read.freshness.very_stale_seconds, from_file.read.token_max_age.as_secs()), (15.0, 21));
 }
 

@@ -6,6 +6,7 @@
 mod accounts;
 mod facts;
 mod quarantine;
+mod raws;
 mod read;
 mod streams;
 #[cfg(test)]
@@ -27,11 +28,12 @@ use evenkeel_core::{
     checkpoint::SafeHead,
     content::Window,
     digest::Sum,
-    intake::Ask,
+    intake::{Ask, RawBody},
     quarantine::{Entry, ParkKey, QuarantineId},
     token::{LogId, Origin, TokenKey},
 };
 use parking_lot::{Condvar, Mutex};
+use raws::Packer;
 use read::Names;
 use rusqlite::Connection;
 use std::{
@@ -44,11 +46,15 @@ use std::{
 use streams::Streams;
 
 const FORMAT: Format =
-    Format { file: "log.db", holds: "log", application_id: 0x456b_6c67, version: 5, create, upgrades: UPGRADES };
+    Format { file: "log.db", holds: "log", application_id: 0x456b_6c67, version: 6, create, upgrades: UPGRADES };
 
 /// From format 2 on. A log is never thrown away, so no format of it is forgotten.
-const UPGRADES: &[&str] =
-    &[include_str!("upgrade_3.sql"), include_str!("upgrade_4.sql"), include_str!("upgrade_5.sql")];
+const UPGRADES: &[&str] = &[
+    include_str!("upgrade_3.sql"),
+    include_str!("upgrade_4.sql"),
+    include_str!("upgrade_5.sql"),
+    include_str!("upgrade_6.sql"),
+];
 
 fn create() -> String {
     // An identifier and no secret: what the standard library seeds its hash maps with is random enough.
@@ -62,6 +68,8 @@ pub struct SqliteLog {
     epoch: Epoch,
     origin: Origin,
     now: Now,
+    /// Taken only by who has the writer.
+    packer: Mutex<Packer>,
     tip: Mutex<Tip>,
     grown: Condvar,
 }
@@ -90,7 +98,8 @@ impl SqliteLog {
             Ok((epoch(Fields(row).text(0)?)?, Tip { position, counts: Arc::new(counts(conn)?) }))
         })?;
         let origin = origin(&db, epoch)?;
-        Ok(Self { db, epoch, origin, now: Arc::clone(&options.now), tip: Mutex::new(tip), grown: Condvar::new() })
+        let (packer, tip, grown) = (Mutex::default(), Mutex::new(tip), Condvar::new());
+        Ok(Self { db, epoch, origin, now: Arc::clone(&options.now), packer, tip, grown })
     }
 
     pub(super) fn database(&self) -> &Database<Streams, Names> {
@@ -173,7 +182,7 @@ impl Log for SqliteLog {
             if writes.is_empty() {
                 return Ok(Done::Nothing(None));
             }
-            write::write(conn, streams, head, &writes).map(Done::Commit)
+            write::write(conn, streams, &mut self.packer.lock(), head, &writes).map(Done::Commit)
         })?;
         if let Some(appended) = appended {
             self.publish(appended);
@@ -221,6 +230,21 @@ impl Log for SqliteLog {
         self.db.read(|conn, names| read::find(conn, names, id))
     }
 
+    fn raws(&self, after: Position, limit: usize) -> Result<Vec<RawBody>> {
+        self.db.read(|conn, _| raws::read(conn, after, limit))
+    }
+
+    fn raw(&self, position: Position) -> Result<Option<Vec<u8>>> {
+        self.db.read(|conn, _| raws::one(conn, position))
+    }
+
+    fn forget_raws(&self, before: Timestamp, limit: usize) -> Result<usize> {
+        self.db.write(|conn, _| {
+            let forgotten = raws::forget(conn, before, limit)?;
+            Ok(if forgotten > 0 { Done::Commit(forgotten) } else { Done::Nothing(0) })
+        })
+    }
+
     fn wait_past(&self, position: Position, timeout: Duration) -> Result<Position> {
         let mut tip = self.tip.lock();
         self.grown.wait_while_for(&mut tip, |tip| tip.position <= position, timeout);
@@ -233,6 +257,10 @@ impl Log for SqliteLog {
 
     fn entries(&self, filter: &EntryFilter) -> Result<Vec<Entry>> {
         self.db.read(|conn, _| quarantine::entries(conn, filter))
+    }
+
+    fn entries_of(&self, id: EventId) -> Result<Vec<Entry>> {
+        self.db.read(|conn, _| quarantine::of_identity(conn, id))
     }
 
     fn line(&self, key: &ParkKey, limit: usize) -> Result<Vec<Entry>> {

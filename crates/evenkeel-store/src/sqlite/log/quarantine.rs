@@ -119,6 +119,11 @@ pub(super) fn entries(conn: &Connection, filter: &EntryFilter) -> Fallible<Vec<E
     select(conn, &sql, parameters)
 }
 
+/// The entries of one identity, in order of arrival.
+pub(super) fn of_identity(conn: &Connection, id: EventId) -> Fallible<Vec<Entry>> {
+    select(conn, &format!("{SELECT} WHERE event_id = ?1 ORDER BY id"), [id.0])
+}
+
 /// The unresolved entries of one key, in order of arrival.
 pub(super) fn line(conn: &Connection, key: &ParkKey, limit: usize) -> Fallible<Vec<Entry>> {
     let sql = format!("{SELECT} WHERE park_key = ?1 AND state IN ('quarantined', 'held') ORDER BY id LIMIT ?2");

@@ -93,6 +93,18 @@ CREATE TABLE accounts(
   discarded INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Events as they were sent, those of neighbouring positions packed together: each as its position (8 bytes, the lowest
+-- first), its length (4 bytes) and its bytes, and all of that as one Zstandard frame. They are forgotten after a time.
+CREATE TABLE raws(
+  first INTEGER PRIMARY KEY,
+  last INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  recorded_at INTEGER NOT NULL,
+  length INTEGER NOT NULL,
+  pack BLOB NOT NULL
+) STRICT;
+CREATE INDEX raws_age ON raws(recorded_at);
+
 CREATE VIEW log AS SELECT
   position,
   lower(hex(event_id)) AS event_id,

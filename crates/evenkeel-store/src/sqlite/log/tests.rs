@@ -151,6 +151,10 @@ fn no_hot_query_scans() {
         "SELECT window, sum FROM windows WHERE window >= ?1 AND window < ?2 AND type IN (?3, ?4) ORDER BY window",
         "SELECT digest, id, reason FROM quarantine WHERE event_id = ?1 ORDER BY id",
         "SELECT id FROM quarantine WHERE park_key = ?1 AND state IN ('quarantined', 'held') ORDER BY id LIMIT 1",
+        "SELECT id FROM quarantine WHERE event_id = ?1 ORDER BY id",
+        "SELECT pack FROM raws WHERE first >= ifnull((SELECT max(first) FROM raws WHERE first <= ?1), 0) ORDER BY first",
+        "SELECT pack FROM raws WHERE first = (SELECT max(first) FROM raws WHERE first <= ?1) AND last >= ?1",
+        "SELECT first, count FROM raws INDEXED BY raws_age WHERE recorded_at < ?1 ORDER BY recorded_at",
         "SELECT count(*) FROM quarantine WHERE contract = ?1 AND subject = ?2 AND state IN ('quarantined', 'held')",
     ];
     let database = store.log.database();
@@ -205,7 +209,7 @@ fn a_log_of_format_2_becomes_one_of_today_with_everything_in_it() {
     foreign(&old, "log.db")
         .execute_batch(
             "ALTER TABLE quarantine DROP COLUMN version; DROP TABLE edits; DROP TABLE accounts; \
-             DROP INDEX quarantine_untrusted; PRAGMA user_version = 2;",
+             DROP INDEX quarantine_untrusted; DROP TABLE raws; PRAGMA user_version = 2;",
         )
         .unwrap();
     let store = open(&old);

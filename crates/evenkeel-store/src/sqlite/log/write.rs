@@ -2,7 +2,7 @@
 //!
 //! Only what would break the log's guarantees is checked here, and refused: a position that does not follow, and by
 //! the tables' own constraints an identity, a place in a stream or an entry that is there already.
-use super::{Appended, accounts, quarantine::key_text, streams::Streams, windows};
+use super::{Appended, accounts, quarantine::key_text, raws::Packer, streams::Streams, windows};
 use crate::sqlite::{
     fault::{Fallible, Fault},
     fields::{int, utf8},
@@ -19,9 +19,14 @@ use std::collections::BTreeMap;
 pub(super) fn write(
     conn: &Connection,
     streams: &mut Streams,
+    packer: &mut Packer,
     head: Position,
     writes: &Writes,
 ) -> Fallible<Option<Appended>> {
+    let end = writes.events.last().map_or(head, |last| last.position);
+    if let Some(raw) = writes.raws.iter().find(|raw| raw.position <= head || raw.position > end) {
+        return Err(Fault::refused(format!("a raw body at position {}, where no event is added", raw.position)));
+    }
     for entry in &writes.entries {
         insert_entry(conn, entry)?;
     }
@@ -32,6 +37,7 @@ pub(super) fn write(
     let Some(last) = writes.events.last() else { return Ok(None) };
     append(conn, streams, head, &writes.events)?;
     windows::add(conn, &writes.events)?;
+    packer.keep(conn, &writes.raws, last.recorded_at)?;
     let mut counts: BTreeMap<EventType, u64> = BTreeMap::new();
     for event in &writes.events {
         match counts.get_mut(&event.draft.event_type) {
