@@ -140,7 +140,7 @@ fn expected_data(path: &str, files: &Files) -> Option<Value> {
 }
 
 /// Adds the innermost places at which two values differ.
-fn differ(expected: Option<&Value>, found: Option<&Value>, at: String, differences: &mut Vec<Difference>) {
+pub(crate) fn differ(expected: Option<&Value>, found: Option<&Value>, at: String, differences: &mut Vec<Difference>) {
     match (expected, found) {
         (Some(expected), Some(found)) if expected == found => {}
         (Some(Value::Object(expected)), Some(Value::Object(found))) => {

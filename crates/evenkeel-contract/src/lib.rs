@@ -10,6 +10,7 @@ pub mod examples;
 mod expression;
 mod fingerprint;
 pub mod gate;
+pub mod impact;
 pub mod infer;
 pub mod lineage;
 mod locate;

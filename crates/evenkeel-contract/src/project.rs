@@ -93,6 +93,62 @@ pub fn compile(files: &Files, env: &[(String, String)]) -> Result<Project, Diagn
     Ok(Project { settings: settings.settings, gate, models: compiled, warnings: found, unproven })
 }
 
+/// Compiles settings and contracts alone: neither models nor examples are looked at.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub fn gate(files: &Files, env: &[(String, String)]) -> Result<(Settings, Gate), Diagnostics> {
+    let sink = Sink::default();
+    let Gated { settings, gate, .. } = gated(files, env, &sink);
+    let found = Diagnostics::new(sink.into_inner());
+    if found.errors() > 0 { Err(found) } else { Ok((settings.settings, gate)) }
+}
+
+/// Where a contract that is given as the text of a file stands among those of a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// What it is called.
+    pub contract: String,
+    /// The path of its file: that of the same version, where there is one, and else one of its own.
+    pub path: String,
+    /// The path of its schema, where it names one, and that as it is named, relative to the file.
+    pub schema: Option<(String, String)>,
+}
+
+/// Finds the place of a contract that is given as the text of a file called `name`. `None` where it says neither what it is
+/// called nor its version.
+pub fn standing(files: &Files, name: &str, text: &[u8]) -> Option<Standing> {
+    let sink = Sink::default();
+    let read = |path: &str, bytes: &[u8]| reader::read(path, bytes, &sink).0;
+    let said = |node: &Node, key: &str| match &node.value {
+        Data::Table(table) => table.get(key).map(|entry| entry.node.value.clone()),
+        _ => None,
+    };
+    let node = read(name, text);
+    let (contract, version) = (said(&node, "contract")?, said(&node, "version")?);
+    let own = files.within("contracts", ".toml").find(|path| {
+        let other = read(path, files.get(path).unwrap_or_default());
+        said(&other, "contract").as_ref() == Some(&contract) && said(&other, "version").as_ref() == Some(&version)
+    });
+    let free = || {
+        let stem = name.rsplit('/').next().unwrap_or_default().trim_end_matches(".toml").trim_start_matches('.');
+        let numbers = std::iter::once(String::new()).chain((2..).map(|number| format!("-{number}")));
+        let mut paths = numbers.map(|number| format!("contracts/{stem}{number}.toml"));
+        paths.find(|path| files.get(path).is_none())
+    };
+    let path = own.map(ToOwned::to_owned).or_else(free)?;
+    let schema = node_text(&node, "schema");
+    let schema = schema.map(|schema| (contracts::beside(&Place::file(&path, 0..0), &schema), schema));
+    Some(Standing { contract: node_text(&node, "contract")?, path, schema })
+}
+
+fn node_text(node: &Node, key: &str) -> Option<String> {
+    match &node.value {
+        Data::Table(table) => table.get(key)?.node.as_text().map(ToOwned::to_owned),
+        _ => None,
+    }
+}
+
 /// Runs the examples of every contract, whether they are as expected or not, in order of the contracts' files. Models
 /// are not looked at.
 ///

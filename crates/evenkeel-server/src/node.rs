@@ -3,7 +3,10 @@
 //! Not here: serving it over HTTP, or what commands do with it.
 use evenkeel::{
     Clock, Engine, EngineError, Options, SystemClock,
-    contract::{project::Project, settings},
+    contract::{
+        project::Project,
+        settings::{self, Settings},
+    },
     project::{self, ProjectError},
     store::{
         StoreError,
@@ -45,18 +48,7 @@ pub(crate) fn start(
     data: Option<&Path>,
     adjust: impl FnOnce(&mut Options),
 ) -> Result<Node, NodeError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let now = Arc::clone(&clock);
-    let store = SqliteStore::open(
-        &data_dir(&project, dir, data),
-        SqliteOptions {
-            synchronous: match project.settings.store.synchronous {
-                settings::Synchronous::Full => Synchronous::Full,
-                settings::Synchronous::Normal => Synchronous::Normal,
-            },
-            ..SqliteOptions::new(Arc::new(move || now.now()))
-        },
-    )?;
+    let (store, clock) = store(&project.settings, dir, data)?;
     let mut options = project::options(&project.settings);
     adjust(&mut options);
     let engine =
@@ -64,7 +56,23 @@ pub(crate) fn start(
     Ok(Node { project, engine })
 }
 
+/// Opens the embedded store alone, and gives the clock it goes by.
+pub(crate) fn store(
+    settings: &Settings,
+    dir: &Path,
+    data: Option<&Path>,
+) -> Result<(SqliteStore, Arc<dyn Clock>), StoreError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let now = Arc::clone(&clock);
+    let synchronous = match settings.store.synchronous {
+        settings::Synchronous::Full => Synchronous::Full,
+        settings::Synchronous::Normal => Synchronous::Normal,
+    };
+    let options = SqliteOptions { synchronous, ..SqliteOptions::new(Arc::new(move || now.now())) };
+    Ok((SqliteStore::open(&data_dir(settings, dir, data), options)?, clock))
+}
+
 /// The folder of the embedded store: as given, or as set, relative to the project folder.
-pub(crate) fn data_dir(project: &Project, dir: &Path, data: Option<&Path>) -> PathBuf {
-    data.map_or_else(|| dir.join(&project.settings.node.data), Path::to_owned)
+pub(crate) fn data_dir(settings: &Settings, dir: &Path, data: Option<&Path>) -> PathBuf {
+    data.map_or_else(|| dir.join(&settings.node.data), Path::to_owned)
 }

@@ -9,6 +9,8 @@ mod contract;
 mod drifted;
 #[path = "cli/history.rs"]
 mod history;
+#[path = "cli/impact.rs"]
+mod impact;
 #[path = "cli/publish.rs"]
 mod publish;
 #[path = "cli/snapshots.rs"]

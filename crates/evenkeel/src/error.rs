@@ -111,6 +111,9 @@ pub enum EngineError {
     /// The event cannot be changed like this.
     #[error("the edit: {0}")]
     Edit(String),
+    /// No such contract.
+    #[error("no contract is named {0:?}")]
+    NoContract(String),
     /// No source is halted under that name.
     #[error("no source named {0:?} is halted")]
     NotHalted(String),

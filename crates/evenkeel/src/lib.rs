@@ -33,6 +33,7 @@ mod unasked;
 mod worker;
 
 pub mod consumer;
+pub mod impact;
 pub mod ingest;
 pub mod monitor;
 pub mod project;

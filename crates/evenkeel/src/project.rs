@@ -83,16 +83,46 @@ fn read_folder(dir: &Path, folder: &Path, endings: &[&str], files: &mut Files) -
     Ok(())
 }
 
+/// Puts the contract in `file` in the place of the same contract and version among the files of a project, or beside them where
+/// there is none, and with it its schema, where that lies beside `file`. What it is called; `None` where it does not say,
+/// which compiling the files will tell.
+///
+/// # Errors
+/// [`ProjectError::Read`] where it cannot be read.
+pub fn put_contract(files: &mut Files, file: &Path) -> Result<Option<String>, ProjectError> {
+    let text = fs::read(file).map_err(|error| ProjectError::Read { path: file.to_owned(), error })?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let Some(standing) = project::standing(files, &name, &text) else {
+        files.insert(format!("contracts/{name}"), text);
+        return Ok(None);
+    };
+    files.insert(standing.path, text);
+    if let Some((path, named)) = standing.schema {
+        let beside = file.parent().unwrap_or(Path::new("")).join(named);
+        match fs::read(&beside) {
+            Ok(schema) => files.insert(path, schema),
+            // The project's, if it has one.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(ProjectError::Read { path: beside, error }),
+        }
+    }
+    Ok(Some(standing.contract))
+}
+
+/// What the environment says, as far as it is text.
+pub fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
 /// Reads and compiles the project in `dir`, with what the environment overrides.
 ///
 /// # Errors
 /// As [`read`], and [`ProjectError::Declarations`] with everything that is wrong in the files.
 pub fn load(dir: &Path) -> Result<(Project, Files), ProjectError> {
     let files = read(dir)?;
-    let env: Vec<(String, String)> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    match project::compile(&files, &env) {
+    match project::compile(&files, &environment()) {
         Ok(project) => Ok((project, files)),
         Err(wrong) => Err(ProjectError::Declarations(files, wrong)),
     }
@@ -118,6 +148,7 @@ pub fn options(settings: &Settings) -> Options {
             quota: Quota { per_source: settings.limits.untrusted_per_source, total: settings.limits.untrusted_total },
             ..IngestLimits::default()
         },
+        keep_raw: settings.raw.keep,
         holder: settings.node.id.clone(),
         ..Options::default()
     }
@@ -145,4 +176,3 @@ pub fn start(
     let parts = Parts { log, models, snapshots, clock, gate: Arc::new(project.gate.clone()) };
     Engine::start(parts, declared.collect(), options)
 }
-        keep_raw: settings.raw.keep,

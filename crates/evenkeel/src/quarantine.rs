@@ -187,12 +187,16 @@ pub fn resume_interrupted(log: &dyn Log, gate: &Gate, clock: &dyn Clock) -> Resu
 
 /// The entry's event as it arrived, with the gate's verdict of today on it as it is edited.
 fn again(gate: &Gate, entry: &Entry) -> Redrive {
+    Redrive { id: entry.id, version: entry.version, arrival: as_it_arrived(entry, verdict(gate, entry)) }
+}
+
+/// What a gate says of an entry's event as it is edited.
+pub(crate) fn verdict(gate: &Gate, entry: &Entry) -> Verdict {
     let judged = entry.edited().map_err(|error| error.to_string());
     let judged = judged.and_then(|edited| edit::judge(gate, entry, edited.into_owned()));
-    let verdict = judged.unwrap_or_else(|detail| {
+    judged.unwrap_or_else(|detail| {
         Verdict::Quarantine(Refusal { reason: Reason::Malformed, detail, pointer: None, ..entry.refusal.clone() })
-    });
-    Redrive { id: entry.id, version: entry.version, arrival: as_it_arrived(entry, verdict) }
+    })
 }
 
 /// The entry's event with this verdict. Its identity and digest are those of what arrived, whatever was edited: the same

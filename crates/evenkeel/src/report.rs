@@ -3,9 +3,11 @@
 //! No arithmetic here: it is `evenkeel-core`'s, done by the stage that fills a report in.
 mod accounting;
 mod bulk;
+mod impact;
 
 pub use accounting::{AccountReport, AccountingReport, CountedReport, SourceAccount};
 pub use bulk::{BulkEntry, BulkReport};
+pub use impact::{AdmittedCase, AdmittedImpact, ImpactReport, ValueChange, WaitingCase, WaitingImpact};
 
 use evenkeel_core::{
     json::{Object, Patch},

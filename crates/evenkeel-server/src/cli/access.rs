@@ -1,6 +1,12 @@
 //! How a command reaches a node: through its server, or over its store directly. The documents are the same.
 //!
 //! Not here: what commands make of them, and publishing ([`super::publish`]).
+mod filter;
+mod log;
+
+pub(crate) use filter::{Entries, Filter};
+pub(crate) use log::LogAccess;
+
 use super::Context;
 use crate::{
     client::{Client, Probe, encode},
@@ -14,7 +20,7 @@ use evenkeel::{
         demand::Bounds,
         freshness::Level,
         json::{Patch, Value},
-        quarantine::{Decision, Reason, State},
+        quarantine::Decision,
         reconciliation::Method,
     },
     project,
@@ -88,78 +94,6 @@ pub(crate) struct ReadArgs {
     pub(crate) allow_stale: bool,
 }
 
-/// What the entries of the quarantine that are wanted have in common.
-#[derive(Debug, Clone, Default, clap::Args, Serialize)]
-pub(crate) struct Filter {
-    /// Only entries with this reason
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Reason>,
-    /// Only entries of this source
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<String>,
-    /// Only entries under the contract that produces this type of event
-    #[arg(long, value_name = "TYPE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    r#type: Option<String>,
-    /// Only entries under this version of their contract
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    contract_version: Option<u32>,
-    /// Only entries received then or later (RFC 3339)
-    #[arg(long, value_name = "INSTANT")]
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
-    since: Option<Timestamp>,
-    /// Only entries received before then (RFC 3339)
-    #[arg(long, value_name = "INSTANT")]
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
-    until: Option<Timestamp>,
-}
-
-fn as_text<S: serde::Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&at.unwrap_or_default())
-}
-
-impl Filter {
-    /// Whether nothing is asked for.
-    pub(crate) fn is_everything(&self) -> bool {
-        self.query().is_empty()
-    }
-
-    fn query(&self) -> Vec<(&'static str, String)> {
-        let mut query = Vec::new();
-        query.extend(self.reason.map(|reason| ("reason", reason.to_string())));
-        query.extend(self.source.clone().map(|source| ("source", source)));
-        query.extend(self.r#type.clone().map(|event_type| ("type", event_type)));
-        query.extend(self.contract_version.map(|version| ("contract_version", version.to_string())));
-        query.extend(self.since.map(|at| ("since", at.to_string())));
-        query.extend(self.until.map(|at| ("until", at.to_string())));
-        query
-    }
-
-    fn entries(&self, limit: usize) -> EntryFilter {
-        EntryFilter {
-            reason: self.reason,
-            source: self.source.as_deref().map(Into::into),
-            event_type: self.r#type.as_deref().map(Into::into),
-            contract_version: self.contract_version,
-            since: self.since,
-            until: self.until,
-            limit,
-            ..EntryFilter::default()
-        }
-    }
-}
-
-/// Which entries of the quarantine are wanted.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Entries {
-    pub(crate) filter: Filter,
-    pub(crate) state: Option<State>,
-    pub(crate) limit: usize,
-}
-
 /// A person's word on an entry of the quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verb {
@@ -228,28 +162,19 @@ impl Access {
         }
         let (project, _) = project::load(&context.dir)?;
         let client = Client::new(&address(project.settings.node.listen))?;
-        match client.probe() {
-            Probe::Server => return Ok(Self::Server(client)),
-            Probe::Stranger => context.out.note(format_args!(
-                "note: what listens at {} is not Evenkeel; opening the store directly",
-                client.url()
-            )),
-            Probe::Nobody => {}
+        if serves(context, &client) {
+            return Ok(Self::Server(client));
         }
         // A command's own engine speaks only to those who ask for it.
         if ["EVENKEEL_LOG", "RUST_LOG"].into_iter().any(|name| std::env::var_os(name).is_some()) {
             crate::telemetry::init().map_err(|error| Failure::usage(error.to_string()))?;
         }
-        let data = node::data_dir(&project, &context.dir, None);
+        let data = node::data_dir(&project.settings, &context.dir, None);
         let node = node::start(project, &context.dir, None, |options| {
             options.project = projectors == Projectors::Running;
             options.auto_reconcile = false;
         });
-        let elsewhere = |failure: Failure| {
-            let what = format!("nothing serves at {}, and the store cannot be opened: {}", client.url(), failure.what);
-            Failure { what, ..failure }
-        };
-        let node = node.map_err(|error| elsewhere(error.into()))?;
+        let node = node.map_err(|error| neither(&client, error.into()))?;
         Ok(Self::Direct(Box::new(Direct { node, data })))
     }
 
@@ -583,6 +508,22 @@ impl ReadArgs {
             allow_stale: self.allow_stale,
         })
     }
+}
+
+/// Whether a server is there; who else is, is said.
+fn serves(context: &Context, client: &Client) -> bool {
+    let probe = client.probe();
+    if probe == Probe::Stranger {
+        let url = client.url();
+        context.out.note(format_args!("note: what listens at {url} is not Evenkeel; opening the store directly"));
+    }
+    probe == Probe::Server
+}
+
+/// Neither server nor store.
+fn neither(client: &Client, failure: Failure) -> Failure {
+    let what = format!("nothing serves at {}, and the store cannot be opened: {}", client.url(), failure.what);
+    Failure { what, ..failure }
 }
 
 /// The URL under which a server that listens so is reached from this machine.

@@ -1,6 +1,9 @@
 //! `evenkeel contract`: what contracts make of events, before they go live.
 //!
-//! Deciding is the gate's; nothing here opens a store or speaks to a server.
+//! Deciding is the gate's. What a change would do to stored events is [`impact`]'s; nothing else here opens a store or
+//! speaks to a server.
+mod impact;
+
 use super::{Answer, Context, Done, check::plural};
 use crate::output::{Document, Failure, Style, paint};
 use evenkeel::{
@@ -19,7 +22,7 @@ use std::{
     path::PathBuf,
 };
 
-/// `evenkeel contract test|infer`
+/// `evenkeel contract test|infer|impact`
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -40,6 +43,12 @@ enum Command {
     /// proposed admits every event of the file; a person then edits it. Without --write it is printed. The answer is "no" (1)
     /// where the file holds no event.
     Infer(InferArgs),
+    /// Show what a changed contract would do to the events that are there, before it is put in force
+    ///
+    /// Runs it over the events of the log that are still kept as they were sent ([raw] keep_days) and over the quarantine:
+    /// which would be refused, which would be something else, and which of those that wait would be admitted. Nothing is
+    /// changed. The answer is "no" (1) where events that are in the log would be refused.
+    Impact(impact::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -67,6 +76,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Done {
     match &args.command {
         Command::Test(args) => test(context, args),
         Command::Infer(args) => infer(context, args),
+        Command::Impact(args) => impact::run(context, args),
     }
 }
 
@@ -183,10 +193,7 @@ struct Differs<'r> {
 
 fn test(context: &Context, args: &TestArgs) -> Done {
     let files = project::read(&context.dir)?;
-    let env: Vec<(String, String)> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    let tried = contracts::try_examples(&files, &env);
+    let tried = contracts::try_examples(&files, &project::environment());
     let mut tried = tried.map_err(|wrong| ProjectError::Declarations(files, wrong))?;
     let wanted = |contract: &str| args.contracts.is_empty() || args.contracts.iter().any(|name| name == contract);
     if let Some(unknown) = args.contracts.iter().find(|name| !tried.contracts.iter().any(|c| c.name.as_str() == *name))

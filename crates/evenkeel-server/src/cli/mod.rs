@@ -247,6 +247,7 @@ impl From<EngineError> for Failure {
             EngineError::Store(error) => error.into(),
             EngineError::NoModel(_)
             | EngineError::NoEntry(_)
+            | EngineError::NoContract(_)
             | EngineError::NoConsumer(_)
             | EngineError::Edit(_)
             | EngineError::Consumer(_) => Self::usage(error.to_string()),

@@ -18,7 +18,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How much of a body that is too large is read all the same and forgotten, in bytes.
 const DISCARDED_BYTES: u64 = 64 << 20;
 
-/// The largest JSON body of an operation, in bytes.
+/// The largest JSON body of an operation that says nothing else, in bytes.
 const JSON_BYTES: usize = 64 << 10;
 
 /// Reads a body of at most `limit` bytes, before and after it is unpacked.
@@ -109,15 +109,15 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, Problem> {
     }
 }
 
-/// A JSON body. No body at all is an empty object.
-pub(crate) struct JsonBody<T>(pub(crate) T);
+/// A JSON body of at most `LIMIT` bytes. No body at all is an empty object.
+pub(crate) struct JsonBody<T, const LIMIT: usize = JSON_BYTES>(pub(crate) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+impl<S: Send + Sync, T: DeserializeOwned, const LIMIT: usize> FromRequest<S> for JsonBody<T, LIMIT> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let bytes = read(&parts.headers, body, JSON_BYTES).await?;
+        let bytes = read(&parts.headers, body, LIMIT).await?;
         let bytes: &[u8] = if bytes.is_empty() {
             b"{}"
         } else if is_json(&parts.headers) {

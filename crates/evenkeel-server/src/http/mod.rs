@@ -7,6 +7,7 @@ mod accounting;
 mod body;
 mod caching;
 mod consumers;
+mod contracts;
 mod drift;
 mod events;
 mod freshness;
@@ -121,6 +122,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .routes(routes!(consumers::put, consumers::remove))
         .routes(routes!(consumers::report))
         .routes(routes!(accounting::accounting))
+        .routes(routes!(contracts::impact))
         .routes(routes!(quarantine::list))
         .routes(routes!(quarantine::show))
         .routes(routes!(quarantine::redrive))

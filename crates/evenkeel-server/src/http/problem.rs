@@ -71,6 +71,10 @@ catalogue! {
         "/v1/reconciliations lists the latest.";
     NO_CONSUMER = "no-consumer", NOT_FOUND, "There is no such consumer",
         "PUT /v1/consumers/{name} registers one; GET /v1/consumers lists them.";
+    BAD_CONTRACT = "bad-contract", BAD_REQUEST, "The contracts are not as they must be",
+        "The detail shows each mistake with its file and line, as `evenkeel check` does. Nothing was judged.";
+    NO_CONTRACT = "no-contract", NOT_FOUND, "There is no such contract",
+        "Among the files that were sent none declares it: the path names a contract, not a file.";
     NO_ENTRY = "no-entry", NOT_FOUND, "There is no such quarantine entry",
         "/v1/quarantine lists the entries there are.";
     METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "The address does not take this method",
@@ -263,6 +267,7 @@ impl From<EngineError> for Problem {
             EngineError::NoModel(_) => Self::new(NO_MODEL, error),
             EngineError::NoConsumer(_) => Self::new(NO_CONSUMER, error),
             EngineError::Consumer(detail) => Self::new(BAD_REQUEST, detail),
+            EngineError::NoContract(_) => Self::new(NO_CONTRACT, error),
             EngineError::NoEntry(_) => Self::new(NO_ENTRY, error),
             EngineError::EntryState { state, .. } => Self::new(ENTRY_STATE, &error).with("state", state.as_str()),
             EngineError::EntryChanged { version, .. } => Self::new(ENTRY_CHANGED, &error).with("version", version.0),

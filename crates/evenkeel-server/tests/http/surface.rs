@@ -3,7 +3,7 @@ use super::{client, project::Server};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const OPERATIONS: [&str; 34] = [
+const OPERATIONS: [&str; 35] = [
     "DELETE /v1/consumers/{name}",
     "GET /",
     "GET /healthz",
@@ -24,6 +24,7 @@ const OPERATIONS: [&str; 34] = [
     "GET /v1/reconciliations",
     "GET /v1/reconciliations/{id}",
     "POST /v1/consumers/{name}/checkpoint",
+    "POST /v1/contracts/{contract}/impact",
     "POST /v1/events",
     "POST /v1/models/{model}/projector/start",
     "POST /v1/models/{model}/projector/stop",
@@ -72,6 +73,7 @@ fn the_document_lists_exactly_what_is_served() {
             .replace("{key}", "k")
             .replace("{id}", "q-1")
             .replace("{source}", "shop")
+            .replace("{contract}", "c")
             .replace("{problem}", "busy");
         let served = client::request(server.addr, &method, &path, &[], b"");
         assert!(served.status != 405 && !served.text.contains("/problems/not-found"), "{method} {path}: {served:?}");
