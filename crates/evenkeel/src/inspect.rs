@@ -32,7 +32,7 @@ impl Engine {
     /// # Errors
     /// Where a store cannot be read.
     pub fn quarantine(&self, filter: &EntryFilter) -> Result<Vec<QuarantineReport>, EngineError> {
-        self.quarantine_of(filter, None)
+        self.quarantine_of(filter, None, false)
     }
 
     /// As [`Engine::quarantine`], what comes after the entry `after` in that order: the next page. An `after` of the
@@ -41,23 +41,38 @@ impl Engine {
     /// # Errors
     /// [`EngineError::NoEntry`] where `after` is no id of an entry, and where a store cannot be read.
     pub fn quarantine_after(&self, filter: &EntryFilter, after: &str) -> Result<Vec<QuarantineReport>, EngineError> {
+        self.quarantine_page(filter, Some(after), false)
+    }
+
+    /// A page of the quarantine, the first or that after the entry `after`; where `whole`, each entry with its event.
+    ///
+    /// # Errors
+    /// As [`Engine::quarantine_after`].
+    pub fn quarantine_page(
+        &self,
+        filter: &EntryFilter,
+        after: Option<&str>,
+        whole: bool,
+    ) -> Result<Vec<QuarantineReport>, EngineError> {
+        let Some(after) = after else { return self.quarantine_of(filter, None, whole) };
         if let Some((model, touch)) = parse_park_id(after) {
-            return self.quarantine_of(filter, Some((model, touch)));
+            return self.quarantine_of(filter, Some((model, touch)), whole);
         }
         let after = after.parse().map_err(|_| EngineError::NoEntry(after.to_owned()))?;
-        self.quarantine_of(&EntryFilter { after: Some(after), ..filter.clone() }, None)
+        self.quarantine_of(&EntryFilter { after: Some(after), ..filter.clone() }, None, whole)
     }
 
     fn quarantine_of(
         &self,
         filter: &EntryFilter,
         after: Option<(&str, TouchId)>,
+        whole: bool,
     ) -> Result<Vec<QuarantineReport>, EngineError> {
         let limit = if filter.limit == 0 { usize::MAX } else { filter.limit };
         let mut found = Vec::new();
         if filter.reason != Some(Reason::ProjectionError) && after.is_none() {
             let entries = self.inner.log.entries(filter)?;
-            found.extend(entries.iter().map(|entry| entry_report(entry, 0, false)));
+            found.extend(entries.iter().map(|entry| entry_report(entry, 0, whole)));
         }
         let parked = matches!(filter.reason, None | Some(Reason::ProjectionError | Reason::HeldBehind));
         if parked && found.len() < limit {
@@ -70,7 +85,7 @@ impl Engine {
                     if found.len() >= limit {
                         return Ok(found);
                     }
-                    let report = self.park_report(slot, &park, false)?;
+                    let report = self.park_report(slot, &park, whole)?;
                     let of = |name: &EventType| report.contract.as_deref() == Some(name.as_str());
                     let wanted = filter.event_type.as_ref().is_none_or(of)
                         && filter.contract_version.is_none_or(|version| report.contract_version == Some(version))

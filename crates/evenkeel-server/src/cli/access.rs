@@ -4,7 +4,7 @@
 mod filter;
 mod log;
 
-pub(crate) use filter::{Entries, Filter};
+pub(crate) use filter::{Entries, Filter, Rest};
 pub(crate) use log::LogAccess;
 
 use super::Context;
@@ -378,12 +378,14 @@ impl Access {
                 let mut query = vec![("limit", wanted.limit.to_string())];
                 query.extend(wanted.filter.query());
                 query.extend(wanted.state.map(|state| ("state", state.to_string())));
+                query.extend(wanted.after.clone().map(|after| ("after", after)));
+                query.extend(wanted.whole.then(|| ("whole", "true".to_owned())));
                 client.get("/v1/quarantine", &query)
             }
             Self::Direct(direct) => {
                 let filter = EntryFilter { state: wanted.state, ..wanted.filter.entries(wanted.limit) };
-                let entries = direct.node.engine.quarantine(&filter)?;
-                let full = entries.last().filter(|last| entries.len() == wanted.limit && last.id.starts_with("q-"));
+                let entries = direct.node.engine.quarantine_page(&filter, wanted.after.as_deref(), wanted.whole)?;
+                let full = entries.last().filter(|_| entries.len() == wanted.limit);
                 let next = full.map(|last| last.id.clone());
                 Document::of(&Page { entries, next })
             }

@@ -1,26 +1,21 @@
 //! `evenkeel contract`: what contracts make of events, before they go live.
 //!
-//! Deciding is the gate's. What a change would do to stored events is [`impact`]'s; nothing else here opens a store or
-//! speaks to a server.
+//! Deciding is the gate's. What a change would do to stored events is [`impact`]'s, proposing one is [`infer`]'s; examples are
+//! run here, without a store or a server.
 mod impact;
+mod infer;
 
 use super::{Answer, Context, Done, check::plural};
 use crate::output::{Document, Failure, Style, paint};
 use evenkeel::{
     contract::{
         examples::{Difference, Outcome},
-        infer::{self, Proposal},
         project::{self as contracts, Tried},
     },
     core::{json::Value, quarantine::ContractRef},
     project::{self, ProjectError},
 };
 use serde::Serialize;
-use std::{
-    fs,
-    io::{self, Read as _},
-    path::PathBuf,
-};
 
 /// `evenkeel contract test|infer|impact`
 #[derive(Debug, clap::Args)]
@@ -37,31 +32,18 @@ enum Command {
     /// `becomes`, a file with the translated data. The answer is "no" (1) where one is not as expected or a contract has
     /// none.
     Test(TestArgs),
-    /// Propose contracts from raw events, one CloudEvent a line
+    /// Propose contracts from raw events, one CloudEvent a line, or from what waits in quarantine
     ///
     /// A contract for each source and type: a map, a schema, candidate invariants, and the first event as an example. What is
-    /// proposed admits every event of the file; a person then edits it. Without --write it is printed. The answer is "no" (1)
-    /// where the file holds no event.
-    Infer(InferArgs),
+    /// proposed admits every event it was made from; a person then edits it. Without --write it is printed. The answer is "no"
+    /// (1) where there is no event.
+    Infer(infer::Args),
     /// Show what a changed contract would do to the events that are there, before it is put in force
     ///
     /// Runs it over the events of the log that are still kept as they were sent ([raw] keep_days) and over the quarantine:
     /// which would be refused, which would be something else, and which of those that wait would be admitted. Nothing is
     /// changed. The answer is "no" (1) where events that are in the log would be refused.
     Impact(impact::Args),
-}
-
-#[derive(Debug, clap::Args)]
-struct InferArgs {
-    /// The events; `-` for stdin
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-    /// Only events of this CloudEvents type
-    #[arg(long = "type", value_name = "TYPE")]
-    event_type: Option<String>,
-    /// Write the files into the project folder; none that is there is overwritten
-    #[arg(long)]
-    write: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -75,85 +57,8 @@ struct TestArgs {
 pub(super) fn run(context: &Context, args: &Args) -> Done {
     match &args.command {
         Command::Test(args) => test(context, args),
-        Command::Infer(args) => infer(context, args),
+        Command::Infer(args) => infer::run(context, args),
         Command::Impact(args) => impact::run(context, args),
-    }
-}
-
-#[derive(Serialize)]
-struct Proposed<'r> {
-    contract: &'r str,
-    source: &'r str,
-    r#type: &'r str,
-    events: usize,
-    files: Vec<Text<'r>>,
-}
-
-#[derive(Serialize)]
-struct Text<'r> {
-    path: &'r str,
-    text: &'r str,
-}
-
-fn infer(context: &Context, args: &InferArgs) -> Done {
-    let unreadable = |error: io::Error| Failure::usage(format!("{}: {error}", args.file.display()));
-    let mut bytes = Vec::new();
-    if args.file.as_os_str() == "-" {
-        io::stdin().lock().read_to_end(&mut bytes).map_err(unreadable)?;
-    } else {
-        bytes = fs::read(&args.file).map_err(unreadable)?;
-    }
-    let proposals = infer::propose(bytes.split(|&byte| byte == b'\n'));
-    let mut proposals = proposals.map_err(|bad| {
-        Failure::usage(format!("{}, {bad}", args.file.display()))
-            .help("every line is a whole CloudEvent in the JSON format")
-    })?;
-    proposals.retain(|proposal| args.event_type.as_ref().is_none_or(|wanted| *wanted == proposal.event_type));
-    if args.write {
-        write(context, &proposals)?;
-    }
-    for proposal in &proposals {
-        let Proposal { contract, source, event_type, events, toml, schema, example } = proposal;
-        if context.out.json {
-            let files = [toml, schema, example].map(|(path, text)| Text { path, text }).into();
-            let report = Proposed { contract, source, r#type: event_type, events: *events, files };
-            context.out.json(&Document::of(&report)?)?;
-        } else if args.write {
-            context.out.line(format_args!("{} from {}", toml.0, plural(*events, "event")))?;
-        } else {
-            for (path, text) in [toml, schema, example] {
-                context.out.line(paint(&format!("# {path}"), Style::Bold, context.out.colour()))?;
-                context.out.line(text)?;
-            }
-        }
-    }
-    hint(context, &proposals);
-    Ok(Answer::yes_if(!proposals.is_empty()))
-}
-
-/// Writes every file, or none where one is there already.
-fn write(context: &Context, proposals: &[Proposal]) -> Result<(), Failure> {
-    let files = || proposals.iter().flat_map(|proposal| [&proposal.toml, &proposal.schema, &proposal.example]);
-    for (path, _) in files() {
-        if context.dir.join(path).exists() {
-            return Err(Failure::usage(format!("{path} is there already, and nothing was written")));
-        }
-    }
-    for (path, text) in files() {
-        let path = context.dir.join(path);
-        let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, text));
-        written.map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
-    }
-    Ok(())
-}
-
-/// Which sources the project must declare before their contracts mean anything.
-fn hint(context: &Context, proposals: &[Proposal]) {
-    let Ok((project, _)) = project::load(&context.dir) else { return };
-    let mut sources: Vec<_> = proposals.iter().map(|proposal| proposal.source.as_str()).collect();
-    sources.dedup();
-    for source in sources.into_iter().filter(|source| project.gate.source(source).is_none()) {
-        context.out.note(format_args!("evenkeel.toml declares no source that sends as {source:?}: add a [[source]]"));
     }
 }
 

@@ -111,7 +111,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Done {
 
 fn ls(context: &Context, args: &LsArgs) -> Done {
     let access = Access::open(context, Projectors::Stopped)?;
-    let wanted = |state| Entries { filter: args.filter.clone(), state: Some(state), limit: usize::from(args.limit) };
+    let (filter, limit) = (&args.filter, usize::from(args.limit));
+    let wanted = |state| Entries { filter: filter.clone(), state: Some(state), limit, ..Entries::default() };
     let found = match args.state {
         Some(state) => access.entries(&wanted(state))?,
         None => {

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
-/// Entries of the quarantine, without their raw events.
+/// Entries of the quarantine, without their raw events unless these were asked for.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct QuarantineAnswer {
     /// Those of the gate in order of arrival, then those parked by models.
@@ -50,6 +50,7 @@ pub(crate) struct QuarantineAnswer {
         ("until" = Option<String>, Query, description = "Only entries received before then (RFC 3339)"),
         ("limit" = Option<u64>, Query, description = "At most so many: 1 to 10000, 100 where left out"),
         ("after" = Option<String>, Query, description = "The `next` of the page before"),
+        ("whole" = Option<bool>, Query, description = "Each entry with its event, as one alone is shown"),
     ),
     responses((status = 200, body = QuarantineAnswer)),
 )]
@@ -65,17 +66,17 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     let (since, until) = (params.get("since", instant())?, params.get("until", instant())?);
     let after = params.text("after");
     let limit = params.number("limit", 1..=10_000)?.unwrap_or(100);
+    let whole = params.get("whole", "true or false".to_owned())?.unwrap_or(false);
     params.finish()?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let filter = EntryFilter { reason, source, state, event_type, contract_version, since, until, after: None, limit };
     let engine = app.engine.clone();
     let no_page = |after: &str| format!("after: expected the `next` of an earlier page, such as q-17, found {after:?}");
-    let entries = blocking(move || match after {
-        Some(after) => engine.quarantine_after(&filter, &after).map_err(|error| match error {
-            EngineError::NoEntry(_) => Problem::new(BAD_PARAMETER, no_page(&after)),
-            other => other.into(),
-        }),
-        None => engine.quarantine(&filter).map_err(Problem::from),
+    let entries = blocking(move || {
+        engine.quarantine_page(&filter, after.as_deref(), whole).map_err(|error| match (error, after) {
+            (EngineError::NoEntry(_), Some(after)) => Problem::new(BAD_PARAMETER, no_page(&after)),
+            (other, _) => other.into(),
+        })
     });
     let entries = entries.await?;
     let full = entries.last().filter(|_| entries.len() == limit);

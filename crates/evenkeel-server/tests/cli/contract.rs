@@ -125,3 +125,44 @@ fn what_is_inferred_from_samples_is_a_project_that_check_accepts() {
     let bad = shop.run_with(&["contract", "infer", "-"], b"\n{}\n");
     assert!(bad.code == 2 && bad.stderr.contains("line 2"), "{bad:?}");
 }
+
+#[test]
+fn what_waits_in_quarantine_can_be_what_is_inferred_from() {
+    let shop = Project::example("shop");
+    // Of a type that no contract takes, one of them edited since; and one that cannot be read at all.
+    let coupon = |id: &str, data: &str| {
+        format!(r#"{{"specversion":"1.0","source":"shop.orders","id":"{id}","type":"CouponUsed","data":{data}}}"#)
+    };
+    let events = [
+        coupon("c-1", r#"{"order_id":"o-1","code":"SPRING","off":"5.00"}"#),
+        coupon("c-2", r#"{"order_id":"o-2","code":"SUMMER","off":"0.50"}"#),
+        coupon("c-3", r#"{"order_id":"o-3","code":"SUMMER","off":"x"}"#),
+        coupon("c-4", r#"{"order_id":"o-4","order_id":"o-4"}"#),
+    ];
+    fs::write(shop.path("coupons.ndjson"), events.join("\n")).unwrap();
+    assert_eq!(shop.run(&["publish", "coupons.ndjson"]).code, 0);
+    let edit = shop.run(&["quarantine", "edit", "q-3", "--set", "/data/off=\"1.25\""]);
+    assert_eq!(edit.code, 1, "no contract takes it as it is edited either: {edit:?}");
+    let infer = |reach: &[&str], more: &[&str]| {
+        shop.json(&[reach, &["contract", "infer", "--quarantine", "--type", "CouponUsed"], more].concat())
+    };
+    let all = infer(&[], &[]);
+    assert_eq!((all.code, &all.value["contract"], &all.value["events"]), (0, &"coupon_used".into(), &3.into()));
+    let toml = all.value["files"][0]["text"].as_str().unwrap();
+    assert!(toml.contains(r#"{ from = "/off", to = "off", type = "decimal""#), "{toml}");
+    assert!(all.stderr.contains("1 event cannot be read"), "{all:?}");
+    assert_eq!(infer(&[], &["--reason", "no_contract", "--limit", "2"]).value["events"], 2);
+    let server = shop.serve();
+    let served = infer(&["--url", &server.url], &[]);
+    assert_eq!((served.code, &served.value), (0, &all.value));
+    assert_eq!(server.stop(), Some(0));
+    // What is inferred takes them.
+    assert_eq!(shop.run(&["contract", "infer", "--quarantine", "--reason", "no_contract", "--write"]).code, 0);
+    let impact = shop.json(&["contract", "impact", "coupon_used"]);
+    assert_eq!((impact.code, &impact.value["waiting"]["would_admit"]), (0, &3.into()), "{impact:?}");
+    let none = shop.run(&["contract", "infer", "--quarantine", "--reason", "clock_skew"]);
+    assert_eq!(none.code, 1, "{none:?}");
+    for wrong in [&["contract", "infer"][..], &["contract", "infer", "coupons.ndjson", "--reason", "schema"]] {
+        assert_eq!(shop.run(wrong).code, 2);
+    }
+}

@@ -13,6 +13,18 @@ use serde::Serialize;
 /// What the entries of the quarantine that are wanted have in common.
 #[derive(Debug, Clone, Default, clap::Args, Serialize)]
 pub(crate) struct Filter {
+    /// Only entries under the contract that produces this type of event
+    #[arg(long, value_name = "TYPE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#type: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    rest: Rest,
+}
+
+/// What can be asked for beside the type of their contract.
+#[derive(Debug, Clone, Default, clap::Args, Serialize)]
+pub(crate) struct Rest {
     /// Only entries with this reason
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -21,10 +33,6 @@ pub(crate) struct Filter {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
-    /// Only entries under the contract that produces this type of event
-    #[arg(long, value_name = "TYPE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    r#type: Option<String>,
     /// Only entries under this version of their contract
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,6 +52,11 @@ fn as_text<S: serde::Serializer>(at: &Option<Timestamp>, serializer: S) -> Resul
 }
 
 impl Filter {
+    /// Of these two parts.
+    pub(crate) fn new(event_type: Option<String>, rest: Rest) -> Self {
+        Self { r#type: event_type, rest }
+    }
+
     /// Whether nothing is asked for.
     pub(crate) fn is_everything(&self) -> bool {
         self.query().is_empty()
@@ -51,23 +64,23 @@ impl Filter {
 
     pub(super) fn query(&self) -> Vec<(&'static str, String)> {
         let mut query = Vec::new();
-        query.extend(self.reason.map(|reason| ("reason", reason.to_string())));
-        query.extend(self.source.clone().map(|source| ("source", source)));
+        query.extend(self.rest.reason.map(|reason| ("reason", reason.to_string())));
+        query.extend(self.rest.source.clone().map(|source| ("source", source)));
         query.extend(self.r#type.clone().map(|event_type| ("type", event_type)));
-        query.extend(self.contract_version.map(|version| ("contract_version", version.to_string())));
-        query.extend(self.since.map(|at| ("since", at.to_string())));
-        query.extend(self.until.map(|at| ("until", at.to_string())));
+        query.extend(self.rest.contract_version.map(|version| ("contract_version", version.to_string())));
+        query.extend(self.rest.since.map(|at| ("since", at.to_string())));
+        query.extend(self.rest.until.map(|at| ("until", at.to_string())));
         query
     }
 
     pub(super) fn entries(&self, limit: usize) -> EntryFilter {
         EntryFilter {
-            reason: self.reason,
-            source: self.source.as_deref().map(Into::into),
+            reason: self.rest.reason,
+            source: self.rest.source.as_deref().map(Into::into),
             event_type: self.r#type.as_deref().map(Into::into),
-            contract_version: self.contract_version,
-            since: self.since,
-            until: self.until,
+            contract_version: self.rest.contract_version,
+            since: self.rest.since,
+            until: self.rest.until,
             limit,
             ..EntryFilter::default()
         }
@@ -80,4 +93,8 @@ pub(crate) struct Entries {
     pub(crate) filter: Filter,
     pub(crate) state: Option<State>,
     pub(crate) limit: usize,
+    /// After this one.
+    pub(crate) after: Option<String>,
+    /// With their events.
+    pub(crate) whole: bool,
 }
