@@ -33,6 +33,7 @@ pub mod json;
 pub mod order;
 pub mod pace;
 pub mod quarantine;
+pub mod query;
 pub mod reconciliation;
 pub mod retry;
 pub mod row;

@@ -31,7 +31,7 @@ fn documents(project: &Project, reach: &[&str]) -> Vec<(String, i32, Value)> {
         &["get", "orders", "nobody"],
         &["get", "inventory", "LAMP-9/north", "--level", "strong", "--allow-stale"],
         &["rows", "orders", "--limit", "3"],
-        &["rows", "orders", "--limit", "3", "--cursor", "[\"o-1003\"]"],
+        &["rows", "orders", "--where", "total=ge.20", "--order", "total.desc", "--select", "order_id,total", "--count"],
         &["rows", "customers"],
         &["drift"],
         &["drift", "inventory"],
@@ -95,6 +95,11 @@ fn commands_say_the_same_with_a_server_and_without() {
     }
     let code = |command: &str| served.iter().find(|(name, ..)| name == command).unwrap().1;
     assert_eq!((code("get orders o-1003"), code("get orders nobody"), code("drift")), (0, 1, 0));
+    let dear = &served.iter().find(|(name, ..)| name.starts_with("rows orders --where")).unwrap().2[0];
+    let totals: Vec<f64> =
+        dear["rows"].as_array().unwrap().iter().map(|row| row["total"].as_str().unwrap().parse().unwrap()).collect();
+    assert!(!totals.is_empty() && totals.is_sorted_by(|a, b| a >= b) && totals.iter().all(|total| *total >= 20.0));
+    assert_eq!(dear["total"], totals.len());
     for reach in [&["--url", &server.url][..], &["--url", &server.url, "--dir", "/nowhere"]] {
         for (args, expected) in [
             (&["get", "inventory", "LAMP-9/north", "--level", "strong"][..], 1),
@@ -102,6 +107,9 @@ fn commands_say_the_same_with_a_server_and_without() {
             (&["get", "inventory", "MUG-01"], 2),
             (&["drift", "nothing"], 2),
             (&["rows", "orders", "--cursor", "nonsense"], 2),
+            (&["rows", "orders", "--where", "total=about.20"], 2),
+            (&["rows", "orders", "--where", "total"], 2),
+            (&["rows", "orders", "--order", "nothing"], 2),
             (&["quarantine", "show", "q-999"], 2),
             (&["get", "orders", "o-1003", "--token", "t"], 2),
         ] {

@@ -18,6 +18,6 @@ pub use error::{Result, StoreError};
 pub use log::{Decide, EntryFilter, Log, QuarantineCount, Slice};
 pub use models::{
     Books, Build, KEPT_RECORDS, Loaded, Measured, ModelState, Models, Parked, Piece, Removal, RowAt, Rows, Scrubbed,
-    Settled, Step, StoredRow, Table, Upsert,
+    Selected, Selection, Settled, Step, StoredRow, Table, Upsert,
 };
 pub use snapshots::{Draft, Frames, Kept, Snapshots};

@@ -10,6 +10,7 @@ use evenkeel_core::{
     digest::{Buckets, DigestKey, KeyHash, RowDigest, Sum},
     drift::{Content, Status},
     fold::{Park, ParkState, TouchId},
+    query::{Place, Query},
     reconciliation::{Evidence, Reconciliation},
     row::{Key, Row},
     schema::Schema,
@@ -261,6 +262,28 @@ pub struct Rows {
     pub intact: bool,
 }
 
+/// Which rows of a live table are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Selection<'q> {
+    /// What they must meet, and their order.
+    pub query: &'q Query,
+    /// Where the page before ended.
+    pub after: Option<&'q Place>,
+    /// How many at most.
+    pub limit: usize,
+    /// Whether all rows that meet the conditions are counted too.
+    pub count: bool,
+}
+
+/// What a [`Selection`] gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selected {
+    /// The rows of this page.
+    pub page: Rows,
+    /// How many rows meet the conditions, on this page and others, of the same moment; `None` where they were not counted.
+    pub total: Option<u64>,
+}
+
 /// What is known of a live table besides its rows, of one moment with them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Books {
@@ -325,6 +348,10 @@ pub trait Models: Send + Sync {
 
     /// Up to `limit` rows after `after`, in order of their keys.
     fn rows(&self, model: &ModelName, table: Table, after: Option<&Key>, limit: usize) -> Result<Rows>;
+
+    /// Rows of the live table that meet a query, in its order: what [`Query::select`] says. `None` where the table has
+    /// another shape than the query was made for.
+    fn select(&self, model: &ModelName, selection: &Selection<'_>) -> Result<Option<Selected>>;
 
     /// How many rows the live table has.
     fn count(&self, model: &ModelName) -> Result<u64>;

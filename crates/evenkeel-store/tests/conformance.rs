@@ -3,6 +3,7 @@ use evenkeel_core::{Epoch, Timestamp};
 use evenkeel_store::{
     conformance::{
         CASES, Stores,
+        queries::queries_agree,
         random::{log_agrees, models_agree},
     },
     faulty::{Fault, FaultyLog, FaultyModels, Operation, Script},
@@ -52,6 +53,11 @@ mod sqlite {
         #[test]
         fn the_models_agree_with_the_reference(seed: u64) {
             prop_assert_eq!(models_agree(&*stores().models, seed, 60), Ok(()));
+        }
+
+        #[test]
+        fn queries_agree_with_the_reference(seed: u64) {
+            prop_assert_eq!(queries_agree(&*stores().models, seed, 40, 60), Ok(()));
         }
     }
 }

@@ -7,9 +7,11 @@
 //! projector to reach the head. What cannot be met within the budget is an error, or an answer labelled stale where the
 //! reader opted in: never a stale success in silence.
 //!
-//! Not here: SQL. Beside: `reader/course.rs` (attempts and waiting), `reader/strong.rs`, `reader/label.rs`.
+//! Not here: SQL. Beside: `reader/course.rs` (attempts and waiting), `reader/strong.rs`, `reader/page.rs` (which rows),
+//! `reader/label.rs`.
 mod course;
 mod label;
+mod page;
 mod strong;
 
 pub(crate) use course::{Commits, Course, Step};
@@ -27,13 +29,15 @@ use evenkeel_core::{
     drift::Verdict,
     fold::{Fold, ParkState},
     freshness::{FreshnessLimits, Level},
+    query::Asked,
     retry::RetryPolicy,
     row::Key,
     schema::Schema,
     token::Token,
 };
-use evenkeel_store::{Log, Models, RowAt, StoreError, Table};
+use evenkeel_store::{Log, Models, RowAt, Selected, Selection, StoreError};
 use label::{Withheld, doubt, usable};
+use page::Wanted;
 use std::{sync::Arc, time::Duration};
 use strong::{Believed, Tail};
 
@@ -78,10 +82,30 @@ impl ReadOptions {
     }
 }
 
-/// Which rows are wanted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Which rows are wanted, and what of them.
+///
+/// ```
+/// use evenkeel::{core::query::Asked, reader::RowsRequest};
+///
+/// // The ten dearest open orders, their keys and totals, and how many open ones there are.
+/// let dearest = RowsRequest {
+///     query: Asked { conditions: vec![("status".into(), "eq.open".into())], order: Some("total.desc".into()) },
+///     select: Some("order_id,total".into()),
+///     count: true,
+///     limit: 10,
+///     ..RowsRequest::default()
+/// };
+/// # let _ = dearest;
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct RowsRequest {
-    /// The cursor of the page before.
+    /// Conditions on columns, and the order. All rows in order of their keys where nothing is said.
+    pub query: Asked,
+    /// The columns to show, with commas between; all where `None`.
+    pub select: Option<String>,
+    /// Whether the rows that meet the conditions are counted too, those of other pages with them.
+    pub count: bool,
+    /// The cursor of the page before, of the same query.
     pub cursor: Option<String>,
     /// At most so many; 0 for the default of 100. At most 10,000.
     pub limit: usize,
@@ -89,6 +113,10 @@ pub struct RowsRequest {
 
 /// The default and the greatest number of rows of a page.
 const ROWS: (usize, usize) = (100, 10_000);
+
+/// Why it is not known whether rows are missing from a page.
+const NOT_ADDED_UP: &str = "since the node started, or somebody else last wrote to the home of models, not all rows of the \
+    model have been added up, which takes longer than this read has; whether one is missing cannot be told before";
 
 /// What a read needs of the engine.
 pub(crate) struct Reader<'e> {
@@ -171,24 +199,25 @@ impl Reader<'_> {
         let schema = self.slot.schema();
         let limit = if request.limit == 0 { ROWS.0 } else { request.limit.min(ROWS.1) };
         let state = self.models.state(&schema.model)?;
-        // A cursor holds a key of the table that is read, which may be of an older version than the declared one.
+        // The table that is read may be of an older version than the declared one.
         let stored = state.as_ref().map_or(schema, |state| &state.schema);
-        let after = request.cursor.as_deref().map(|cursor| cursor_key(stored, cursor)).transpose()?;
-        let page = self.models.rows(&schema.model, Table::Live, after.as_ref(), limit)?;
+        let of_table = Wanted::of(request, stored, schema)?;
+        let (query, after) = (&of_table.query, of_table.after.as_ref());
+        let selection = Selection { query, after, limit, count: request.count };
+        let Some(Selected { page, total }) = self.models.select(&schema.model, &selection)? else {
+            // Tried again, since it is over at once.
+            return Err(StoreError::Unavailable("another table came in the model's place".into()).into());
+        };
         let intact = page.intact;
         let mut observation = Observation::of(self.log, self.fold(), page.state, self.clock.now());
         doubt(&mut observation, intact);
         let stored = &observation.state.schema;
-        let next = page.rows.last().filter(|_| page.more).map(|(row, _)| cursor_of(&Key::of(stored, row)));
-        let rows = page.rows.iter().map(|(row, parked)| {
-            let mut object = row.to_json(stored);
-            object.insert("_parked", (*parked).into());
-            object
-        });
+        let next = page.rows.last().filter(|_| page.more).map(|(row, _)| query.cursor(&query.place(row)));
+        let rows = page.rows.iter().map(|(row, parked)| of_table.show(stored, row, *parked));
         let parked_events = observation.state.parked.events;
         let quarantined_events = self.quarantined_of_types(&schema.subscribes);
         let (consistency, report) = self.label(&observation, Withheld { parked_events, quarantined_events }, course);
-        let mut answer = RowsAnswer { rows: rows.collect(), next, consistency };
+        let mut answer = RowsAnswer { rows: rows.collect(), next, total, consistency };
 
         let parked_from = if parked_events > 0 { self.parked_since(course, None)? } else { None };
         let shown = self.shown(&observation, &report, wanted.floor, parked_from)?;
@@ -212,11 +241,7 @@ impl Reader<'_> {
                     Believed::No | Believed::Unknown => {}
                 }
                 let reason = match believed {
-                    Believed::Unknown => {
-                        "somebody else may have written to the models since all rows were last added up, \
-                                          which takes longer than this read has"
-                            .into()
-                    }
+                    Believed::Unknown => NOT_ADDED_UP.into(),
                     _ => why_not(&observation, reached, parked_events),
                 };
                 let waits = !reached && !observation.outdated;
@@ -284,16 +309,4 @@ fn same_key(a: &Schema, b: &Schema) -> bool {
 fn other_key() -> ReadError {
     let reason = "the model is declared anew with another key, and not rebuilt yet".into();
     ReadError::NotMet { reason, retry_after: Duration::from_secs(1), label: None }
-}
-
-/// A cursor is the key of the last row as JSON: readable, and safe whatever the key holds.
-fn cursor_of(key: &Key) -> String {
-    let parts: Vec<String> = key.0.iter().map(ToString::to_string).collect();
-    serde_json::to_string(&parts).unwrap_or_default()
-}
-
-fn cursor_key(schema: &Schema, cursor: &str) -> Result<Key, ReadError> {
-    let parts: Vec<String> = serde_json::from_str(cursor)
-        .map_err(|_| ReadError::Parameter("cursor: expected the `next` of an earlier page".into()))?;
-    Key::parse(schema, &parts).map_err(ReadError::Key)
 }

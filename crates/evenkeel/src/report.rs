@@ -138,6 +138,9 @@ pub struct RowsAnswer {
     pub rows: Vec<Object>,
     /// The cursor of the next page; null at the end.
     pub next: Option<String>,
+    /// How many rows meet the conditions, on this page and others; only where they were counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
     /// How fresh they are.
     pub consistency: Consistency,
 }

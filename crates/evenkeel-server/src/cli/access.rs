@@ -242,24 +242,25 @@ impl Access {
     }
 
     /// A page of rows.
-    pub(crate) fn rows(
-        &self,
-        model: &str,
-        limit: Option<usize>,
-        cursor: Option<&str>,
-        read: &ReadArgs,
-    ) -> Result<Document, Failure> {
+    pub(crate) fn rows(&self, model: &str, request: &RowsRequest, read: &ReadArgs) -> Result<Document, Failure> {
         match self {
             Self::Server(client) => {
                 let mut query = read.query();
-                query.extend(limit.map(|limit| ("limit", limit.to_string())));
-                query.extend(cursor.map(|cursor| ("cursor", cursor.to_owned())));
+                let conditions: Vec<_> = request
+                    .query
+                    .conditions
+                    .iter()
+                    .map(|(name, text)| (format!("where.{name}"), text.clone()))
+                    .collect();
+                query.extend(conditions.iter().map(|(name, text)| (name.as_str(), text.clone())));
+                query.extend(request.query.order.clone().map(|order| ("order", order)));
+                query.extend(request.select.clone().map(|columns| ("select", columns)));
+                query.extend(request.count.then(|| ("count", "exact".to_owned())));
+                query.extend((request.limit > 0).then(|| ("limit", request.limit.to_string())));
+                query.extend(request.cursor.clone().map(|cursor| ("cursor", cursor)));
                 client.get(&format!("/v1/models/{}/rows", encode(model)), &query)
             }
-            Self::Direct(direct) => {
-                let request = RowsRequest { cursor: cursor.map(ToOwned::to_owned), limit: limit.unwrap_or_default() };
-                Document::of(&direct.node.engine.rows(model, &request, read.options(direct)?)?)
-            }
+            Self::Direct(direct) => Document::of(&direct.node.engine.rows(model, request, read.options(direct)?)?),
         }
     }
 

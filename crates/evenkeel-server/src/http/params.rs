@@ -7,7 +7,10 @@ use evenkeel::core::token::TokenError;
 use std::{fmt::Display, str::FromStr};
 
 /// Parameters that are known by name and not offered yet.
-const LATER: [&str; 3] = ["order", "select", "key"];
+const LATER: [&str; 1] = ["key"];
+
+/// What the names of conditions begin with; a column may have several.
+const WHERE: &str = "where.";
 
 /// The parameters of a request; each is taken out once.
 pub(crate) struct Params(Vec<(String, String)>);
@@ -27,7 +30,7 @@ impl Params {
                     format!("the parameter {pair:?} is not UTF-8 in percent-encoding"),
                 ));
             };
-            if params.iter().any(|(other, _)| *other == name) {
+            if !name.starts_with(WHERE) && params.iter().any(|(other, _)| *other == name) {
                 return Err(Problem::new(BAD_PARAMETER, format!("the parameter {name:?} is there twice")));
             }
             params.push((name, value));
@@ -39,6 +42,15 @@ impl Params {
     pub(crate) fn text(&mut self, name: &str) -> Option<String> {
         let index = self.0.iter().position(|(other, _)| other == name)?;
         Some(self.0.swap_remove(index).1)
+    }
+
+    /// The conditions on columns, by their names.
+    pub(crate) fn conditions(&mut self) -> Vec<(String, String)> {
+        let (conditions, others) =
+            std::mem::take(&mut self.0).into_iter().partition(|(name, _)| name.starts_with(WHERE));
+        self.0 = others;
+        let named = |(name, text): (String, String)| (name[WHERE.len()..].to_owned(), text);
+        Vec::into_iter(conditions).map(named).collect()
     }
 
     /// A parameter of a type; `expected` says in words what it should look like.
@@ -80,7 +92,7 @@ impl Params {
     /// 400, naming what is.
     pub(crate) fn finish(self) -> Result<(), Problem> {
         let Some((name, _)) = self.0.into_iter().next() else { return Ok(()) };
-        if LATER.contains(&name.as_str()) || name.starts_with("where.") {
+        if LATER.contains(&name.as_str()) {
             return Err(Problem::new(NOT_OFFERED, format!("the parameter {name:?} is not offered yet")));
         }
         Err(Problem::new(BAD_PARAMETER, format!("there is no parameter {name:?} here")))
@@ -160,6 +172,10 @@ mod tests {
         assert_eq!(params.text("x").as_deref(), Some("1 2"));
         assert_eq!(params.text("x"), None);
         params.finish().unwrap();
+        let mut params = Params::of(&Uri::from_static("/?where.a=ge.1&x=1&where.a=lt.9&where.b.c=is.null")).unwrap();
+        let conditions = [("a", "ge.1"), ("a", "lt.9"), ("b.c", "is.null")];
+        assert_eq!(params.conditions(), conditions.map(|(name, text)| (name.to_owned(), text.to_owned())));
+        assert!(params.finish().is_err());
         assert!(Params::of(&Uri::from_static("/?a=1&a=1")).is_err());
         assert!(Params::of(&Uri::from_static("/?a=%FF")).is_err());
         assert!(Params::of(&Uri::from_static("/?a")).unwrap().finish().is_err());

@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use evenkeel::{
-    core::{demand::Bounds, freshness::Level},
+    core::{demand::Bounds, freshness::Level, query::Asked},
     reader::{ReadOptions, RowsRequest},
     report::{Consistency, ModelReport, RowAnswer, RowsAnswer},
 };
@@ -82,13 +82,17 @@ pub(crate) async fn row(State(app): State<Arc<App>>, uri: Uri, headers: HeaderMa
     Ok(response)
 }
 
-/// Rows in order of their keys, a page at a time.
+/// Rows that meet conditions, in an order, a page at a time.
 #[utoipa::path(
     get, path = "/v1/models/{model}/rows", operation_id = "list_rows", tag = "reads",
     params(
         ("model" = String, Path, description = "The model"),
+        ("where.{column}" = Option<Vec<String>>, Query, description = "A condition, `OPERATOR.VALUE`: `eq`, `ne`, `lt`, `le`, `gt`, `ge`, `in.(a,b)`, `like.a*`, `is.null`, `is.not_null`; a column may have several"),
+        ("order" = Option<String>, Query, description = "`COLUMN.desc,COLUMN`; the key decides between rows that are alike in these"),
+        ("select" = Option<String>, Query, description = "The columns to show, with commas between"),
+        ("count" = Option<String>, Query, description = "`exact`: `total` says how many rows meet the conditions"),
         ("limit" = Option<u64>, Query, description = "Rows of the page: 1 to 10000, 100 where left out"),
-        ("cursor" = Option<String>, Query, description = "The `next` of the page before"),
+        ("cursor" = Option<String>, Query, description = "The `next` of the page before, of the same conditions and order"),
         ("level" = Option<String>, Query, description = "`eventual`, `bounded`, `monotonic`, `causal` or `strong`; where none is named the one that token or bounds call for, or the model's own"),
         ("token" = Option<String>, Query, description = "What the reader has seen and written: tokens of earlier answers, with commas between"),
         ("max_lag" = Option<u64>, Query, description = "How many events may be missing"),
@@ -109,12 +113,22 @@ pub(crate) async fn rows(
 ) -> Result<Response, Problem> {
     let mut params = Params::of(&uri)?;
     let limit = params.number("limit", 1..=MOST_ROWS)?.unwrap_or(0);
-    let request = RowsRequest { cursor: params.text("cursor"), limit: usize::try_from(limit).unwrap_or(0) };
+    let count = params.text("count");
+    if let Some(count) = count.as_deref().filter(|count| *count != "exact") {
+        return Err(Problem::new(BAD_PARAMETER, format!("count: expected exact, found {count:?}")));
+    }
+    let request = RowsRequest {
+        query: Asked { conditions: params.conditions(), order: params.text("order") },
+        select: params.text("select"),
+        count: count.is_some(),
+        cursor: params.text("cursor"),
+        limit: usize::try_from(limit).unwrap_or(0),
+    };
     let mut read = Read::of(&mut params, &headers, app.budget)?;
     params.finish()?;
     read.take_token(&app).await?;
     let answer = app.engine.rows_async(&model, request, read.options).await?;
-    let tag = caching::tag(&(&answer.rows, &answer.next), &answer.consistency);
+    let tag = caching::tag(&(&answer.rows, &answer.next, answer.total), &answer.consistency);
     let mut response = tagged(&headers, tag, &answer);
     read.label(&mut response, &answer.consistency);
     Ok(response)

@@ -225,7 +225,7 @@ impl World {
     pub(crate) fn rows(&self, model: &str) -> Vec<Value> {
         let (mut rows, mut cursor) = (Vec::new(), None);
         loop {
-            let request = RowsRequest { cursor, limit: 10_000 };
+            let request = RowsRequest { cursor, limit: 10_000, ..RowsRequest::default() };
             let page = self.engine.rows(model, &request, ReadOptions::default()).unwrap();
             rows.extend(page.rows.into_iter().map(|mut row| {
                 row.remove("_parked");

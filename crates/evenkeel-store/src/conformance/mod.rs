@@ -28,6 +28,7 @@ pub mod edits;
 pub mod fixture;
 pub mod identity;
 pub mod quarantine;
+pub mod queries;
 pub mod random;
 pub mod raws;
 pub mod reading;
@@ -202,6 +203,11 @@ macro_rules! __conformance_cases {
                 keys_of_several_columns_order_by_each
                 odd_keys_name_one_row_each
                 a_missing_row_is_missing
+            }
+            queries {
+                queries_select_what_they_say
+                a_query_sees_one_moment_and_what_is_parked
+                a_query_of_another_shape_selects_nothing
             }
             steps {
                 a_step_moves_everything_together

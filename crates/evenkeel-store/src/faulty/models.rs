@@ -2,7 +2,8 @@
 //! [`super::Fault`]'s.
 use super::{Fault, Operation, Script, Shell};
 use crate::{
-    Build, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed, Settled, Step, Table,
+    Build, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed, Selected, Selection, Settled,
+    Step, Table,
     memory::{Torn, Volatile},
 };
 use evenkeel_core::{
@@ -79,6 +80,10 @@ impl<M: Models + Volatile + Torn> Models for FaultyModels<M> {
 
     fn rows(&self, model: &ModelName, table: Table, after: Option<&Key>, limit: usize) -> Result<Rows> {
         self.0.read(Operation::ReadTable(table), |models| models.rows(model, table, after, limit))
+    }
+
+    fn select(&self, model: &ModelName, selection: &Selection<'_>) -> Result<Option<Selected>> {
+        self.0.read(Operation::ReadTable(Table::Live), |models| models.select(model, selection))
     }
 
     fn count(&self, model: &ModelName) -> Result<u64> {

@@ -10,8 +10,8 @@ pub use tamper::Tamper;
 
 use super::Volatile;
 use crate::{
-    Books, Build, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed, Settled, Step,
-    StoreError, StoredRow, Table,
+    Books, Build, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed, Selected, Selection,
+    Settled, Step, StoreError, StoredRow, Table,
 };
 use evenkeel_core::{
     Digest, ModelName, Position, Timestamp,
@@ -134,6 +134,26 @@ impl Models for MemoryModels {
             rows.push((row.clone(), waiting.contains(key)));
         }
         Ok(Rows { state: home.model(model)?.state(), rows, more: rest.next().is_some(), intact })
+    }
+
+    fn select(&self, model: &ModelName, selection: &Selection<'_>) -> Result<Option<Selected>> {
+        let home = self.0.lock();
+        let (stored, query) = (&home.model(model)?.live, selection.query);
+        if !query.fits(&stored.schema) {
+            return Ok(None);
+        }
+        let waiting = stored.waiting_keys();
+        let mut hasher = stored.hasher();
+        let found = query.select(stored.rows.values().map(|(row, _)| row), selection.after, selection.limit);
+        let (mut rows, mut intact) = (Vec::new(), true);
+        for row in found.rows {
+            let key = Key::of(&stored.schema, row);
+            let meant = stored.rows.get(&key).and_then(|(_, meant)| *meant);
+            intact &= meant == Some(hasher.row(&stored.schema, row));
+            rows.push((row.clone(), waiting.contains(&key)));
+        }
+        let page = Rows { state: home.model(model)?.state(), rows, more: found.more, intact };
+        Ok(Some(Selected { page, total: selection.count.then_some(found.total) }))
     }
 
     fn count(&self, model: &ModelName) -> Result<u64> {

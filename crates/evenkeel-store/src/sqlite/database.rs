@@ -2,7 +2,7 @@
 //!
 //! What stands in the file is [`super::log`]'s and [`super::models`]'s business.
 use super::{
-    SqliteOptions, Synchronous,
+    SqliteOptions, Synchronous, compare,
     fault::{Fallible, Fault},
     folder::Folder,
     readers::{Reader, Readers},
@@ -221,6 +221,7 @@ fn connect(path: &Path, flags: OpenFlags, settings: Settings) -> Fallible<Connec
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // A column that somebody renamed must be an error, not a text that happens to be its name.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    compare::register(&conn)?;
     Ok(conn)
 }
 

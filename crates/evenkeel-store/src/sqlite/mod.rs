@@ -18,6 +18,7 @@
 //!
 //! Not here: any decision about what is written (`evenkeel-core`), and threads.
 mod cache;
+mod compare;
 mod database;
 mod fault;
 mod fields;

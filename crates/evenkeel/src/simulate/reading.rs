@@ -185,7 +185,7 @@ impl World {
     pub(super) fn read_rows(&mut self, model: usize, level: Level) -> Checked {
         let Some(slot) = self.slot(model) else { return Ok(()) };
         let faults = self.faults.lock().counts.total();
-        let request = RowsRequest { cursor: None, limit: 10_000 };
+        let request = RowsRequest { limit: 10_000, ..RowsRequest::default() };
         let answer = self.with_reader(&slot, |reader| {
             let mut course = Course::new(&slot, ReadOptions::at(level), reader.clock.monotonic());
             loop {

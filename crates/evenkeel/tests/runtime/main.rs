@@ -17,6 +17,7 @@ mod quarantine;
 mod raws;
 mod reading;
 mod records;
+mod rows;
 mod snapshots;
 mod stale;
 mod stopping;

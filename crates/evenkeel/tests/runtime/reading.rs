@@ -107,7 +107,7 @@ fn pages_follow_each_other_and_a_cursor_of_nothing_is_refused() {
     }
     assert_eq!(pages, [vec!["k0", "k1", "k2"], vec!["k3", "k4", "k5"], vec!["k6"]]);
     for cursor in ["", "k1", "[1]", "[]", "[\"a\",\"b\"]"] {
-        let request = RowsRequest { cursor: Some(cursor.into()), limit: 3 };
+        let request = RowsRequest { cursor: Some(cursor.into()), limit: 3, ..RowsRequest::default() };
         assert!(engine.rows("tally", &request, ReadOptions::default()).is_err(), "{cursor}");
     }
 }

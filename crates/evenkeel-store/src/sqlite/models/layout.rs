@@ -41,6 +41,10 @@ pub(super) struct Layout {
     pub(super) place: Vec<usize>,
     /// How many those are, without the digest that follows them.
     pub(super) fields: usize,
+    /// The name of the table, as SQL.
+    pub(super) name: String,
+    /// The columns that the statements read, as SQL.
+    pub(super) columns: String,
     /// The row of a key.
     pub(super) select: String,
     /// Writes a whole row: the columns in order, each amount of money followed by its minor units, and the digest.
@@ -158,6 +162,8 @@ impl Layout {
             delete: format!("DELETE FROM {name} WHERE ({key}) = ({parts})"),
             first: format!("SELECT {columns} FROM {name} ORDER BY {key} LIMIT ?1"),
             after: format!("SELECT {columns} FROM {name} WHERE ({key}) > ({parts}) ORDER BY {key} LIMIT ?{limit}"),
+            name,
+            columns,
             schema,
         })
     }

@@ -19,6 +19,7 @@ mod freeze;
 mod layout;
 mod lease;
 mod parks;
+mod select;
 mod state;
 mod strange;
 #[cfg(test)]
@@ -33,8 +34,8 @@ use super::{
     folder::Folder,
 };
 use crate::{
-    Build, KEPT_RECORDS, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed, Settled, Step,
-    Table,
+    Build, KEPT_RECORDS, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed, Selected,
+    Selection, Settled, Step, Table,
 };
 use evenkeel_core::{
     Digest, ModelName, Position, Timestamp,
@@ -233,6 +234,19 @@ impl Models for SqliteModels {
                 rows.push((row, is_parked));
             }
             Ok(Rows { state, rows, more, intact })
+        })
+    }
+
+    fn select(&self, model: &ModelName, selection: &Selection<'_>) -> Result<Option<Selected>> {
+        self.read(|conn| {
+            let stored = state::get(conn, &self.layouts, model)?;
+            if !selection.query.fits(&stored.live.schema) {
+                return Ok(None);
+            }
+            let waiting = Waiting::new(conn, stored.live_id)?;
+            let found = select::select(conn, &stored.live, selection, waiting)?;
+            let select::Found { rows, more, intact, total } = found;
+            Ok(Some(Selected { page: Rows { state: stored.state, rows, more, intact }, total }))
         })
     }
 
