@@ -1,5 +1,5 @@
-//! Bytes to [`Value`]: one quick pass by `serde_json`, and a second, exact one where the first met a number that a
-//! float may not hold, or an error that deserves a pointer.
+//! Bytes to [`Value`]: one quick pass by `serde_json`, which tells numbers that are no integers as floats, so that their
+//! text is found beside it; and a second, exact one where the first met an error that deserves a pointer.
 //!
 //! Refused: invalid UTF-8, lone surrogates, duplicate keys, nesting beyond [`MAX_DEPTH`].
 use super::{Number, Object, Value};
@@ -30,11 +30,11 @@ pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
         message: format!("invalid UTF-8 after byte {}", error.valid_up_to()),
         pointer: String::new(),
     })?;
-    let mut inexact = false;
+    let mut floats = Floats { text, at: 0, met: 0 };
     let mut reader = serde_json::Deserializer::from_str(text);
-    let quick = Quick { depth: 0, inexact: &mut inexact }.deserialize(&mut reader);
+    let quick = Quick { depth: 0, floats: &mut floats }.deserialize(&mut reader);
     match quick {
-        Ok(value) if reader.end().is_ok() && !inexact => Ok(value),
+        Ok(value) if reader.end().is_ok() && floats.are_all() => Ok(value),
         _ => {
             let broken = |error: serde_json::Error| JsonError { message: error.to_string(), pointer: String::new() };
             exact(serde_json::from_str(text).map_err(broken)?, 0, &Way::Document)
@@ -42,29 +42,100 @@ pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     }
 }
 
-/// One pass that notes in `inexact` whether a number was met that needs its text.
-struct Quick<'a> {
-    depth: usize,
-    inexact: &'a mut bool,
+/// The texts of the numbers that are read as floats, one after the other as the reading meets them.
+///
+/// What is read before the text is known to be JSON is of no use if it turns out not to be; until then this only must not
+/// go astray.
+struct Floats<'t> {
+    text: &'t str,
+    at: usize,
+    met: usize,
 }
 
-impl Quick<'_> {
-    fn deeper<E: de::Error>(&mut self) -> Result<Quick<'_>, E> {
-        if self.depth == MAX_DEPTH {
-            return Err(E::custom("too deep"));
+impl<'t> Floats<'t> {
+    /// The next of them.
+    fn next(&mut self) -> Option<&'t str> {
+        let bytes = self.text.as_bytes();
+        while let Some(&byte) = bytes.get(self.at) {
+            match byte {
+                b'"' => self.at = end_of_string(bytes, self.at + 1),
+                b'-' | b'0'..=b'9' => {
+                    let len = bytes[self.at..].iter().take_while(|byte| is_of_number(**byte)).count();
+                    let number = self.text.get(self.at..self.at + len)?;
+                    self.at += len;
+                    if is_float(number) {
+                        self.met += 1;
+                        return Some(number);
+                    }
+                }
+                _ => self.at += 1,
+            }
         }
-        Ok(Quick { depth: self.depth + 1, inexact: self.inexact })
+        None
+    }
+
+    /// Whether there is none that the reading did not meet. Where it met none, nothing was looked for.
+    fn are_all(&mut self) -> bool {
+        self.met == 0 || self.next().is_none()
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Quick<'_> {
+/// Behind the quotation mark that ends a string.
+fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    at
+}
+
+fn is_of_number(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')
+}
+
+/// Whether the reading tells this number as a float.
+fn is_float(number: &str) -> bool {
+    let is_short = number.len() < 18;
+    number == "-0"
+        || number.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'))
+        || (!is_short && number.parse::<i64>().is_err() && number.parse::<u64>().is_err())
+}
+
+/// A number as it is written, where it is no integer that is short enough.
+fn number(text: &str) -> Value {
+    match text.parse() {
+        _ if text == "-0" => 0.into(),
+        Ok(int) => Value::Number(Number::Int(int)),
+        Err(_) => Value::Number(Number::Exact(text.into())),
+    }
+}
+
+/// The quick pass.
+struct Quick<'a, 't> {
+    depth: usize,
+    floats: &'a mut Floats<'t>,
+}
+
+impl<'t> Quick<'_, 't> {
+    fn deeper<E: de::Error>(&mut self) -> Result<Quick<'_, 't>, E> {
+        if self.depth == MAX_DEPTH {
+            return Err(E::custom("too deep"));
+        }
+        Ok(Quick { depth: self.depth + 1, floats: self.floats })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Quick<'_, '_> {
     type Value = Value;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Quick<'_> {
+impl<'de> Visitor<'de> for Quick<'_, '_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,9 +161,8 @@ impl<'de> Visitor<'de> for Quick<'_> {
         }))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
-        *self.inexact = true;
-        Ok(Value::Null)
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Value, E> {
+        self.floats.next().map(number).ok_or_else(|| E::custom("a number that is not in the text"))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
@@ -168,8 +238,7 @@ fn exact(raw: &RawValue, depth: usize, way: &Way<'_>) -> Result<Value, JsonError
         b't' => Value::Bool(true),
         b'f' => Value::Bool(false),
         b'n' => Value::Null,
-        _ if text == "-0" => 0.into(),
-        _ => Value::Number(text.parse().map_or_else(|_| Number::Exact(text.into()), Number::Int)),
+        _ => number(text),
     })
 }
 
@@ -306,6 +375,30 @@ mod tests {
         #[test]
         fn canonical_text_round_trips(value in any_value()) {
             prop_assert_eq!(parse(value.to_string().as_bytes()), Ok(value));
+        }
+
+        /// Numbers of every kind between strings that look like them.
+        #[test]
+        fn the_quick_pass_reads_what_the_exact_one_does(
+            parts in prop::collection::vec(
+                prop_oneof![
+                    "-?(0|[1-9][0-9]{0,24})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?",
+                    Just(r#""1.5""#.to_owned()), Just(r#""\"2.5\\""#.to_owned()), Just(r#"{"3.5":-0,"-0":4e1}"#.to_owned()),
+                    Just("[[], 9223372036854775808, 18446744073709551615, 18446744073709551616]".to_owned()),
+                ],
+                0..8,
+            ),
+        ) {
+            let document = format!("[{}]", parts.join(" , "));
+            let raw = serde_json::from_str(&document).unwrap();
+            let exact = exact(raw, 0, &Way::Document);
+            prop_assert_eq!(parse(document.as_bytes()), exact.clone());
+            // And that without a second pass.
+            let mut floats = Floats { text: &document, at: 0, met: 0 };
+            let mut reader = serde_json::Deserializer::from_str(&document);
+            let quick = Quick { depth: 0, floats: &mut floats }.deserialize(&mut reader);
+            prop_assert_eq!(quick.ok(), exact.ok());
+            prop_assert!(floats.are_all());
         }
 
         #[test]
