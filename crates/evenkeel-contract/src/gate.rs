@@ -15,7 +15,7 @@ use evenkeel_core::{
     Draft, EventId, EventType, StreamVersion, Subject,
     intake::{Arrival, Sent, Verdict},
     json::{Pointer, Value},
-    quarantine::{OnQuarantine, ParkKey, Reason, Refusal},
+    quarantine::{ContractRef, OnQuarantine, ParkKey, Reason, Refusal},
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -113,6 +113,13 @@ impl Gate {
     /// The contracts, in declared order.
     pub fn contracts(&self) -> impl ExactSizeIterator<Item = &Contract> {
         self.contracts.iter().map(|ready| &ready.contract)
+    }
+
+    /// This gate as if there were no later version of this contract.
+    #[must_use]
+    pub fn up_to(&self, contract: &ContractRef) -> Self {
+        let is_later = |other: &&Contract| other.name == contract.name && other.version > contract.version;
+        Self::new(self.sources.clone(), self.contracts().filter(|other| !is_later(other)).cloned().collect())
     }
 
     /// What the events look like that leave this gate, by type and version.

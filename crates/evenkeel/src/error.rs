@@ -111,6 +111,9 @@ pub enum EngineError {
     /// The event cannot be changed like this.
     #[error("the edit: {0}")]
     Edit(String),
+    /// No such event.
+    #[error("no event of the log has the position or identity {0:?}")]
+    NoEvent(String),
     /// No such contract.
     #[error("no contract is named {0:?}")]
     NoContract(String),

@@ -398,7 +398,7 @@ fn entry_report(entry: &Entry, held_behind: u64, whole: bool) -> QuarantineRepor
     }
 }
 
-fn edit_report(edit: &Edit) -> EditReport {
+pub(crate) fn edit_report(edit: &Edit) -> EditReport {
     let Decision { author, note } = edit.decision.clone();
     EditReport { patch: edit.patch.clone(), author, note, at: edit.at.to_string() }
 }

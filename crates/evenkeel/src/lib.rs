@@ -35,6 +35,7 @@ mod worker;
 pub mod consumer;
 pub mod impact;
 pub mod ingest;
+pub mod lineage;
 pub mod monitor;
 pub mod project;
 pub mod projector;

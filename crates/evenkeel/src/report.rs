@@ -4,10 +4,12 @@
 mod accounting;
 mod bulk;
 mod impact;
+mod lineage;
 
 pub use accounting::{AccountReport, AccountingReport, CountedReport, SourceAccount};
 pub use bulk::{BulkEntry, BulkReport};
 pub use impact::{AdmittedCase, AdmittedImpact, ImpactReport, ValueChange, WaitingCase, WaitingImpact};
+pub use lineage::{ContractVersion, FieldOrigin, LineageReport};
 
 use evenkeel_core::{
     json::{Object, Patch},

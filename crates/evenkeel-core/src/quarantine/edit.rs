@@ -4,7 +4,7 @@
 //! only who reads envelopes can tell (the gate).
 use super::{Decision, Entry};
 use crate::{
-    json::{self, Patch, PatchError, Value},
+    json::{self, Patch, PatchError, Pointer, Value},
     time::Timestamp,
 };
 use std::borrow::Cow;
@@ -45,6 +45,27 @@ impl Entry {
             return Err(PatchError { operation: None, message });
         }
         self.patched(self.edits.iter().map(|edit| &edit.patch).chain([patch]))
+    }
+
+    /// Which edit, counted from 0, was the last to change what stands at each of these places; `None` where it stands as it
+    /// arrived.
+    ///
+    /// # Errors
+    /// As [`Self::edited`].
+    pub fn last_changed(&self, places: &[Pointer]) -> Result<Vec<Option<usize>>, PatchError> {
+        // What cannot be read has no places: everything is then by who replaced it.
+        let mut document = json::parse(&self.raw).ok();
+        let mut last = vec![None; places.len()];
+        for (number, edit) in self.edits.iter().enumerate() {
+            let after = edit.patch.apply(document.clone().unwrap_or(Value::Null))?;
+            for (place, last) in places.iter().zip(&mut last) {
+                if document.as_ref().and_then(|before| place.get(before)) != place.get(&after) {
+                    *last = Some(number);
+                }
+            }
+            document = Some(after);
+        }
+        Ok(last)
     }
 
     fn patched<'p>(&self, patches: impl Iterator<Item = &'p Patch>) -> Result<Vec<u8>, PatchError> {
@@ -121,6 +142,24 @@ mod tests {
         assert_eq!(twice.edited_with(&whole).unwrap(), br#"{"n":7}"#);
         let edited = Entry { edits: vec![Edit { patch: whole, ..entry("", &["[]"]).edits[0].clone() }], ..twice };
         assert_eq!(edited.edited_with(&set(3).parse().unwrap()).unwrap(), br#"{"n":3.00}"#);
+    }
+
+    #[test]
+    fn a_place_is_by_the_last_edit_that_changed_what_stands_there() {
+        let raw = r#"{"n":1,"same":[1,2],"gone":0}"#;
+        let insert = r#"[{"op":"add","path":"/same/0","value":2}]"#;
+        let edited = entry(
+            raw,
+            &[&set(2), insert, r#"[{"op":"replace","path":"/n","value":2.00}]"#, r#"[{"op":"remove","path":"/gone"}]"#],
+        );
+        let places = ["/n", "/same/0", "/same/1", "/same/2", "/gone", "/never", ""];
+        let places: Vec<Pointer> = places.iter().map(|place| place.parse().unwrap()).collect();
+        let last = edited.last_changed(&places).unwrap();
+        // What is put in front moves the others to other places; a value that is written again stays what it was.
+        assert_eq!(last, [Some(0), Some(1), Some(1), Some(1), Some(3), None, Some(3)]);
+        let whole = entry(r#"{"n":1,"n":2}"#, &[r#"[{"op":"replace","path":"","value":{"n":7}}]"#]);
+        assert_eq!(whole.last_changed(&places[..2]).unwrap(), [Some(0), None]);
+        assert_eq!(entry(raw, &[]).last_changed(&places[..1]).unwrap(), [None]);
     }
 
     #[test]

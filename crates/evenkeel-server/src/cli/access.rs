@@ -361,6 +361,14 @@ impl Access {
         }
     }
 
+    /// Where each field of an event came from.
+    pub(crate) fn lineage(&self, event: &str) -> Result<Document, Failure> {
+        match self {
+            Self::Server(client) => client.get(&format!("/v1/events/{}/lineage", encode(event)), &[]),
+            Self::Direct(direct) => Document::of(&direct.node.engine.lineage(event)?),
+        }
+    }
+
     /// What became of everything that was taken.
     pub(crate) fn accounting(&self, recount: bool) -> Result<Document, Failure> {
         match self {

@@ -12,6 +12,7 @@ mod demo;
 mod drift;
 mod get;
 mod init;
+mod lineage;
 mod lines;
 mod man;
 mod progress;
@@ -121,6 +122,11 @@ enum Command {
     Snapshot(snapshot::Args),
     /// List the snapshots of models, newest first
     Snapshots(snapshots::Args),
+    /// Tell where each field of an admitted event came from
+    ///
+    /// Which place of the event as it was sent, under which version of its contract, and by which edit. The answer is "no" (1)
+    /// where that cannot be told: it is not kept any more as it was sent, or the contracts make something else of it by now.
+    Lineage(lineage::Args),
     /// Show what became of everything that was taken, by source
     ///
     /// Received is admitted, duplicate, waiting, quarantined and discarded together. The answer is "no" (1) where the books do
@@ -206,6 +212,7 @@ fn run(context: &Context, command: Command) -> Done {
         Command::Reconciliations(args) => reconciliations::run(context, &args),
         Command::Snapshot(args) => snapshot::run(context, &args),
         Command::Snapshots(args) => snapshots::run(context, &args),
+        Command::Lineage(args) => lineage::run(context, &args),
         Command::Accounting(args) => accounting::run(context, &args),
         Command::Quarantine(args) => quarantine::run(context, &args),
         Command::Simulate(args) => simulate::run(context, &args),
@@ -248,6 +255,7 @@ impl From<EngineError> for Failure {
             EngineError::NoModel(_)
             | EngineError::NoEntry(_)
             | EngineError::NoContract(_)
+            | EngineError::NoEvent(_)
             | EngineError::NoConsumer(_)
             | EngineError::Edit(_)
             | EngineError::Consumer(_) => Self::usage(error.to_string()),

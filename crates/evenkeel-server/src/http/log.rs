@@ -3,11 +3,14 @@
 //! Writing to it is [`super::events`]' business alone.
 use super::{App, blocking, json, params::Params, problem::Problem};
 use axum::{
-    extract::State,
+    extract::{Path, State},
     http::{StatusCode, Uri},
     response::Response,
 };
-use evenkeel::{core::Position, report::EventReport};
+use evenkeel::{
+    core::Position,
+    report::{EventReport, LineageReport},
+};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -41,4 +44,21 @@ pub(crate) async fn read(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     let events = blocking(move || engine.log(after, limit, event_type.as_deref())).await?;
     let next = events.last().filter(|_| events.len() == limit).map(|event| event.position);
     Ok(json(StatusCode::OK, &LogAnswer { events, next }))
+}
+
+/// Where each field of an admitted event came from: which place of what was sent, under which contracts, by which edit.
+#[utoipa::path(
+    get, path = "/v1/events/{event}/lineage", operation_id = "lineage", tag = "events",
+    params(("event" = String, Path, description = "The event: its position, or its identity in 64 hexadecimal digits")),
+    responses((status = 200, body = LineageReport)),
+)]
+pub(crate) async fn lineage(
+    State(app): State<Arc<App>>,
+    Path(event): Path<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    Params::of(&uri)?.finish()?;
+    let engine = app.engine.clone();
+    let report = blocking(move || engine.lineage(&event)).await?;
+    Ok(json(StatusCode::OK, &report))
 }

@@ -106,6 +106,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .routes(routes!(metrics::serve))
         .routes(routes!(events::publish))
         .routes(routes!(log::read))
+        .routes(routes!(log::lineage))
         .routes(routes!(rows::models))
         .routes(routes!(rows::rows))
         .routes(routes!(rows::row))

@@ -75,6 +75,9 @@ catalogue! {
         "The detail shows each mistake with its file and line, as `evenkeel check` does. Nothing was judged.";
     NO_CONTRACT = "no-contract", NOT_FOUND, "There is no such contract",
         "Among the files that were sent none declares it: the path names a contract, not a file.";
+    NO_EVENT = "no-event", NOT_FOUND, "There is no such event in the log",
+        "Name an event by its position or its identity (64 hexadecimal digits); /v1/log lists them. What waits in quarantine \
+         is not in the log yet.";
     NO_ENTRY = "no-entry", NOT_FOUND, "There is no such quarantine entry",
         "/v1/quarantine lists the entries there are.";
     METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "The address does not take this method",
@@ -267,6 +270,7 @@ impl From<EngineError> for Problem {
             EngineError::NoModel(_) => Self::new(NO_MODEL, error),
             EngineError::NoConsumer(_) => Self::new(NO_CONSUMER, error),
             EngineError::Consumer(detail) => Self::new(BAD_REQUEST, detail),
+            EngineError::NoEvent(_) => Self::new(NO_EVENT, error),
             EngineError::NoContract(_) => Self::new(NO_CONTRACT, error),
             EngineError::NoEntry(_) => Self::new(NO_ENTRY, error),
             EngineError::EntryState { state, .. } => Self::new(ENTRY_STATE, &error).with("state", state.as_str()),

@@ -126,3 +126,48 @@ fn what_is_not_kept_any_more_is_counted_and_not_guessed() {
     let text = project.run(&["contract", "impact", "stock_received"]);
     assert!(text.stdout.contains("not judged") && text.stdout.contains("keep_days"), "{text:?}");
 }
+
+#[test]
+fn an_event_of_the_log_says_where_its_fields_are_from() {
+    let project = published();
+    let pointer = |json: &Json, field: &str| {
+        let fields = json.value["fields"].as_array().unwrap();
+        fields.iter().find(|found| found["field"] == field).unwrap()["from"].clone()
+    };
+    let order = (1..100u32).map(|position| project.json(&["lineage", &position.to_string()]));
+    let order = order.into_iter().find(|found| found.value["contract"] == "order_created").unwrap();
+    assert_eq!((order.code, &order.value["exact"]), (0, &true.into()), "{order:?}");
+    assert_eq!(pointer(&order, "/data/total"), serde_json::json!(["/data/total_amount", "/data/currency_code"]));
+    let (position, id) = (order.value["position"].to_string(), order.value["event_id"].as_str().unwrap());
+    let text = project.run(&["lineage", &position]);
+    assert!(text.code == 0 && text.stdout.contains("/data/customer_ref"), "{text:?}");
+    // Sent through as edited: by the edit, and with who made it.
+    let edit = ["quarantine", "edit", "q-2", "--set", "/data/total_amount=\"7.00\"", "--redrive", "--author", "ada"];
+    assert_eq!(project.run(&edit).code, 0);
+    let at = project.json(&["quarantine", "show", "q-2"]).value["position"].to_string();
+    let edited = project.run(&["lineage", &at]);
+    assert!(
+        edited.code == 0 && edited.stdout.contains("edit 1 of q-2: ") && edited.stdout.contains("by ada"),
+        "{edited:?}"
+    );
+    let server = project.serve();
+    let served = project.json(&["--url", &server.url, "lineage", id]);
+    assert_eq!((served.code, &served.value), (0, &order.value));
+    for reach in [&["--url", &server.url][..], &[]] {
+        let nothing = project.run(&[reach, &["lineage", "999999"]].concat());
+        assert!(nothing.code == if reach.is_empty() { 3 } else { 2 }, "{nothing:?}");
+    }
+    assert_eq!(server.stop(), Some(0));
+    edit_contract(&project);
+    let changed = project.run(&["lineage", &position]);
+    assert!(changed.code == 1 && changed.stdout.contains("the contracts have changed"), "{changed:?}");
+}
+
+fn edit_contract(project: &Project) {
+    edit(
+        project,
+        CONTRACT,
+        r#"{ from = "/customer_ref",  to = "customer_id""#,
+        r#"{ from = "/order_id", to = "customer_id""#,
+    );
+}

@@ -3,7 +3,7 @@ use super::{client, project::Server};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const OPERATIONS: [&str; 35] = [
+const OPERATIONS: [&str; 36] = [
     "DELETE /v1/consumers/{name}",
     "GET /",
     "GET /healthz",
@@ -14,6 +14,7 @@ const OPERATIONS: [&str; 35] = [
     "GET /v1/accounting",
     "GET /v1/consumers",
     "GET /v1/drift",
+    "GET /v1/events/{event}/lineage",
     "GET /v1/log",
     "GET /v1/models",
     "GET /v1/models/{model}/rows",
@@ -74,6 +75,7 @@ fn the_document_lists_exactly_what_is_served() {
             .replace("{id}", "q-1")
             .replace("{source}", "shop")
             .replace("{contract}", "c")
+            .replace("{event}", "1")
             .replace("{problem}", "busy");
         let served = client::request(server.addr, &method, &path, &[], b"");
         assert!(served.status != 405 && !served.text.contains("/problems/not-found"), "{method} {path}: {served:?}");

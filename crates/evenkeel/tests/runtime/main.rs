@@ -12,6 +12,7 @@ mod fixture;
 mod folds;
 mod impact;
 mod ingest;
+mod lineage;
 mod outages;
 mod quarantine;
 mod raws;
