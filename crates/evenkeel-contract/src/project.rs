@@ -2,7 +2,7 @@
 //!
 //! Not here: reading the disk. The caller gives every file's bytes.
 use crate::{
-    check::{Catalogue, contracts, examples, models},
+    check::{Catalogue, contracts, examples, models, views},
     contract::Contract,
     declare::{self, ContractDecl, ModelDecl},
     diagnostic::{Diagnostic, Diagnostics, Files, Place, Severity},
@@ -11,7 +11,7 @@ use crate::{
     reader::{self, Data, Node, Sink},
     settings::{self, DriftSettings, Settings},
 };
-use evenkeel_core::{fold::Declared, freshness::Level, quarantine::ContractRef};
+use evenkeel_core::{fold::Declared, freshness::Level, quarantine::ContractRef, schema::View};
 
 /// A compiled project.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub struct Project {
     pub gate: Gate,
     /// The models, in order of their files.
     pub models: Vec<ModelDeclaration>,
+    /// The views over them, in order of their files. What they say is for the store to judge.
+    pub views: Vec<ViewDeclaration>,
     /// What may not do what is meant.
     pub warnings: Diagnostics,
     /// Contracts without an example, as mistakes: `check` refuses them, while an engine runs without.
@@ -41,12 +43,21 @@ pub struct ModelDeclaration {
     pub default_level: Option<Level>,
 }
 
+/// A view of the user's over models.
+#[derive(Debug, Clone)]
+pub struct ViewDeclaration {
+    /// Its name and text.
+    pub view: View,
+    /// Its file.
+    pub path: String,
+}
+
 /// The path of the settings in a project folder.
 pub const SETTINGS: &str = "evenkeel.toml";
 
 /// Compiles a project from its files and the environment.
 ///
-/// `files` holds `evenkeel.toml`, `contracts/**` and `models/*.toml`; others are not looked at. Of the environment
+/// `files` holds `evenkeel.toml`, `contracts/**`, `models/*.toml` and `views/*.sql`; others are not looked at. Of the environment
 /// only `EVENKEEL_SECTION__KEY` counts.
 ///
 /// # Errors
@@ -74,6 +85,7 @@ pub fn compile(files: &Files, env: &[(String, String)]) -> Result<Project, Diagn
     warn_empty(contract_files, model_files.len(), &sink);
     let catalogue = Catalogue::new(&contracts, broken.iter().map(String::as_str));
     models::check_names(&models, &sink);
+    let views = views::read(files, &models, &sink);
     let compiled = models.iter().map(|model| ModelDeclaration {
         fold: models::check(model, &catalogue, &sink),
         drift: model.drift,
@@ -90,7 +102,7 @@ pub fn compile(files: &Files, env: &[(String, String)]) -> Result<Project, Diagn
         return Err(found);
     }
     let unproven = Diagnostics::new(unproven.into_inner());
-    Ok(Project { settings: settings.settings, gate, models: compiled, warnings: found, unproven })
+    Ok(Project { settings: settings.settings, gate, models: compiled, views, warnings: found, unproven })
 }
 
 /// Compiles settings and contracts alone: neither models nor examples are looked at.

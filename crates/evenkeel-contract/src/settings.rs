@@ -177,6 +177,10 @@ pub struct ReadSettings {
     pub max_delay_ms: u64,
     /// `token_max_age_seconds`: how long a token is taken after it was issued.
     pub token_max_age: Duration,
+    /// `query_timeout_ms`: how long a statement in SQL may run.
+    pub query_timeout_ms: u64,
+    /// `query_rows`: how many rows it may give.
+    pub query_rows: u64,
     /// `slightly_stale_seconds` and `very_stale_seconds`.
     pub freshness: FreshnessLimits,
 }
@@ -190,6 +194,8 @@ impl Default for ReadSettings {
             base_delay_ms: 100,
             max_delay_ms: 5000,
             token_max_age: token::MAX_AGE,
+            query_timeout_ms: 5000,
+            query_rows: 10_000,
             freshness,
         }
     }

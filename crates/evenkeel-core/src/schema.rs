@@ -113,3 +113,12 @@ impl Schema {
         self.version == other.version && self.fingerprint == other.fingerprint
     }
 }
+
+/// A view that a user declared over models: a statement that reads, under a name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct View {
+    /// Its name.
+    pub name: String,
+    /// The statement. What it means is the store's to say.
+    pub sql: String,
+}

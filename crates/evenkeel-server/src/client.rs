@@ -285,7 +285,8 @@ pub(crate) fn encode(text: &str) -> String {
     })
 }
 
-fn query_string(query: &[(&str, String)]) -> String {
+/// The query of an address: nothing, or what follows a `?`.
+pub(crate) fn query_string(query: &[(&str, String)]) -> String {
     let pairs: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
     if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
 }

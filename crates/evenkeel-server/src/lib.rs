@@ -5,6 +5,7 @@ mod demo;
 mod http;
 mod node;
 mod output;
+mod views;
 
 pub mod cli;
 pub mod serve;

@@ -1,6 +1,7 @@
 //! A node on this machine: a project folder, its embedded store, and an engine over the two.
 //!
 //! Not here: serving it over HTTP, or what commands do with it.
+use crate::views;
 use evenkeel::{
     Clock, Engine, EngineError, Options, SystemClock,
     contract::{
@@ -9,7 +10,7 @@ use evenkeel::{
     },
     project::{self, ProjectError},
     store::{
-        StoreError,
+        SqlError, StoreError,
         sqlite::{SqliteOptions, SqliteStore, Synchronous},
     },
 };
@@ -32,6 +33,14 @@ pub(crate) enum NodeError {
     /// The project folder cannot be used.
     #[error(transparent)]
     Project(#[from] ProjectError),
+    /// A view of the project's cannot be carried out.
+    #[error("{path}: {error}")]
+    View {
+        /// Its file.
+        path: String,
+        /// Why not.
+        error: SqlError,
+    },
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -48,6 +57,9 @@ pub(crate) fn start(
     data: Option<&Path>,
     adjust: impl FnOnce(&mut Options),
 ) -> Result<Node, NodeError> {
+    if let Some((path, error)) = views::wrong(&project)?.into_iter().next() {
+        return Err(NodeError::View { path: path.to_owned(), error });
+    }
     let (store, clock) = store(&project.settings, dir, data)?;
     let mut options = project::options(&project.settings);
     adjust(&mut options);

@@ -7,7 +7,12 @@ use crate::{
     node::{self, NodeError},
     telemetry::{self, BadFilter},
 };
-use evenkeel::{Engine, EngineError, contract::settings::Settings, project::ProjectError, store::StoreError};
+use evenkeel::{
+    Engine, EngineError,
+    contract::settings::Settings,
+    project::ProjectError,
+    store::{SqlError, StoreError},
+};
 use std::{
     io,
     net::SocketAddr,
@@ -52,6 +57,14 @@ pub enum ServeError {
     /// What is to be logged cannot be understood.
     #[error(transparent)]
     Log(#[from] BadFilter),
+    /// A view of the project's cannot be carried out.
+    #[error("{path}: {error}; `evenkeel check` shows it")]
+    View {
+        /// Its file.
+        path: String,
+        /// Why not.
+        error: SqlError,
+    },
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -82,7 +95,7 @@ impl ServeError {
     /// address cannot be had, 1 for a stop that was not clean.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Project(_) | Self::Exposed(_) | Self::Log(_) => 2,
+            Self::Project(_) | Self::View { .. } | Self::Exposed(_) | Self::Log(_) => 2,
             Self::Store(_) | Self::Engine(_) | Self::Listen { .. } | Self::Start(_) | Self::Metrics(_) => 3,
             Self::StopTimedOut(_) => 1,
         }
@@ -95,6 +108,7 @@ impl From<NodeError> for ServeError {
             NodeError::Project(error) => error.into(),
             NodeError::Store(error) => error.into(),
             NodeError::Engine(error) => error.into(),
+            NodeError::View { path, error } => Self::View { path, error },
         }
     }
 }

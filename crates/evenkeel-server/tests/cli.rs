@@ -33,6 +33,8 @@ fn documents(project: &Project, reach: &[&str]) -> Vec<(String, i32, Value)> {
         &["rows", "orders", "--limit", "3"],
         &["rows", "orders", "--where", "total=ge.20", "--order", "total.desc", "--select", "order_id,total", "--count"],
         &["rows", "customers"],
+        &["query", "SELECT * FROM sales_by_currency ORDER BY currency"],
+        &["query", "SELECT order_id, count(*) OVER () AS n FROM orders", "--limit", "2"],
         &["drift"],
         &["drift", "inventory"],
         &["verify", "--full"],
@@ -100,6 +102,9 @@ fn commands_say_the_same_with_a_server_and_without() {
         dear["rows"].as_array().unwrap().iter().map(|row| row["total"].as_str().unwrap().parse().unwrap()).collect();
     assert!(!totals.is_empty() && totals.is_sorted_by(|a, b| a >= b) && totals.iter().all(|total| *total >= 20.0));
     assert_eq!(dear["total"], totals.len());
+    let sales = &served.iter().find(|(name, ..)| name.starts_with("query SELECT *")).unwrap().2[0];
+    assert_eq!(sales["columns"], serde_json::json!(["currency", "orders", "total_minor", "paid_minor"]));
+    assert!(sales["rows"].as_array().is_some_and(|rows| rows.len() > 1 && rows[0]["total_minor"].is_i64()), "{sales}");
     for reach in [&["--url", &server.url][..], &["--url", &server.url, "--dir", "/nowhere"]] {
         for (args, expected) in [
             (&["get", "inventory", "LAMP-9/north", "--level", "strong"][..], 1),
@@ -109,6 +114,8 @@ fn commands_say_the_same_with_a_server_and_without() {
             (&["rows", "orders", "--cursor", "nonsense"], 2),
             (&["rows", "orders", "--where", "total=about.20"], 2),
             (&["rows", "orders", "--where", "total"], 2),
+            (&["query", "DROP TABLE orders"], 2),
+            (&["query", "SELECT colour FROM orders"], 2),
             (&["rows", "orders", "--order", "nothing"], 2),
             (&["quarantine", "show", "q-999"], 2),
             (&["get", "orders", "o-1003", "--token", "t"], 2),
@@ -250,6 +257,34 @@ fn check_shows_every_mistake_at_once_with_its_line() {
     // Other commands refuse to work on it, and say the same.
     let drift = project.run(&["drift"]);
     assert!(drift.code == 2 && drift.stderr.contains("lisen"), "{drift:?}");
+}
+
+#[test]
+fn check_judges_views_and_nothing_starts_with_a_wrong_one() {
+    let project = Project::minimal();
+    fs::create_dir(project.path("views")).unwrap();
+    let write = |name: &str, sql: &str| fs::write(project.path("views").join(name), sql).unwrap();
+    write("few.sql", "SELECT order_id FROM orders LIMIT 3;\n");
+    let check = project.run(&["check"]);
+    assert!(check.code == 0 && check.stdout.contains("views/few.sql"), "{check:?}");
+    assert_eq!(project.json(&["check"]).value["project"]["views"], serde_json::json!(["few"]));
+    write("many.sql", "-- all of them\nSELECT order_id,\n  colour FROM orders");
+    let check = project.run(&["check"]);
+    assert!(check.code == 2 && check.stdout.contains("no such column: colour"), "{check:?}");
+    let found = &project.json(&["check"]).value["diagnostics"][0];
+    assert_eq!((&found["place"], &found["line"], &found["column"]), (&"views/many.sql".into(), &3.into(), &3.into()));
+    let refused = project.run(&["query", "SELECT * FROM few"]);
+    assert!(refused.code == 2 && refused.stderr.contains("views/many.sql"), "{refused:?}");
+    fs::remove_file(project.path("views/many.sql")).unwrap();
+    for (name, says) in
+        [("Many.sql", "a view is named as its file is"), ("orders.sql", "a model is named `orders` too")]
+    {
+        write(name, "SELECT 1 AS one FROM orders");
+        let check = project.run(&["check"]);
+        assert!(check.code == 2 && check.stdout.contains(says), "{check:?}");
+        fs::remove_file(project.path("views").join(name)).unwrap();
+    }
+    assert_eq!(project.json(&["query", "SELECT * FROM few"]).value["columns"], serde_json::json!(["order_id"]));
 }
 
 #[test]

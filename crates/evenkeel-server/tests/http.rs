@@ -11,6 +11,7 @@ mod http {
     mod operating;
     mod project;
     mod quarantine;
+    mod query;
     mod reconciling;
     mod rows;
     mod snapshots;

@@ -7,6 +7,7 @@ mod error;
 mod log;
 mod models;
 mod snapshots;
+mod sql;
 
 pub mod conformance;
 pub mod faulty;
@@ -21,3 +22,4 @@ pub use models::{
     Selected, Selection, Settled, Step, StoredRow, Table, Upsert,
 };
 pub use snapshots::{Draft, Frames, Kept, Snapshots};
+pub use sql::{Admit, Answered, SqlError, Statement};

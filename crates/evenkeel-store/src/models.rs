@@ -1,7 +1,7 @@
 //! The home of read models: tables of rows, and beside each, in the same transaction, how far it has come.
 //!
 //! Not here: what events make of a row ([`evenkeel_core::fold`]), and whose turn it is to change a table (the runtime).
-use crate::Result;
+use crate::{Admit, Answered, Result, SqlError, Statement};
 use evenkeel_core::{
     Digest, ModelName, Position, Timestamp,
     checkpoint::Checkpoint,
@@ -352,6 +352,14 @@ pub trait Models: Send + Sync {
     /// Rows of the live table that meet a query, in its order: what [`Query::select`] says. `None` where the table has
     /// another shape than the query was made for.
     fn select(&self, model: &ModelName, selection: &Selection<'_>) -> Result<Option<Selected>>;
+
+    /// Carries a statement out that reads and does nothing else, on one moment of all models it reads, where `admit` has it;
+    /// it is asked once, and otherwise the answer is `None`. A statement that reads no model, or the distances of all of
+    /// them, counts as one that reads all.
+    ///
+    /// # Errors
+    /// [`SqlError`].
+    fn query(&self, statement: &Statement<'_>, admit: Admit<'_>) -> Result<Option<Answered>, SqlError>;
 
     /// How many rows the live table has.
     fn count(&self, model: &ModelName) -> Result<u64>;

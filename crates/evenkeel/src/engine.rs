@@ -7,7 +7,7 @@ use crate::{
     ingest::{Ingest, IngestLimits},
     monitor::{self, Observation},
     quarantine,
-    reader::{Course, ReadOptions, Reader, RowsRequest},
+    reader::{Course, QueryLimits, ReadOptions, Reader, RowsRequest},
     report::{Receipt, RowAnswer, RowsAnswer},
     signal::Signal,
     slot::{Model, Slot},
@@ -23,6 +23,7 @@ use evenkeel_core::{
     quarantine::Reason,
     retry::RetryPolicy,
     row::Key,
+    schema::View,
     token,
 };
 use evenkeel_store::{KEPT_RECORDS, Log, Models, Snapshots, StoreError};
@@ -67,6 +68,10 @@ pub struct Options {
     pub retry: RetryPolicy,
     /// How long a token is taken after it was issued.
     pub token_max_age: Duration,
+    /// What a statement in SQL may cost.
+    pub query: QueryLimits,
+    /// The views that such statements may read beside the models.
+    pub views: Vec<View>,
     /// Whether models that need it are repaired or rebuilt without being asked.
     pub auto_reconcile: bool,
     /// How often each model may be repaired or rebuilt without being asked.
@@ -96,6 +101,8 @@ impl Default for Options {
             freshness: FreshnessLimits::default(),
             retry: RetryPolicy::default(),
             token_max_age: token::MAX_AGE,
+            query: QueryLimits::default(),
+            views: Vec::new(),
             auto_reconcile: true,
             pace: pace::Limits::default(),
             scrub_rows_per_second: 5000,

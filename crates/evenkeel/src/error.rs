@@ -9,7 +9,7 @@ use evenkeel_core::{
     row::Misfit,
     token::TokenError,
 };
-use evenkeel_store::StoreError;
+use evenkeel_store::{SqlError, StoreError};
 use std::time::Duration;
 
 /// Why events were not taken. None of them were, and sending them again is safe.
@@ -68,6 +68,9 @@ pub enum ReadError {
     /// The token is not taken.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The statement is not understood, not allowed, or costs too much.
+    #[error(transparent)]
+    Sql(SqlError),
     /// What was asked for cannot be met within the budget.
     #[error("{reason}")]
     NotMet {

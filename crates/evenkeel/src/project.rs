@@ -1,7 +1,7 @@
 //! A project folder on disk: its files read, compiled, and made ready to run.
 //!
 //! What the files say is `evenkeel-contract`'s to judge; opening stores is the caller's.
-use crate::{Clock, Engine, EngineError, Model, Options, Parts, ingest::IngestLimits};
+use crate::{Clock, Engine, EngineError, Model, Options, Parts, ingest::IngestLimits, reader::QueryLimits};
 use evenkeel_contract::{
     diagnostic::{Diagnostics, Files},
     project::{self, Project, SETTINGS},
@@ -36,7 +36,7 @@ pub enum ProjectError {
 }
 
 /// The folders of a project whose files are read, and how their names may end.
-const FOLDERS: [(&str, &[&str]); 2] = [("contracts", &["toml", "json"]), ("models", &["toml"])];
+const FOLDERS: [(&str, &[&str]); 3] = [("contracts", &["toml", "json"]), ("models", &["toml"]), ("views", &["sql"])];
 
 /// Reads every file of the project in `dir` that declares something.
 ///
@@ -138,6 +138,11 @@ pub fn options(settings: &Settings) -> Options {
             max_delay: Duration::from_millis(settings.read.max_delay_ms),
         },
         token_max_age: settings.read.token_max_age,
+        query: QueryLimits {
+            within: Duration::from_millis(settings.read.query_timeout_ms),
+            rows: usize::try_from(settings.read.query_rows).unwrap_or(usize::MAX),
+            ..QueryLimits::default()
+        },
         auto_reconcile: settings.reconcile.auto,
         scrub_rows_per_second: settings.reconcile.scrub_rows_per_second,
         pace: settings.reconcile.pace,
@@ -173,6 +178,8 @@ pub fn start(
         require: model.require,
         default_level: model.default_level,
     });
+    let views = project.views.iter().map(|declared| declared.view.clone()).collect();
+    let options = Options { views, ..options };
     let parts = Parts { log, models, snapshots, clock, gate: Arc::new(project.gate.clone()) };
     Engine::start(parts, declared.collect(), options)
 }

@@ -8,14 +8,17 @@
 //! reader opted in: never a stale success in silence.
 //!
 //! Not here: SQL. Beside: `reader/course.rs` (attempts and waiting), `reader/strong.rs`, `reader/page.rs` (which rows),
-//! `reader/label.rs`.
+//! `reader/statement.rs` (SQL, which the store knows), `reader/label.rs`, `reader/worst.rs`.
 mod course;
 mod label;
 mod page;
+mod statement;
 mod strong;
+mod worst;
 
 pub(crate) use course::{Commits, Course, Step};
 pub(crate) use label::content;
+pub use statement::{QueryLimits, QueryRequest};
 
 use crate::{
     Clock, ReadError,

@@ -11,6 +11,7 @@ pub(crate) mod models;
 pub(crate) mod pointer;
 pub(crate) mod types;
 pub(crate) mod versions;
+pub(crate) mod views;
 
 use crate::declare::ContractDecl;
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,7 +2,10 @@
 //!
 //! Finding them is `evenkeel-contract`'s.
 use super::{Answer, Context, Done};
-use crate::output::{Document, Failure, Style, paint};
+use crate::{
+    output::{Document, Failure, Style, paint},
+    views,
+};
 use evenkeel::{
     contract::{
         contract::{Contract, UpstreamTypes},
@@ -44,6 +47,7 @@ struct Summary<'p> {
     sources: Vec<SourceSummary<'p>>,
     contracts: Vec<ContractSummary<'p>>,
     models: Vec<ModelSummary<'p>>,
+    views: Vec<&'p str>,
 }
 
 #[derive(Serialize)]
@@ -75,6 +79,10 @@ pub(super) fn run(context: &Context) -> Done {
     match project::load(&context.dir) {
         Ok((project, files)) if !project.unproven.is_empty() => refuse(context, &files, &project.unproven),
         Ok((project, files)) => {
+            let wrong = views::check(&project, &files)?;
+            if !wrong.is_empty() {
+                return refuse(context, &files, &wrong);
+            }
             if context.out.json {
                 let (diagnostics, warnings) = (found(&project.warnings, &files), project.warnings.warnings());
                 let report =
@@ -121,6 +129,9 @@ fn print(context: &Context, project: &Project, files: &Files) -> Result<(), Fail
         let what = format!("version {}, {} columns, key {key}; from {subscribes}", model.version, model.columns);
         rows.push(vec!["model".into(), model.model.into(), what]);
     }
+    for view in &project.views {
+        rows.push(vec!["view".into(), view.view.name.clone(), view.path.clone()]);
+    }
     out.table(&["KIND", "NAME", ""], rows)?;
     let (sources, contracts, models) = (summary.sources.len(), summary.contracts.len(), summary.models.len());
     let fine = paint("fine", Style::Good, out.colour());
@@ -165,6 +176,7 @@ impl<'p> Summary<'p> {
             sources: project.gate.sources().iter().map(source).collect(),
             contracts: project.gate.contracts().map(contract).collect(),
             models: models.collect(),
+            views: project.views.iter().map(|declared| declared.view.name.as_str()).collect(),
         }
     }
 }

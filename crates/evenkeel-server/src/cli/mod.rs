@@ -18,6 +18,8 @@ mod man;
 mod progress;
 mod publish;
 mod quarantine;
+mod query;
+mod read_args;
 mod reconcile;
 mod reconciliations;
 mod rollback;
@@ -89,8 +91,10 @@ enum Command {
     ///
     /// The answer is "no" (1) where there is no such row, or it cannot be as fresh as asked for.
     Get(get::Args),
-    /// Read rows in order of their keys
+    /// Read rows that meet conditions, in an order
     Rows(rows::Args),
+    /// Read models in SQL
+    Query(query::Args),
     /// Show how far each model is from the log
     ///
     /// The answer is "no" (1) where a model cannot get there by itself: it must be rebuilt, its projector stands still,
@@ -205,6 +209,7 @@ fn run(context: &Context, command: Command) -> Done {
         Command::Publish(args) => publish::run(context, &args),
         Command::Get(args) => get::run(context, &args),
         Command::Rows(args) => rows::run(context, &args),
+        Command::Query(args) => query::run(context, &args),
         Command::Drift(args) => drift::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Reconcile(args) => reconcile::run(context, &args),
@@ -287,6 +292,9 @@ impl From<NodeError> for Failure {
             NodeError::Project(error) => error.into(),
             NodeError::Store(error) => error.into(),
             NodeError::Engine(error) => error.into(),
+            NodeError::View { .. } => {
+                Self::usage(error.to_string()).help("`evenkeel check` shows this with the text in question")
+            }
         }
     }
 }

@@ -20,6 +20,7 @@ mod openapi;
 mod params;
 mod problem;
 mod quarantine;
+mod query;
 mod rate;
 pub(crate) mod reconciliations;
 mod rows;
@@ -110,6 +111,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .routes(routes!(rows::models))
         .routes(routes!(rows::rows))
         .routes(routes!(rows::row))
+        .routes(routes!(query::query))
         .routes(routes!(drift::drift))
         .routes(routes!(drift::verify))
         .routes(routes!(reconciliations::reconcile))

@@ -11,7 +11,11 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use evenkeel::{EngineError, PublishError, ReadError, core::token::TokenError, store::StoreError};
+use evenkeel::{
+    EngineError, PublishError, ReadError,
+    core::token::TokenError,
+    store::{SqlError, StoreError},
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::{fmt::Display, time::Duration};
@@ -49,6 +53,11 @@ catalogue! {
     BAD_TOKEN = "bad-token", BAD_REQUEST, "The token is not taken",
         "`reason` says why: malformed, forged, foreign, expired or version. Send the text of an earlier answer of this \
          server, unchanged; without one, read at level strong.";
+    BAD_SQL = "bad-sql", BAD_REQUEST, "The statement is not understood or not allowed",
+        "One statement that reads models, views declared over them, and _ek_freshness; /v1/models names the models and \
+         their columns.";
+    QUERY_LIMIT = "query-limit", BAD_REQUEST, "The statement costs more than it may",
+        "Narrow it down, by conditions or fewer columns; the project's read.query_timeout_ms bounds how long it runs.";
     NOT_OFFERED = "not-offered", BAD_REQUEST, "This is not offered yet",
         "Leave it out. It is refused rather than ignored, so that nobody relies on it in vain.";
     BAD_EDIT = "bad-edit", BAD_REQUEST, "The edit cannot be applied to the event",
@@ -248,6 +257,10 @@ impl From<ReadError> for Problem {
             ReadError::Key(misfit) => Self::new(BAD_KEY, misfit),
             ReadError::Parameter(detail) => Self::new(BAD_PARAMETER, detail),
             ReadError::Token(error) => error.into(),
+            ReadError::Sql(SqlError::Store(error)) => error.into(),
+            ReadError::Sql(SqlError::NoSql) => Self::new(NOT_OFFERED, SqlError::NoSql),
+            ReadError::Sql(error @ (SqlError::TooLong(_) | SqlError::TooLarge(_))) => Self::new(QUERY_LIMIT, error),
+            ReadError::Sql(error) => Self::new(BAD_SQL, error),
             ReadError::NotMet { reason, retry_after, label } => {
                 let problem = Self::new(NOT_MET, reason).retry_after(retry_after);
                 let Some(label) = label else { return problem };

@@ -78,7 +78,7 @@ pub(crate) async fn row(State(app): State<Arc<App>>, uri: Uri, headers: HeaderMa
             .with("consistency", &answer.consistency)
             .into_response(),
     };
-    read.label(&mut response, &answer.consistency);
+    read.label(&mut response, &answer.consistency, true);
     Ok(response)
 }
 
@@ -130,7 +130,7 @@ pub(crate) async fn rows(
     let answer = app.engine.rows_async(&model, request, read.options).await?;
     let tag = caching::tag(&(&answer.rows, &answer.next, answer.total), &answer.consistency);
     let mut response = tagged(&headers, tag, &answer);
-    read.label(&mut response, &answer.consistency);
+    read.label(&mut response, &answer.consistency, true);
     Ok(response)
 }
 
@@ -145,7 +145,7 @@ fn tagged(headers: &HeaderMap, tag: Option<HeaderValue>, answer: &impl Serialize
 }
 
 /// How a read was asked for.
-struct Read {
+pub(super) struct Read {
     options: ReadOptions,
     /// The tokens that were handed in, not looked at yet.
     tokens: Option<String>,
@@ -154,7 +154,7 @@ struct Read {
 }
 
 impl Read {
-    fn of(params: &mut Params, headers: &HeaderMap, budget: Duration) -> Result<Self, Problem> {
+    pub(super) fn of(params: &mut Params, headers: &HeaderMap, budget: Duration) -> Result<Self, Problem> {
         let words = Level::ALL.iter().map(|level| level.as_str()).collect::<Vec<_>>().join(", ");
         let level = params.get("level", format!("one of {words}"))?;
         let bounds = Bounds {
@@ -179,16 +179,21 @@ impl Read {
     }
 
     /// Has the tokens looked at.
-    async fn take_token(&mut self, app: &App) -> Result<(), Problem> {
+    pub(super) async fn take_token(&mut self, app: &App) -> Result<(), Problem> {
         let Some(text) = self.tokens.take() else { return Ok(()) };
         let engine = app.engine.clone();
         self.options.token = Some(blocking(move || engine.token(&text)).await?);
         Ok(())
     }
 
-    /// Puts what is known of the answer into its headers.
-    fn label(self, response: &mut Response, consistency: &Consistency) {
-        let plain = self.options.token.is_none() && self.options.bounds.is_none();
+    /// What is asked of the engine.
+    pub(super) fn options(&self) -> ReadOptions {
+        self.options
+    }
+
+    /// Puts what is known of the answer into its headers. Not every answer may be kept, however little was asked for.
+    pub(super) fn label(self, response: &mut Response, consistency: &Consistency, may_be_kept: bool) {
+        let plain = may_be_kept && self.options.token.is_none() && self.options.bounds.is_none();
         let headers = response.headers_mut();
         caching::allow(headers, plain, consistency);
         headers.extend(freshness::header(consistency).map(|value| (freshness::FRESHNESS, value)));

@@ -107,6 +107,7 @@ fn what_is_inferred_from_samples_is_a_project_that_check_accepts() {
     fs::write(shop.path("samples.ndjson"), &samples).unwrap();
     fs::remove_dir_all(shop.path("contracts")).unwrap();
     fs::remove_dir_all(shop.path("models")).unwrap();
+    fs::remove_dir_all(shop.path("views")).unwrap();
     let printed = shop.run(&["contract", "infer", "samples.ndjson"]);
     assert!(printed.code == 0 && printed.stdout.contains("# contracts/order_placed.toml"), "{printed:?}");
     assert!(!shop.path("contracts").exists(), "nothing is written unasked");

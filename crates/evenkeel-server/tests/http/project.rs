@@ -10,7 +10,7 @@ use evenkeel_server::serve::{self, Running};
 use serde_json::{Value, json};
 use std::{fs, net::SocketAddr, path::Path, process::Command, sync::Arc};
 
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     (
         "contracts/order_placed.toml",
         r#"
@@ -62,6 +62,7 @@ key = "/subject"
 set = { amount = "/data/amount" }
 "#,
     ),
+    ("views/units_by_item.sql", "SELECT item, sum(on_hand) AS units FROM stock GROUP BY item;\n"),
     (
         "models/stock.toml",
         r#"
@@ -191,6 +192,7 @@ fn write(dir: &Path, settings: &str, shop: &str) {
     );
     fs::create_dir_all(dir.join("contracts")).unwrap();
     fs::create_dir_all(dir.join("models")).unwrap();
+    fs::create_dir_all(dir.join("views")).unwrap();
     fs::write(dir.join("evenkeel.toml"), text).unwrap();
     for (name, text) in FILES {
         fs::write(dir.join(name), text).unwrap();

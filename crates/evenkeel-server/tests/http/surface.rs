@@ -3,7 +3,7 @@ use super::{client, project::Server};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const OPERATIONS: [&str; 36] = [
+const OPERATIONS: [&str; 37] = [
     "DELETE /v1/consumers/{name}",
     "GET /",
     "GET /healthz",
@@ -38,6 +38,7 @@ const OPERATIONS: [&str; 36] = [
     "POST /v1/quarantine/{id}/discard",
     "POST /v1/quarantine/{id}/edit",
     "POST /v1/quarantine/{id}/redrive",
+    "POST /v1/query",
     "POST /v1/sources/{source}/resume",
     "PUT /v1/consumers/{name}",
 ];

@@ -2,8 +2,8 @@
 //! [`super::Fault`]'s.
 use super::{Fault, Operation, Script, Shell};
 use crate::{
-    Build, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed, Selected, Selection, Settled,
-    Step, Table,
+    Admit, Answered, Build, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed, Selected,
+    Selection, Settled, SqlError, Statement, Step, Table,
     memory::{Torn, Volatile},
 };
 use evenkeel_core::{
@@ -84,6 +84,15 @@ impl<M: Models + Volatile + Torn> Models for FaultyModels<M> {
 
     fn select(&self, model: &ModelName, selection: &Selection<'_>) -> Result<Option<Selected>> {
         self.0.read(Operation::ReadTable(Table::Live), |models| models.select(model, selection))
+    }
+
+    fn query(&self, statement: &Statement<'_>, admit: Admit<'_>) -> Result<Option<Answered>, SqlError> {
+        // What a statement itself is refused for is no fault of the store.
+        let asked = self.0.read(Operation::ReadTable(Table::Live), |models| match models.query(statement, admit) {
+            Err(SqlError::Store(error)) => Err(error),
+            answered => Ok(answered),
+        });
+        asked?
     }
 
     fn count(&self, model: &ModelName) -> Result<u64> {

@@ -10,8 +10,8 @@ pub use tamper::Tamper;
 
 use super::Volatile;
 use crate::{
-    Books, Build, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed, Selected, Selection,
-    Settled, Step, StoreError, StoredRow, Table,
+    Admit, Answered, Books, Build, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed,
+    Selected, Selection, Settled, SqlError, Statement, Step, StoreError, StoredRow, Table,
 };
 use evenkeel_core::{
     Digest, ModelName, Position, Timestamp,
@@ -154,6 +154,10 @@ impl Models for MemoryModels {
         }
         let page = Rows { state: home.model(model)?.state(), rows, more: found.more, intact };
         Ok(Some(Selected { page, total: selection.count.then_some(found.total) }))
+    }
+
+    fn query(&self, _: &Statement<'_>, _: Admit<'_>) -> Result<Option<Answered>, SqlError> {
+        Err(SqlError::NoSql)
     }
 
     fn count(&self, model: &ModelName) -> Result<u64> {

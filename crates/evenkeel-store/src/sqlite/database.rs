@@ -123,6 +123,16 @@ impl<W: Default, R: Default> Database<W, R> {
         self.writer().transact(work)
     }
 
+    /// A connection of its own that cannot write, for statements that somebody else wrote.
+    pub(super) fn read_only(&self) -> Fallible<Connection> {
+        connect_as(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY, self.settings)
+    }
+
+    /// What a fault of such a connection is.
+    pub(super) fn at(&self, fault: Fault) -> StoreError {
+        fault.at(&self.path)
+    }
+
     /// Runs `work` on one moment of the file.
     pub(super) fn read<T>(&self, work: impl FnOnce(&Connection, &mut R) -> Fallible<T>) -> Result<T> {
         let open = || {
@@ -213,8 +223,11 @@ impl<W: Default> Writer<W> {
 }
 
 fn connect(path: &Path, flags: OpenFlags, settings: Settings) -> Fallible<Connection> {
-    let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags)?;
+    connect_as(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE, settings)
+}
+
+fn connect_as(path: &Path, flags: OpenFlags, settings: Settings) -> Fallible<Connection> {
+    let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(Duration::from_millis(settings.busy_timeout_ms))?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     // Plans that depend on a parameter's value are made anew for every execution, which costs more than the execution.

@@ -32,7 +32,7 @@ mod strangers;
 mod tests;
 
 pub use log::SqliteLog;
-pub use models::SqliteModels;
+pub use models::{SqliteModels, check_views};
 pub use snapshots::SqliteSnapshots;
 
 use crate::Result;

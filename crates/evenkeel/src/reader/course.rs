@@ -10,6 +10,7 @@ use evenkeel_core::{
     demand::{Asked, Demand, Unmet, Until},
     waiting::{Queue, Seen, Speed, Ticket},
 };
+use evenkeel_store::StoreError;
 use parking_lot::{Condvar, Mutex};
 use std::{
     hash::{BuildHasher, RandomState},
@@ -90,13 +91,13 @@ impl Drop for Place {
 
 impl Place {
     /// Waits in a thread.
-    fn wait(&self, timeout: Duration) {
+    pub(super) fn wait(&self, timeout: Duration) {
         let mut is_woken = self.waiter.is_woken.lock();
         self.waiter.in_thread.wait_while_for(&mut is_woken, |is_woken| !*is_woken, timeout);
     }
 
     /// Waits in a task.
-    async fn woken(&self, timeout: Duration) {
+    pub(super) async fn woken(&self, timeout: Duration) {
         let _ = tokio::time::timeout(timeout, self.waiter.in_task.notified()).await;
     }
 }
@@ -144,13 +145,13 @@ impl Course {
     }
 
     /// Begins an attempt: what happens to the model from now on is not missed.
-    fn attempt(&mut self, slot: &Slot) {
+    pub(super) fn attempt(&mut self, slot: &Slot) {
         self.attempts += 1;
         self.seen = Some(slot.commits.queue.lock().seen());
     }
 
     /// Takes a place in the queue. Woken already where there is nothing to wait for.
-    fn enter(&self, slot: &Arc<Slot>, position: Position) -> Place {
+    pub(super) fn enter(&self, slot: &Arc<Slot>, position: Position) -> Place {
         let waiter = Arc::new(Waiter::default());
         let mut queue = slot.commits.queue.lock();
         let seen = self.seen.unwrap_or_else(|| queue.seen());
@@ -214,15 +215,18 @@ impl Reader<'_> {
     ) -> Result<Step<T>, ReadError> {
         course.attempt(self.slot);
         match attempt(self, course) {
-            Err(ReadError::Store(error)) if error.is_transient() => {
-                let random = RandomState::new().hash_one(course.attempts);
-                let left = course.left(self.clock);
-                let delay = self.retry.and_then(|policy| policy.delay(course.failures, left, random));
-                course.failures += 1;
-                delay.map(Step::Pause).ok_or(ReadError::Store(error))
-            }
+            Err(ReadError::Store(error)) if error.is_transient() => self.pause(course, error),
             result => result,
         }
+    }
+
+    /// When a store that failed is asked again, where the policy has it.
+    pub(super) fn pause<T>(&self, course: &mut Course, error: StoreError) -> Result<Step<T>, ReadError> {
+        let random = RandomState::new().hash_one(course.attempts);
+        let left = course.left(self.clock);
+        let delay = self.retry.and_then(|policy| policy.delay(course.failures, left, random));
+        course.failures += 1;
+        delay.map(Step::Pause).ok_or(ReadError::Store(error))
     }
 }
 

@@ -29,6 +29,12 @@ pub(super) trait Labelled {
     fn label_mut(&mut self) -> &mut Consistency;
 }
 
+impl Labelled for Consistency {
+    fn label_mut(&mut self) -> &mut Consistency {
+        self
+    }
+}
+
 impl Labelled for RowAnswer {
     fn label_mut(&mut self) -> &mut Consistency {
         &mut self.consistency

@@ -96,6 +96,8 @@ max_delay_ms = 13
 slightly_stale_seconds = 14
 very_stale_seconds = 15
 token_max_age_seconds = 21
+query_timeout_ms = 22
+query_rows = 23
 [security]
 insecure = true
 hosts = "node.example, 10.0.0.8"

@@ -61,6 +61,7 @@ pub(crate) const SHOP: Files = example![
     "models/customers.toml",
     "models/inventory.toml",
     "models/orders.toml",
+    "views/sales_by_currency.sql",
 ];
 
 /// `examples/travel`.

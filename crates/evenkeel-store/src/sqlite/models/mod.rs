@@ -20,6 +20,7 @@ mod layout;
 mod lease;
 mod parks;
 mod select;
+mod sql;
 mod state;
 mod strange;
 #[cfg(test)]
@@ -34,8 +35,8 @@ use super::{
     folder::Folder,
 };
 use crate::{
-    Build, KEPT_RECORDS, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed, Selected,
-    Selection, Settled, Step, Table,
+    Admit, Answered, Build, KEPT_RECORDS, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed,
+    Selected, Selection, Settled, SqlError, Statement, Step, Table,
 };
 use evenkeel_core::{
     Digest, ModelName, Position, Timestamp,
@@ -65,6 +66,8 @@ use std::{
 };
 use watch::Noted;
 
+pub use sql::check_views;
+
 const FORMAT: Format = Format {
     file: "models.db",
     holds: "home of models",
@@ -83,6 +86,7 @@ pub struct SqliteModels {
     db: Database<(), ()>,
     layouts: Layouts,
     kept_records: AtomicU64,
+    statements: sql::Statements,
     /// As of which of others' commits the indexes of tables were found sound.
     sound_indexes: Mutex<HashMap<i64, u64>>,
 }
@@ -103,6 +107,7 @@ impl SqliteModels {
             layouts: Layouts::new(digest_key),
             kept_records: AtomicU64::new(KEPT_RECORDS),
             sound_indexes: Mutex::default(),
+            statements: sql::Statements::new(),
         })
     }
 
@@ -248,6 +253,10 @@ impl Models for SqliteModels {
             let select::Found { rows, more, intact, total } = found;
             Ok(Some(Selected { page: Rows { state: stored.state, rows, more, intact }, total }))
         })
+    }
+
+    fn query(&self, statement: &Statement<'_>, admit: Admit<'_>) -> Result<Option<Answered>, SqlError> {
+        self.statements.query(&self.db, &self.layouts, statement, admit)
     }
 
     fn count(&self, model: &ModelName) -> Result<u64> {

@@ -1,5 +1,6 @@
 //! The models' own: how rows look to other SQL tools, what foreign edits read as, builds and the freshness view.
 mod records;
+mod sql;
 mod watch;
 
 use super::{cells::cell, layout::Layout, state};
