@@ -83,7 +83,7 @@ fn in_batches(dir: &Path, arrivals: &[Arrival], batch: usize) -> Result<f64> {
     let batches: Vec<_> = arrivals.chunks(batch).map(<[_]>::to_vec).collect();
     let start = Instant::now();
     for batch in batches {
-        ingest::commit(store.log.as_ref(), clock.as_ref(), batch)?;
+        ingest::commit(store.log.as_ref(), clock.as_ref(), Default::default(), batch)?;
     }
     Ok(arrivals.len() as f64 / start.elapsed().as_secs_f64())
 }

@@ -86,7 +86,12 @@ impl Filled {
         let folder = fresh()?;
         let store = open(folder.path())?;
         let commit = |events: &[Vec<u8>]| {
-            ingest::commit(store.log.as_ref(), clock().as_ref(), events::arrivals(project, events)?)?;
+            ingest::commit(
+                store.log.as_ref(),
+                clock().as_ref(),
+                Default::default(),
+                events::arrivals(project, events)?,
+            )?;
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
         };
         let mut first = Source::new("first");

@@ -13,7 +13,7 @@ use crate::{
 };
 use evenkeel_core::{
     Draft, EventId, EventType, StreamVersion, Subject,
-    intake::{Arrival, Sent, Verdict},
+    intake::{Arrival, BadClocks, CausalLimits, Clocks, Sent, Verdict},
     json::{Pointer, Value},
     quarantine::{ContractRef, OnQuarantine, ParkKey, Reason, Refusal},
 };
@@ -28,6 +28,7 @@ pub struct Gate {
     by_type: HashMap<String, Vec<usize>>,
     /// Contracts that take every type, in declared order.
     any_type: Vec<usize>,
+    causal: CausalLimits,
 }
 
 /// A contract with what is derived from it once.
@@ -100,6 +101,17 @@ impl Gate {
         }
     }
 
+    /// The same gate with these limits on clocks and on what waits, for the intake behind it.
+    #[must_use]
+    pub fn with_causal(self, causal: CausalLimits) -> Self {
+        Self { causal, ..self }
+    }
+
+    /// The limits on clocks and on what waits.
+    pub fn causal(&self) -> CausalLimits {
+        self.causal
+    }
+
     /// The declared sources.
     pub fn sources(&self) -> &[Source] {
         &self.sources
@@ -127,8 +139,8 @@ impl Gate {
         self.contracts().map(|contract| ((contract.name.clone(), contract.version), contract.shape())).collect()
     }
 
-    /// Decides about one event in the structured JSON form of CloudEvents, in this order: source, envelope, contract,
-    /// schema, mapping, invariants. The first that fails is the reason. Of several versions of a contract that take the
+    /// Decides about one event in the structured JSON form of CloudEvents, in this order: envelope, source, clocks,
+    /// contract, schema, mapping, invariants. The first that fails is the reason. Of several versions of a contract that take the
     /// event, the highest whose schema accepts it decides; what an earlier one has translated is then made into the
     /// later ones that say how.
     ///
@@ -138,23 +150,32 @@ impl Gate {
     /// # Errors
     /// [`Unreadable`] where no (source, id) can be read. Nothing is taken then, and the sender must be told.
     pub fn decide(&self, raw: Vec<u8>, expected_version: Option<StreamVersion>) -> Result<Decided, Unreadable> {
-        let (sent, verdict, dropped) = match envelope::read(&raw) {
+        let (sent, verdict, dropped, clocks) = match envelope::read(&raw) {
             Ok(event) => {
                 let (verdict, dropped) = self.judge(&event, None);
+                // Of who is not declared nothing is believed, and of clocks that cannot be used neither.
+                let clocks = self.source(event.source.as_str()).and_then(|_| self.clocks(&event).ok());
                 let RawEvent { id: raw_id, source, digest, .. } = event;
                 let id = EventId::of(source.as_str(), &raw_id);
-                (Sent { id, digest, source, raw_id, raw }, verdict, dropped)
+                (Sent { id, digest, source, raw_id, raw }, verdict, dropped, clocks.unwrap_or_default())
             }
             Err(Refused::Malformed(Malformed { source, id: raw_id, detail, pointer, digest })) => {
                 let id = EventId::of(source.as_str(), &raw_id);
                 let malformed = refusal(Reason::Malformed, Misfit { detail, pointer });
                 // Who may send at all is asked first: what is undeclared has a quota, and this must not be a way round it.
                 let refusal = self.distrust(source.as_str()).unwrap_or(malformed);
-                (Sent { id, digest, source, raw_id, raw }, Verdict::Quarantine(refusal), Vec::new())
+                let sent = Sent { id, digest, source, raw_id, raw };
+                (sent, Verdict::Quarantine(refusal), Vec::new(), Clocks::default())
             }
             Err(Refused::Unreadable(unreadable)) => return Err(unreadable),
         };
-        Ok(Decided { arrival: Arrival { sent, verdict, expected_version }, dropped })
+        Ok(Decided { arrival: Arrival { sent, verdict, expected_version, clocks }, dropped })
+    }
+
+    /// The clocks an event was sent with.
+    fn clocks(&self, event: &RawEvent) -> Result<Clocks, BadClocks> {
+        let first_of = |name: &str| self.source(name).map(|source| source.first_seq.unwrap_or(1).max(1));
+        Clocks::read(event.source.as_str(), &event.extensions, &first_of)
     }
 
     /// What is said to a source that is not declared.
@@ -189,6 +210,9 @@ impl Gate {
         let source = event.source.as_str();
         if let Some(refusal) = self.distrust(source) {
             return quarantine(refusal);
+        }
+        if let Err(BadClocks { reason, attribute, detail }) = self.clocks(event) {
+            return quarantine(refusal(reason, Misfit { detail, pointer: Some(format!("/{attribute}")) }));
         }
         let Some(ready) = self.contract_for(source, &event.event_type) else {
             let detail = format!("no contract takes {:?} from {source:?}", event.event_type);

@@ -216,8 +216,8 @@ fn gated(files: &Files, env: &[(String, String)], sink: &Sink) -> Gated {
     if sources_known {
         contracts::check_sources(&contracts, broken.is_empty(), &settings, sink);
     }
-    let gate =
-        Gate::new(settings.settings.sources.clone(), contracts.iter().map(|decl| decl.contract.clone()).collect());
+    let compiled = contracts.iter().map(|decl| decl.contract.clone()).collect();
+    let gate = Gate::new(settings.settings.sources.clone(), compiled).with_causal(settings.settings.causal.limits());
     Gated { settings, contracts, broken, gate, contract_files: contract_files.len() }
 }
 

@@ -1,7 +1,6 @@
 //! `evenkeel.toml`: every setting of a node with its type and default, and the environment that overrides it.
 //!
 //! Not here: acting on settings, or refusing combinations that only the server can judge (listening beyond loopback).
-//! Settings of stages that are not built yet are read and typed all the same: their names are fixed.
 mod read;
 
 pub(crate) use read::{Declared, drift, read};
@@ -11,7 +10,7 @@ use core::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
-use evenkeel_core::{drift::Thresholds, freshness::FreshnessLimits, pace, token};
+use evenkeel_core::{drift::Thresholds, freshness::FreshnessLimits, intake::CausalLimits, pace, token};
 
 /// The settings of a node.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -147,7 +146,7 @@ impl Default for RawSettings {
     }
 }
 
-/// The causal buffer.
+/// Clocks, and events that wait for others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CausalSettings {
     /// `timeout_seconds`: how long an event waits for what it depends on.
@@ -156,11 +155,27 @@ pub struct CausalSettings {
     pub max_events: u64,
     /// `max_bytes`: how large they may be together.
     pub max_bytes: u64,
+    /// `max_skew_ms`: how far ahead of the node's clock the stamp of an event may be.
+    pub max_skew_ms: u32,
 }
 
 impl Default for CausalSettings {
     fn default() -> Self {
-        Self { timeout_seconds: 10.0, max_events: 10_000, max_bytes: 64 << 20 }
+        let CausalLimits { max_skew_ms, max_events, max_bytes } = CausalLimits::default();
+        Self { timeout_seconds: 10.0, max_events, max_bytes, max_skew_ms }
+    }
+}
+
+impl CausalSettings {
+    /// Those of them that the intake looks at.
+    pub fn limits(&self) -> CausalLimits {
+        let Self { timeout_seconds: _, max_events, max_bytes, max_skew_ms } = *self;
+        CausalLimits { max_skew_ms, max_events, max_bytes }
+    }
+
+    /// How long an event waits.
+    pub fn timeout(&self) -> Duration {
+        Duration::try_from_secs_f64(self.timeout_seconds).unwrap_or(Duration::MAX)
     }
 }
 

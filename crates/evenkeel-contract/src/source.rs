@@ -1,6 +1,6 @@
 //! Declared sources: who may send, and how a CloudEvents `source` is matched.
 //!
-//! Not here: enforcing the rate (the server) or following a source's counter (the causal buffer).
+//! Not here: enforcing the rate (the server) or following a source's counter (the intake).
 use std::{fmt, str::FromStr};
 
 /// Which values of the CloudEvents `source` are meant: one exactly, or with a trailing `*` all that start so.

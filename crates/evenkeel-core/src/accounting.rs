@@ -33,6 +33,8 @@ impl Account {
     pub const ADMITTED: Self = Self { received: 1, admitted: 1, ..Self::NOTHING };
     /// An event that was taken and known before.
     pub const DUPLICATE: Self = Self { received: 1, duplicate: 1, ..Self::NOTHING };
+    /// An event that was taken and waits for what it depends on.
+    pub const WAITING: Self = Self { received: 1, waiting: 1, ..Self::NOTHING };
     /// Nothing at all.
     pub const NOTHING: Self =
         Self { received: 0, admitted: 0, duplicate: 0, waiting: 0, quarantined: 0, held: 0, discarded: 0 };
@@ -49,6 +51,11 @@ impl Account {
             to => Self::of_entry(to),
         };
         place.without(Self::of_entry(from))
+    }
+
+    /// An event that waited for what it depends on and is now where an entry in this state would be.
+    pub fn waited(to: State) -> Self {
+        Self { waiting: -1, ..Self::of_entry(to) }
     }
 
     /// Where an entry in this state counts.
@@ -68,9 +75,10 @@ impl Account {
         places.iter().sum::<i64>() == received && places.iter().all(|n| *n >= 0) && (0..=quarantined).contains(&held)
     }
 
-    /// Whether the places that can be counted afresh are as they were `counted`: in the log, in quarantine, given up.
+    /// Whether the places that can be counted afresh are as they were `counted`: in the log, waiting, in quarantine, given
+    /// up.
     pub fn agrees_with(&self, counted: &Self) -> bool {
-        let countable = |account: &Self| (account.admitted, account.quarantined, account.held, account.discarded);
+        let countable = |of: &Self| (of.admitted, of.waiting, of.quarantined, of.held, of.discarded);
         countable(self) == countable(counted)
     }
 
@@ -100,7 +108,7 @@ impl AddAssign for Account {
 pub struct Books {
     /// As they were kept.
     pub account: Account,
-    /// What there is, where it was counted: only what is in the log, in quarantine, or given up.
+    /// What there is, where it was counted: only what is in the log, waits, is in quarantine, or was given up.
     pub counted: Option<Account>,
 }
 
@@ -133,7 +141,17 @@ mod tests {
                 }
             }
         }
-        assert!(Account::ADMITTED.is_balanced() && Account::DUPLICATE.is_balanced() && Account::NOTHING.is_balanced());
+        for then in State::ALL {
+            let mut account = Account::WAITING;
+            account += Account::waited(*then);
+            assert_eq!(account, Account::entered(*then));
+        }
+        assert!(
+            Account::WAITING.is_balanced()
+                && Account::ADMITTED.is_balanced()
+                && Account::DUPLICATE.is_balanced()
+                && Account::NOTHING.is_balanced()
+        );
     }
 
     #[test]

@@ -2,10 +2,42 @@
 //!
 //! What a source sent is not here: that is the gate's input (`evenkeel-contract`).
 use crate::{
+    clock::Hlc,
     ids::{Digest, EventId, EventType, Position, SourceName, StreamVersion, Subject},
     json::{self, Object, Value},
     time::Timestamp,
+    words::words,
 };
+
+words! {
+    /// What an event knew, and so who counts it.
+    Delivery {
+        /// It was sent without a vector clock, and is taken to know all that the log held. The log counts it.
+        Log = "log",
+        /// Its source counts it, and everything it knew is in the log before it.
+        Causal = "causal",
+        /// Its source counts it, and its place was given up before it came: events that knew it may stand before it.
+        Exception = "exception",
+    }
+}
+
+/// An event's place in cause and effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Causality {
+    /// Its stamp: above those of everything it knew.
+    pub hlc: Hlc,
+    /// Its number among the events of whoever counts it: with that one's name its dot, which no other event has.
+    pub seq: u64,
+    /// Who counts it, and how it was delivered.
+    pub delivery: Delivery,
+}
+
+impl Default for Causality {
+    /// That of an event which the log is still to count.
+    fn default() -> Self {
+        Self { hlc: Hlc::ZERO, seq: 0, delivery: Delivery::Log }
+    }
+}
 
 /// An event the gate has admitted: translated, valid in our domain, not yet in the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +94,8 @@ pub struct Event {
     pub recorded_at: Timestamp,
     /// Digest of the canonical bytes it was sent as.
     pub digest: Digest,
+    /// Its place in cause and effect.
+    pub causality: Causality,
     /// What the gate made of it.
     pub draft: Draft,
 }

@@ -2,30 +2,42 @@
 //!
 //! A pure function from arrivals and [`Facts`] to [`Writes`] and outcomes. A store reads the facts and writes the
 //! writes in *one* transaction, so the answer holds however many writers there are. What a contract thinks of an
-//! event was decided before (the gate); the causal buffer will stand between the two.
+//! event was decided before (the gate). Events that their source counts are delivered in causal order here ([`mod@causal`]).
 //!
 //! Invariants:
 //! - identity is checked before an expected version, and an expected version before anything is written;
 //! - an event enters the log at most once, and positions and stream versions have no holes;
 //! - while an entry of a key waits, every later event of that key waits behind it. An event that waits for its source
-//!   waits under that source's key alone: other sources may pass it, also with events of its subject.
+//!   waits under that source's key alone: other sources may pass it, also with events of its subject;
+//! - stamps grow in the order in which they are given, and the greatest is written with what it was given to.
+mod causal;
+mod clocks;
+mod facts;
 mod quota;
 mod redrive;
+mod work;
 
+pub use causal::{Passed, Skip, Waiting, expire, skip};
+pub use clocks::{
+    BadClocks, CausalLimits, Causes, Clocks, HLC, LogClock, MAX_ENTRIES, MAX_SEQ, SourceDot, VCLOCK, canonical_vclock,
+};
+pub use facts::{Ask, Facts, Place, Standing};
 pub use quota::{OverQuota, Quota, Untrusted};
 pub use redrive::{Redrive, Redriven, discard, drain, edit, redrive, resume};
+pub use work::Scene;
 
 use crate::{
     accounting::Account,
     event::{Draft, Event},
-    ids::{Digest, EventId, Position, SourceName, StreamVersion, Subject},
-    quarantine::{ContractRef, Decision, Edit, Entry, EntryVersion, ParkKey, QuarantineId, Reason, Refusal, State},
+    ids::{Digest, EventId, Position, SourceName, StreamVersion},
+    quarantine::{ContractRef, Decision, Edit, Entry, ParkKey, QuarantineId, Reason, Refusal, State},
     time::Timestamp,
 };
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
+use work::Work;
 
 /// What was sent, as far as it concerns the intake.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
     /// The event's identity.
     pub id: EventId,
@@ -48,6 +60,8 @@ pub struct Arrival {
     pub verdict: Verdict,
     /// The version its stream must have for it to be appended.
     pub expected_version: Option<StreamVersion>,
+    /// The clocks it was sent with; none of a sender who is not trusted.
+    pub clocks: Clocks,
 }
 
 /// What the gate decided about an event.
@@ -59,117 +73,9 @@ pub enum Verdict {
     Quarantine(Refusal),
 }
 
-/// What the intake must know from the store to decide a batch.
-#[derive(Debug, Clone, Default)]
-pub struct Ask {
-    /// Identities that may be known already.
-    pub ids: Vec<EventId>,
-    /// Keys that may be parked.
-    pub keys: Vec<ParkKey>,
-    /// Streams whose version is needed.
-    pub subjects: Vec<Subject>,
-    /// Entries whose state is needed.
-    pub entries: Vec<QuarantineId>,
-    /// The key whose line of waiting entries is needed, and how many of them at most.
-    pub line: Option<(ParkKey, usize)>,
-    /// Undeclared sources of which it is needed how much waits; where there are any, how much of all of them.
-    pub untrusted: Vec<SourceName>,
-}
-
-impl Ask {
-    /// What must be known to take `arrivals` in.
-    pub fn for_arrivals<'a>(arrivals: impl IntoIterator<Item = &'a Arrival>) -> Self {
-        let mut ask = Self::default();
-        // Each once, in the order of the arrivals: a store is asked the same in every run.
-        let mut keys = HashSet::new();
-        let mut subjects = HashSet::new();
-        for arrival in arrivals {
-            ask.ids.push(arrival.sent.id);
-            if arrival.is_untrusted() && !ask.untrusted.contains(&arrival.sent.source) {
-                ask.untrusted.push(arrival.sent.source.clone());
-            }
-            if let Verdict::Admit(draft) = &arrival.verdict {
-                for key in guards(&arrival.sent.source, draft) {
-                    if keys.insert(key.clone()) {
-                        ask.keys.push(key);
-                    }
-                }
-                if subjects.insert(&draft.subject) {
-                    ask.subjects.push(draft.subject.clone());
-                }
-            }
-        }
-        ask
-    }
-
-    /// What must be known to redrive an entry.
-    pub fn for_redrive(redrive: &Redrive) -> Self {
-        Self { entries: vec![redrive.id], ..Self::for_arrivals([&redrive.arrival]) }
-    }
-
-    /// What must be known to decide about an entry without its event.
-    pub fn for_entry(id: QuarantineId) -> Self {
-        Self { entries: vec![id], ..Self::default() }
-    }
-
-    /// What must be known to release up to `limit` entries that wait behind `key`.
-    pub fn for_drain(key: &ParkKey, line: &[Redrive], limit: usize) -> Self {
-        Self { line: Some((key.clone(), limit)), ..Self::for_arrivals(line.iter().map(|redrive| &redrive.arrival)) }
-    }
-}
-
 /// The keys an event must wait for, if they are parked.
 fn guards(source: &SourceName, draft: &Draft) -> [ParkKey; 2] {
     [ParkKey::Source(source.clone()), ParkKey::Subject(draft.event_type.clone(), draft.subject.clone())]
-}
-
-/// Where an identity is known from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// It is in the log.
-    Log {
-        /// Its position.
-        position: Position,
-        /// Its place in its stream.
-        stream_version: StreamVersion,
-    },
-    /// It has an entry in the quarantine.
-    Quarantine {
-        /// The entry.
-        id: QuarantineId,
-        /// Why it waits.
-        reason: Reason,
-    },
-}
-
-/// What the store knows, read in the transaction that will write.
-#[derive(Debug, Clone, Default)]
-pub struct Facts {
-    /// The position of the last event.
-    pub head: Position,
-    /// The number the next quarantine entry gets.
-    pub next_entry: u64,
-    /// Everything known of the identities asked for: each content it was seen with, and where.
-    pub known: HashMap<EventId, Vec<(Digest, Place)>>,
-    /// Those of the keys asked for behind which events must wait, with the first unresolved entry of each.
-    pub parked: HashMap<ParkKey, QuarantineId>,
-    /// The versions of the streams asked for; a missing one is empty.
-    pub versions: HashMap<Subject, StreamVersion>,
-    /// Where the entries asked for stand.
-    pub states: HashMap<QuarantineId, Standing>,
-    /// The unresolved entries of the key asked for, in order of arrival.
-    pub line: Vec<(QuarantineId, Standing)>,
-    /// How much of undeclared sources waits, where that was asked for.
-    pub untrusted: Untrusted,
-}
-
-/// Where an entry stands: what must not have changed between looking at it and deciding about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
-    /// Its state.
-    pub state: State,
-    /// Its version.
-    pub version: EntryVersion,
 }
 
 /// What the store must write, all or nothing.
@@ -183,6 +89,16 @@ pub struct Writes {
     pub changes: Vec<Change>,
     /// What this changes in the books on each source.
     pub accounts: BTreeMap<SourceName, Account>,
+    /// The log's clock as it is then, where it goes on.
+    pub clock: Option<LogClock>,
+    /// Events that do not wait any more, by their marks; some may never have been written.
+    pub released: Vec<SourceDot>,
+    /// Events that wait, each in the place of what waited under its mark before. Written after what is released.
+    pub waits: Vec<Waiting>,
+    /// How far the sources are whose events were passed or declared not to come.
+    pub passed: BTreeMap<SourceName, Passed>,
+    /// What persons declared not to come.
+    pub skips: Vec<Skip>,
     /// The events as they were sent, of those among `events` that never were in quarantine, in order. Who keeps none
     /// takes them out before they are written.
     pub raws: Vec<RawBody>,
@@ -200,7 +116,7 @@ pub struct RawBody {
 impl Writes {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.entries.is_empty() && self.changes.is_empty() && self.accounts.is_empty()
+        *self == Self::default()
     }
 
     /// Enters into the books what became of an event of `source`.
@@ -224,6 +140,8 @@ pub struct Change {
     pub edit: Option<Edit>,
     /// Its new reason, where the gate gave another one.
     pub refusal: Option<Refusal>,
+    /// With a new reason: the first of the events it waits for, if it waits for any.
+    pub recall: Option<SourceDot>,
     /// Its place in the log, where it was admitted.
     pub position: Option<Position>,
     /// Who decided, and why.
@@ -234,7 +152,7 @@ pub struct Change {
 
 impl Change {
     fn to(id: QuarantineId, state: State, at: Timestamp) -> Self {
-        Self { id, state, edit: None, refusal: None, position: None, decision: None, at }
+        Self { id, state, edit: None, refusal: None, recall: None, position: None, decision: None, at }
     }
 }
 
@@ -254,6 +172,13 @@ pub enum Outcome {
         position: Position,
         /// Its place in its stream.
         stream_version: StreamVersion,
+    },
+    /// It waits for what it depends on.
+    Waiting {
+        /// The last event it needs of each source of which it needs one.
+        waits_for: Vec<SourceDot>,
+        /// Whether it waited before.
+        repeated: bool,
     },
     /// It waits in quarantine.
     Quarantined {
@@ -289,7 +214,7 @@ pub enum Outcome {
 /// };
 /// let (id, digest) = (EventId::of("shop", "1"), Digest::of(b"{}"));
 /// let sent = Sent { id, digest, source: "shop".into(), raw_id: "1".into(), raw: b"{}".to_vec() };
-/// let arrival = Arrival { sent, verdict: Verdict::Admit(draft), expected_version: None };
+/// let arrival = Arrival { sent, verdict: Verdict::Admit(draft), expected_version: None, clocks: Clocks::default() };
 ///
 /// // The same event twice, for a store that is empty.
 /// let facts = Facts { next_entry: 1, ..Facts::default() };
@@ -299,49 +224,67 @@ pub enum Outcome {
 /// assert_eq!(outcomes[1], Outcome::Duplicate { position, stream_version });
 /// assert_eq!(writes.events.len(), 1);
 /// ```
-pub fn admit(now: Timestamp, arrivals: Vec<Arrival>, mut facts: Facts) -> (Writes, Vec<Outcome>) {
-    let mut writes = Writes::default();
-    let outcomes = arrivals.into_iter().map(|arrival| admit_one(now, arrival, &mut facts, &mut writes)).collect();
-    (writes, outcomes)
+pub fn admit<'s>(scene: impl Into<Scene<'s>>, arrivals: Vec<Arrival>, facts: Facts) -> (Writes, Vec<Outcome>) {
+    let mut work = Work::new(scene.into(), facts);
+    let mut filed = Vec::with_capacity(arrivals.len());
+    for arrival in arrivals {
+        let id = arrival.sent.id;
+        filed.push((id, admit_one(arrival, &mut work)));
+        work.run();
+    }
+    // What came after it may have been what it waited for.
+    let last = |(id, outcome): (EventId, Outcome)| match outcome {
+        Outcome::Waiting { .. } => work.became(id).cloned().unwrap_or(outcome),
+        decided => decided,
+    };
+    let outcomes = filed.into_iter().map(last).collect();
+    (work.finish(), outcomes)
 }
 
-fn admit_one(now: Timestamp, arrival: Arrival, facts: &mut Facts, writes: &mut Writes) -> Outcome {
-    let Arrival { mut sent, verdict, expected_version } = arrival;
-    if let Some(known) = facts.known.get(&sent.id).filter(|known| !known.is_empty()) {
-        let known = best_match(known, sent.digest);
-        if known.is_some() {
-            writes.book(&sent.source, Account::DUPLICATE);
-        }
-        return match known {
-            Some(Place::Log { position, stream_version }) => Outcome::Duplicate { position, stream_version },
-            Some(Place::Quarantine { id, reason }) => Outcome::Quarantined { id, reason, repeated: true },
-            None => {
-                let refusal = id_conflict(&sent, &verdict);
-                quarantine(now, sent, refusal, State::Quarantined, facts, writes)
-            }
+fn admit_one(arrival: Arrival, work: &mut Work<'_>) -> Outcome {
+    let Arrival { sent, verdict, expected_version, clocks } = arrival;
+    if let Some(known) = work.facts.known.get(&sent.id).filter(|known| !known.is_empty()) {
+        let Some(place) = best_match(known, sent.digest) else {
+            let refusal = id_conflict(&sent, &verdict);
+            return work.quarantine(sent, refusal, State::Quarantined);
+        };
+        work.writes.book(&sent.source, Account::DUPLICATE);
+        return match place {
+            Place::Log { position, stream_version } => Outcome::Duplicate { position, stream_version },
+            Place::Quarantine { id, reason } => Outcome::Quarantined { id, reason, repeated: true },
+            Place::Waiting => Outcome::Waiting { waits_for: work.unmet_of(&sent.source, &clocks), repeated: true },
         };
     }
-    let draft = match verdict {
-        Verdict::Quarantine(refusal) => return quarantine(now, sent, refusal, State::Quarantined, facts, writes),
-        Verdict::Admit(draft) => draft,
+    let judged = match verdict {
+        Verdict::Quarantine(refusal) => Err((refusal, State::Quarantined)),
+        Verdict::Admit(draft) => match clocks.hlc.and_then(|hlc| work.skewed(hlc)) {
+            Some(detail) => Err((clock_skew(&draft, detail), State::Quarantined)),
+            None => Ok(draft),
+        },
     };
-    let blocked_by = guards(&sent.source, &draft).into_iter().find(|key| facts.parked.contains_key(key));
+    let draft = match judged {
+        Ok(draft) => draft,
+        Err((refusal, state)) => return work.quarantine_void(sent, refusal, state, &clocks),
+    };
+    let blocked_by = guards(&sent.source, &draft).into_iter().find(|key| work.facts.parked.contains_key(key));
+    let unmet = work.unmet_of(&sent.source, &clocks);
     if let Some(expected) = expected_version {
-        let actual = facts.versions.get(&draft.subject).copied().unwrap_or_default();
-        if expected != actual || blocked_by.is_some() {
-            return Outcome::VersionConflict { expected, actual, parked: blocked_by.is_some() };
+        let actual = work.facts.versions.get(&draft.subject).copied().unwrap_or_default();
+        // By the time that it could be appended, its stream may have any version.
+        let parked = blocked_by.is_some() || !unmet.is_empty();
+        if expected != actual || parked {
+            return Outcome::VersionConflict { expected, actual, parked };
         }
     }
-    match blocked_by {
-        Some(key) => {
+    match (blocked_by, clocks.causes) {
+        (Some(key), causes) => {
             let refusal = held_behind(&draft, key);
-            quarantine(now, sent, refusal, State::Held, facts, writes)
+            work.quarantine_void(sent, refusal, State::Held, &Clocks { hlc: clocks.hlc, causes })
         }
-        None => {
-            writes.book(&sent.source, Account::ADMITTED);
-            let raw = std::mem::take(&mut sent.raw);
-            let (position, stream_version) = append(now, sent, draft, facts, writes);
-            writes.raws.push(RawBody { position, raw });
+        (None, Some(causes)) => work.offer(sent, draft, clocks.hlc, *causes),
+        (None, None) => {
+            work.writes.book(&sent.source, Account::ADMITTED);
+            let (position, stream_version) = work.append(sent, draft);
             Outcome::Admitted { position, stream_version }
         }
     }
@@ -390,65 +333,16 @@ fn held_behind(draft: &Draft, key: ParkKey) -> Refusal {
     }
 }
 
-fn quarantine(
-    now: Timestamp,
-    sent: Sent,
-    refusal: Refusal,
-    state: State,
-    facts: &mut Facts,
-    writes: &mut Writes,
-) -> Outcome {
-    let id = QuarantineId(facts.next_entry);
-    let reason = refusal.reason;
-    writes.book(&sent.source, Account::entered(state));
-    facts.next_entry += 1;
-    facts.known.entry(sent.id).or_default().push((sent.digest, Place::Quarantine { id, reason }));
-    if let Some(key) = &refusal.parks {
-        facts.parked.entry(key.clone()).or_insert(id);
+/// A stamp from the future would win against every write until then.
+fn clock_skew(draft: &Draft, detail: String) -> Refusal {
+    Refusal {
+        reason: Reason::ClockSkew,
+        detail,
+        pointer: Some(format!("/{HLC}")),
+        contract: Some(contract_of(draft)),
+        subject: Some(draft.subject.clone()),
+        parks: None,
     }
-    writes.entries.push(Entry {
-        id,
-        event_id: sent.id,
-        digest: sent.digest,
-        source: sent.source,
-        raw_id: sent.raw_id,
-        raw: sent.raw,
-        refusal,
-        state,
-        version: EntryVersion::FIRST,
-        edits: Vec::new(),
-        received_at: now,
-        changed_at: now,
-        position: None,
-        decision: None,
-    });
-    Outcome::Quarantined { id, reason, repeated: false }
-}
-
-fn append(
-    now: Timestamp,
-    sent: Sent,
-    draft: Draft,
-    facts: &mut Facts,
-    writes: &mut Writes,
-) -> (Position, StreamVersion) {
-    let position = facts.head.next();
-    let version = facts.versions.entry(draft.subject.clone()).or_default();
-    let stream_version = version.next();
-    *version = stream_version;
-    facts.head = position;
-    facts.known.entry(sent.id).or_default().push((sent.digest, Place::Log { position, stream_version }));
-    writes.events.push(Event {
-        position,
-        id: sent.id,
-        source: sent.source,
-        raw_id: sent.raw_id,
-        stream_version,
-        recorded_at: now,
-        digest: sent.digest,
-        draft,
-    });
-    (position, stream_version)
 }
 
 #[cfg(test)]

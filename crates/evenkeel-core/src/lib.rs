@@ -6,7 +6,7 @@
 //!
 //! For what happens at the same time in several places there are [`clock`] (hybrid logical and vector clocks),
 //! [`order`] (the total order of writes), [`causal`] (the buffer that delivers in causal order) and [`crdt`]; their bytes
-//! are canonical ([`codec`]). They are a library of their own so far: [`intake`] and [`fold`] do not use them yet.
+//! are canonical ([`codec`]). [`intake`] stamps events and delivers them in causal order; [`fold`] does not merge by cause yet.
 //!
 //! An event's way through this crate: [`json`] (exact bytes) → [`event`] → [`intake`] → [`fold`] → [`row`], watched
 //! by [`drift`] and described to readers by [`freshness`]. What readers were told in the end, [`history`] checks.

@@ -7,7 +7,9 @@ mod edit;
 pub use edit::{Edit, MAX_EDITS};
 
 use crate::{
+    clock::Hlc,
     ids::{Digest, EventId, EventType, Position, SourceName, Subject},
+    intake::SourceDot,
     time::Timestamp,
     words::words,
 };
@@ -185,6 +187,10 @@ pub struct Entry {
     pub position: Option<Position>,
     /// Who decided about it last, and why.
     pub decision: Option<Decision>,
+    /// Its stamp of when it was received.
+    pub hlc: Hlc,
+    /// The first of the events that it waits for: once that was passed, the entry is sent through again unasked.
+    pub recall: Option<SourceDot>,
 }
 
 /// A person's word on an entry.

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod http {
     mod bodies;
+    mod causal;
     mod client;
     mod connections;
     mod consumers;

@@ -16,7 +16,7 @@ pub mod memory;
 pub mod sqlite;
 
 pub use error::{Result, StoreError};
-pub use log::{Decide, EntryFilter, Log, QuarantineCount, Slice};
+pub use log::{Decide, DecideAsking, EntryFilter, Log, QuarantineCount, Slice};
 pub use models::{
     Books, Build, KEPT_RECORDS, Loaded, Measured, ModelState, Models, Parked, Piece, Removal, RowAt, Rows, Scrubbed,
     Selected, Selection, Settled, Step, StoredRow, Table, Upsert,

@@ -9,7 +9,7 @@ use evenkeel_core::{
     checkpoint::SafeHead,
     content::Window,
     digest::Sum,
-    intake::{Ask, Facts, RawBody, Writes},
+    intake::{Ask, Facts, Passed, RawBody, Skip, Waiting, Writes},
     quarantine::{Entry, ParkKey, QuarantineId, Reason, State},
     token::Origin,
 };
@@ -20,6 +20,10 @@ use std::{
 
 /// A decision made inside a transaction: from the facts to what is written.
 pub type Decide<'a> = Box<dyn FnOnce(Facts) -> Writes + Send + 'a>;
+
+/// As [`Decide`], for a decision that may ask for more facts of the same transaction. Where they cannot be read, it is told
+/// nothing and what it says is not written.
+pub type DecideAsking<'a> = Box<dyn FnOnce(Facts, &mut dyn FnMut(&Ask) -> Facts) -> Writes + Send + 'a>;
 
 /// Events in order of position.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -78,7 +82,12 @@ pub trait Log: Send + Sync {
 
     /// Reads the facts asked for, lets `decide` decide, and writes what it says, in one transaction. `decide` is not
     /// called where the facts cannot be read.
-    fn transact(&self, ask: &Ask, decide: Decide<'_>) -> Result<()>;
+    fn transact_asking(&self, ask: &Ask, decide: DecideAsking<'_>) -> Result<()>;
+
+    /// As [`Log::transact_asking`], for a decision that needs no more.
+    fn transact(&self, ask: &Ask, decide: Decide<'_>) -> Result<()> {
+        self.transact_asking(ask, Box::new(|facts, _| decide(facts)))
+    }
 
     /// Up to `limit` events after `after` of the `types` (all where `None`), in order, all at or below the safe head.
     fn read(&self, after: Position, types: Option<&BTreeSet<EventType>>, limit: usize) -> Result<Slice>;
@@ -146,6 +155,20 @@ pub trait Log: Send + Sync {
     /// The books on every source that ever sent, of one moment. Where `recount`, what is in the log and in quarantine is
     /// counted afresh beside them, which reads all of it.
     fn accounting(&self, recount: bool) -> Result<BTreeMap<SourceName, Books>>;
+
+    /// The events that wait for what they depend on, at most `limit`: those that came first, and of those that came at one
+    /// time in order of their marks.
+    fn waiting(&self, limit: usize) -> Result<Vec<Waiting>>;
+
+    /// How far every source is whose events were passed.
+    fn passed(&self) -> Result<BTreeMap<SourceName, Passed>>;
+
+    /// What persons declared not to come, in the order in which they did.
+    fn skips(&self) -> Result<Vec<Skip>>;
+
+    /// Entries in state `quarantined` that wait for an event which was passed since, at most `limit`, in the order of what
+    /// they wait for.
+    fn recallable(&self, limit: usize) -> Result<Vec<QuarantineId>>;
 
     /// What the log's tokens are bound to: an id that no other log has and that outlives epochs, and a secret of its own.
     fn origin(&self) -> Origin;

@@ -2,13 +2,13 @@
 //!
 //! This file starts, feeds and stops it; what an operator asks of it is in `operate` and `inspect`.
 use crate::{
-    Clock, EngineError, PublishError, ReadError,
+    Clock, EngineError, PublishError, ReadError, causal,
     consumer::{self, Watched},
     ingest::{Ingest, IngestLimits},
     monitor::{self, Observation},
     quarantine,
     reader::{Course, QueryLimits, ReadOptions, Reader, RowsRequest},
-    report::{Receipt, RowAnswer, RowsAnswer},
+    report::{Receipt, RowAnswer, RowsAnswer, WaitingFor},
     signal::Signal,
     slot::{Model, Slot},
     worker,
@@ -234,10 +234,11 @@ impl Engine {
         }
         consumer::mark_lost_history(log.as_ref(), home.as_ref())?;
         quarantine::resume_interrupted(log.as_ref(), &gate, clock.as_ref())?;
+        causal::recall(log.as_ref(), &gate, clock.as_ref())?;
         let wake: Vec<Arc<Slot>> = slots.values().cloned().collect();
         let committed = move || wake.iter().for_each(|slot| slot.wake.notify());
-        let ingest = Ingest::start(Arc::clone(&log), Arc::clone(&clock), options.ingest, committed)
-            .map_err(EngineError::Thread)?;
+        let (ours, keeper) = ((Arc::clone(&log), Arc::clone(&gate)), Arc::clone(&clock));
+        let ingest = Ingest::start(ours.0, ours.1, keeper, options.ingest, committed).map_err(EngineError::Thread)?;
         let inner = Arc::new(Inner {
             log,
             models: home,
@@ -448,7 +449,9 @@ impl Inner {
         Ok(Observation::of(self.log.as_ref(), slot.fold.as_ref(), state, self.clock.now()))
     }
 
+    /// Events may be in the log, or may have been passed, that others wait for.
     pub(crate) fn wake_projectors(&self) {
+        self.ingest.look();
         self.slots.values().for_each(|slot| slot.wake.notify());
     }
 
@@ -588,6 +591,10 @@ fn receipt(filed: Filed, outcome: &Outcome) -> Result<Receipt, PublishError> {
         Outcome::Duplicate { position, stream_version } => in_log("duplicate", *position, *stream_version),
         Outcome::Quarantined { id, reason, .. } => {
             Receipt { reason: Some(reason.as_str()), quarantine_id: Some(id.to_string()), ..nothing }
+        }
+        Outcome::Waiting { waits_for, .. } => {
+            let waiting_for = waits_for.iter().map(WaitingFor::from).collect();
+            Receipt { outcome: "waiting", waiting_for, ..nothing }
         }
         Outcome::VersionConflict { expected, actual, parked } => {
             return Err(PublishError::VersionConflict { expected: expected.0, actual: actual.0, parked: *parked });

@@ -129,6 +129,9 @@ pub enum EngineError {
     /// A consumer cannot be registered like this.
     #[error("{0}")]
     Consumer(String),
+    /// These events of a source cannot be declared not to come.
+    #[error("{0}")]
+    Skip(String),
     /// The model's state does not allow it, or it was called off.
     #[error("{0}")]
     Method(String),

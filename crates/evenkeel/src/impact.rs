@@ -145,7 +145,7 @@ impl Run<'_> {
         let event = self.log.pick(&[position])?.pop().ok_or_else(|| lost(position))?;
         // What another event of this identity brought into the log was judged as that.
         if event.digest == entry.digest && self.changed.concerns(event.source.as_str(), &event.draft.event_type) {
-            let verdict = quarantine::verdict(self.changed.gate(), entry);
+            let (verdict, _) = quarantine::verdict(self.changed.gate(), entry);
             let effect = self.changed.compare(&event, verdict);
             self.count(&event, effect);
         }
@@ -198,7 +198,7 @@ impl Run<'_> {
     }
 
     fn waits(&mut self, entry: &Entry) {
-        let verdict = quarantine::verdict(self.changed.gate(), entry);
+        let (verdict, _) = quarantine::verdict(self.changed.gate(), entry);
         if !self.changed.is_about(&entry.refusal, &verdict) {
             return;
         }

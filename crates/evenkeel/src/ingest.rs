@@ -2,8 +2,9 @@
 //!
 //! [`commit`] is the stage: it runs wherever it is called. `Ingest` is the thread that gathers what is waiting while
 //! the previous transaction was written, which is what makes durable appends by many writers cheap.
-use crate::{Clock, PublishError, guarded, signal::Signal};
-use evenkeel_core::intake::{self, Arrival, Ask, Outcome, OverQuota, Quota};
+use crate::{Clock, PublishError, causal, guarded, signal::Signal};
+use evenkeel_contract::gate::Gate;
+use evenkeel_core::intake::{self, Arrival, Ask, CausalLimits, Outcome, OverQuota, Quota, Scene};
 use evenkeel_store::{Log, StoreError};
 use parking_lot::Mutex;
 use std::{
@@ -19,13 +20,19 @@ use tokio::sync::oneshot;
 ///
 /// # Errors
 /// Where the log could not write: then none of them were taken, and sending them again is safe.
-pub fn commit(log: &dyn Log, clock: &dyn Clock, arrivals: Vec<Arrival>) -> Result<Vec<Outcome>, StoreError> {
+pub fn commit(
+    log: &dyn Log,
+    clock: &dyn Clock,
+    limits: CausalLimits,
+    arrivals: Vec<Arrival>,
+) -> Result<Vec<Outcome>, StoreError> {
     let ask = Ask::for_arrivals(&arrivals);
     let mut outcomes = Vec::new();
-    log.transact(
+    log.transact_asking(
         &ask,
-        Box::new(|facts| {
-            let (writes, decided) = intake::admit(clock.now(), arrivals, facts);
+        Box::new(|facts, more| {
+            let scene = Scene { now: clock.now(), limits, more: Some(more) };
+            let (writes, decided) = intake::admit(scene, arrivals, facts);
             outcomes = decided;
             writes
         }),
@@ -41,14 +48,14 @@ pub fn commit(log: &dyn Log, clock: &dyn Clock, arrivals: Vec<Arrival>) -> Resul
 pub fn commit_within(
     log: &dyn Log,
     clock: &dyn Clock,
-    limits: &IngestLimits,
+    (limits, causal): (&IngestLimits, CausalLimits),
     submissions: Vec<Vec<Arrival>>,
 ) -> Result<Vec<Result<Vec<Outcome>, OverQuota>>, StoreError> {
     let ask = Ask::for_arrivals(submissions.iter().flatten());
     let mut answers = Vec::with_capacity(submissions.len());
-    log.transact(
+    log.transact_asking(
         &ask,
-        Box::new(|mut facts| {
+        Box::new(|mut facts, more| {
             let mut arrivals = Vec::with_capacity(submissions.iter().map(Vec::len).sum());
             let mut taken = Vec::with_capacity(submissions.len());
             for submission in submissions {
@@ -57,7 +64,8 @@ pub fn commit_within(
                     arrivals.extend(submission);
                 }
             }
-            let (mut writes, outcomes) = intake::admit(clock.now(), arrivals, facts);
+            let scene = Scene { now: clock.now(), limits: causal, more: Some(more) };
+            let (mut writes, outcomes) = intake::admit(scene, arrivals, facts);
             if !limits.keep_raw {
                 writes.raws.clear();
             }
@@ -85,6 +93,8 @@ pub struct IngestLimits {
     pub quota: Quota,
     /// Whether events are kept as they were sent, too. An engine has it from [`crate::Options::keep_raw`].
     pub keep_raw: bool,
+    /// How long an event waits for what it depends on.
+    pub causal_timeout: Duration,
 }
 
 impl Default for IngestLimits {
@@ -96,9 +106,13 @@ impl Default for IngestLimits {
             waiting_bytes: 128 << 20,
             quota: Quota::default(),
             keep_raw: true,
+            causal_timeout: Duration::from_secs(10),
         }
     }
 }
+
+/// When what waits is looked after again, where that failed.
+const RETRY: Duration = Duration::from_secs(1);
 
 struct Submission {
     arrivals: Vec<Arrival>,
@@ -116,6 +130,7 @@ struct Queue {
 
 struct Shared {
     log: Arc<dyn Log>,
+    gate: Arc<Gate>,
     clock: Arc<dyn Clock>,
     limits: IngestLimits,
     queue: Mutex<Queue>,
@@ -135,12 +150,14 @@ impl Ingest {
     /// Starts the thread. `committed` is called after each transaction, before its submitters are answered.
     pub(crate) fn start(
         log: Arc<dyn Log>,
+        gate: Arc<Gate>,
         clock: Arc<dyn Clock>,
         limits: IngestLimits,
         committed: impl Fn() + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             log,
+            gate,
             clock,
             limits,
             queue: Mutex::default(),
@@ -189,6 +206,11 @@ impl Ingest {
         self.shared.failed.lock().clone()
     }
 
+    /// What waits, or is to be recalled, may have changed by other hands.
+    pub(crate) fn look(&self) {
+        self.shared.arrived.notify();
+    }
+
     /// Refuses new submissions, writes those that wait, and ends the thread.
     pub(crate) fn stop(&self) {
         self.shared.queue.lock().stopping = true;
@@ -206,10 +228,33 @@ impl Shared {
             let (batch, stopping) = self.take();
             if !batch.is_empty() {
                 self.write(batch);
+                self.look_after_waiting();
             } else if stopping {
                 return;
             } else {
-                self.arrived.wait(seen, Duration::from_secs(60));
+                let until_due = self.look_after_waiting();
+                self.arrived.wait(seen, until_due);
+            }
+        }
+    }
+
+    /// Recalls who may go on, and sets aside who has waited too long. How long until that must be looked at again.
+    fn look_after_waiting(&self) -> Duration {
+        let (log, gate, clock) = (self.log.as_ref(), self.gate.as_ref(), self.clock.as_ref());
+        let looked = AssertUnwindSafe(|| causal::look_after(log, gate, clock, self.limits.causal_timeout));
+        let looked = catch_unwind(looked).unwrap_or_else(|panic| {
+            Err(StoreError::Refused(format!("looking after what waits panicked: {}", guarded::message(panic.as_ref()))))
+        });
+        match looked {
+            Ok(looked) => {
+                if looked.moved {
+                    (self.committed)();
+                }
+                looked.until_due
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what waits for other events could not be looked after");
+                RETRY
             }
         }
     }
@@ -242,7 +287,8 @@ impl Shared {
         }
         // This thread must outlive whatever happens: without it every later submission would wait for ever.
         let (log, clock) = (self.log.as_ref(), self.clock.as_ref());
-        let commit = AssertUnwindSafe(|| commit_within(log, clock, &self.limits, submissions));
+        let limits = (&self.limits, self.gate.causal());
+        let commit = AssertUnwindSafe(|| commit_within(log, clock, limits, submissions));
         let result = catch_unwind(commit).unwrap_or_else(|panic| {
             Err(StoreError::Refused(format!("writing the log panicked: {}", guarded::message(panic.as_ref()))))
         });

@@ -9,7 +9,7 @@ use crate::{
         edit, park_id, parse_park_id,
     },
     report::{
-        AccountingReport, BulkReport, CountedReport, DecisionReport, EditReport, EditedReport, EventReport,
+        AccountingReport, BulkReport, CountedReport, DecisionReport, DotReport, EditReport, EditedReport, EventReport,
         QuarantineReport, SourceAccount,
     },
     slot::Slot,
@@ -17,8 +17,9 @@ use crate::{
 use evenkeel_core::{
     Event, EventType, Position, SourceName,
     accounting::{Account, Books},
+    event::{Causality, Delivery},
     fold::{Park, ParkState, TouchId},
-    intake::{Redriven, Verdict},
+    intake::{Redriven, Verdict, canonical_vclock},
     json::Patch,
     quarantine::{Decision, Edit, Entry, QuarantineId, Reason, State},
 };
@@ -247,8 +248,8 @@ impl Engine {
         let account = |(source, books): (SourceName, Books)| {
             total += books.account;
             let counted = books.counted.map(|counted| {
-                let Account { admitted, quarantined, held, discarded, .. } = counted;
-                CountedReport { admitted, quarantined, held, discarded }
+                let Account { admitted, waiting, quarantined, held, discarded, .. } = counted;
+                CountedReport { admitted, waiting, quarantined, held, discarded }
             });
             SourceAccount {
                 declared: self.inner.gate.source(source.as_str()).map(|source| source.name.clone()),
@@ -275,7 +276,7 @@ impl Engine {
     ) -> Result<Vec<EventReport>, EngineError> {
         let types: Option<BTreeSet<EventType>> = event_type.map(|name| BTreeSet::from([name.into()]));
         let slice = self.inner.log.read(after, types.as_ref(), limit.clamp(1, 10_000))?;
-        Ok(slice.events.into_iter().map(event_report).collect())
+        Ok(slice.events.into_iter().map(|event| event_report(event, &self.inner.options.holder)).collect())
     }
 
     fn decide_entry(&self, id: &str, word: Word, what: ParkDecision) -> Result<DecisionReport, EngineError> {
@@ -403,8 +404,18 @@ pub(crate) fn edit_report(edit: &Edit) -> EditReport {
     EditReport { patch: edit.patch.clone(), author, note, at: edit.at.to_string() }
 }
 
-fn event_report(event: Event) -> EventReport {
+fn event_report(event: Event, replica: &str) -> EventReport {
+    let Causality { hlc, seq, delivery } = event.causality;
+    let of_source = delivery != Delivery::Log;
     EventReport {
+        dot: DotReport {
+            source: of_source.then(|| event.source.to_string()),
+            replica: (!of_source).then(|| replica.to_owned()),
+            seq,
+        },
+        hlc: hlc.to_string(),
+        vclock: of_source.then(|| canonical_vclock(&event.draft.extensions)).flatten(),
+        delivery: delivery.as_str(),
         position: event.position.0,
         event_id: event.id.to_string(),
         r#type: event.draft.event_type.to_string(),

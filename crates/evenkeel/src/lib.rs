@@ -5,7 +5,8 @@
 //! ([`reader`]). Each stage is an ordinary function of stores, time and inputs, so it also runs without threads: that is
 //! how [`simulate`] tests it in virtual time. Not here: SQL (stores), HTTP and the command line (the server).
 //!
-//! An event's way: [`ingest`] → log → [`projector`] → models → [`reader`]; what cannot go on waits in [`quarantine`].
+//! An event's way: [`ingest`] → log → [`projector`] → models → [`reader`]; what cannot go on waits in [`quarantine`], and
+//! what depends on what has not come yet is looked after by [`causal`].
 mod clock;
 mod content;
 mod engine;
@@ -32,6 +33,7 @@ mod trust;
 mod unasked;
 mod worker;
 
+pub mod causal;
 pub mod consumer;
 pub mod impact;
 pub mod ingest;

@@ -150,6 +150,7 @@ pub fn options(settings: &Settings) -> Options {
         snapshot_every_events: settings.snapshots.every_events,
         snapshots_kept: usize::try_from(settings.snapshots.keep).unwrap_or(usize::MAX),
         ingest: IngestLimits {
+            causal_timeout: settings.causal.timeout(),
             quota: Quota { per_source: settings.limits.untrusted_per_source, total: settings.limits.untrusted_total },
             ..IngestLimits::default()
         },

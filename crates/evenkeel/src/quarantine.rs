@@ -11,7 +11,7 @@ use evenkeel_contract::gate::Gate;
 use evenkeel_core::{
     Event, ModelName, Position,
     fold::{Fold, Park, ParkState, TouchId, release},
-    intake::{self, Arrival, Ask, Facts, Redrive, Redriven, Sent, Verdict, Writes},
+    intake::{self, Arrival, Ask, Clocks, Facts, Redrive, Redriven, Scene, Sent, Verdict, Writes},
     quarantine::{Decision, Entry, EntryVersion, ParkKey, QuarantineId, Reason, Refusal, State},
     reconciliation::Unreplayed,
     row::Key,
@@ -68,8 +68,8 @@ pub fn redrive(
         let again = again(gate, &entry);
         let ask = Ask::for_redrive(&again);
         // Whatever it parked before, its line may move now; one that is refused again still heads it.
-        let decided = decide((log, gate, clock), entry, &ask, |facts| {
-            intake::redrive(clock.now(), again, None, decision.clone(), facts)
+        let decided = decide((log, gate, clock), entry, &ask, |scene, facts| {
+            intake::redrive(scene, again, None, decision.clone(), facts)
         })?;
         if !matches!(decided.redriven, Redriven::Changed(_)) || version.is_some() || tries == TRIES {
             return Ok(decided);
@@ -93,8 +93,8 @@ pub fn discard(
     let Some(entry) = log.entry(id)? else { return Ok(UNKNOWN) };
     let source = entry.source.clone();
     // What waits behind it is released also where it was discarded before: that release may have been interrupted.
-    decide((log, gate, clock), entry, &Ask::for_entry(id), |facts| {
-        intake::discard(clock.now(), id, &source, version, decision, &facts)
+    decide((log, gate, clock), entry, &Ask::for_entry(id), |scene, facts| {
+        intake::discard(scene.now, id, &source, version, decision, &facts)
     })
 }
 
@@ -106,13 +106,14 @@ fn decide(
     (log, gate, clock): (&dyn Log, &Gate, &dyn Clock),
     entry: Entry,
     ask: &Ask,
-    decide: impl FnOnce(Facts) -> (Writes, Redriven) + Send,
+    decide: impl FnOnce(Scene<'_>, Facts) -> (Writes, Redriven) + Send,
 ) -> Result<Decided, StoreError> {
     let mut redriven = Redriven::Unknown;
-    log.transact(
+    log.transact_asking(
         ask,
-        Box::new(|facts| {
-            let (writes, outcome) = decide(facts);
+        Box::new(|facts, more| {
+            let scene = Scene { now: clock.now(), limits: gate.causal(), more: Some(more) };
+            let (writes, outcome) = decide(scene, facts);
             redriven = outcome;
             writes
         }),
@@ -162,10 +163,11 @@ pub fn drain(log: &dyn Log, gate: &Gate, clock: &dyn Clock, key: &ParkKey) -> Re
             return Ok(admitted);
         }
         let mut changed = 0;
-        log.transact(
+        log.transact_asking(
             &Ask::for_drain(key, &line, LINE),
-            Box::new(|facts| {
-                let writes = intake::drain(clock.now(), key, line, facts);
+            Box::new(|facts, more| {
+                let scene = Scene { now: clock.now(), limits: gate.causal(), more: Some(more) };
+                let writes = intake::drain(scene, key, line, facts);
                 changed = writes.changes.len();
                 admitted += writes.changes.iter().filter(|change| change.state == State::Admitted).count() as u64;
                 writes
@@ -190,20 +192,22 @@ fn again(gate: &Gate, entry: &Entry) -> Redrive {
     Redrive { id: entry.id, version: entry.version, arrival: as_it_arrived(entry, verdict(gate, entry)) }
 }
 
-/// What a gate says of an entry's event as it is edited.
-pub(crate) fn verdict(gate: &Gate, entry: &Entry) -> Verdict {
+/// What a gate says of an entry's event as it is edited, and the event's clocks.
+pub(crate) fn verdict(gate: &Gate, entry: &Entry) -> (Verdict, Clocks) {
     let judged = entry.edited().map_err(|error| error.to_string());
     let judged = judged.and_then(|edited| edit::judge(gate, entry, edited.into_owned()));
     judged.unwrap_or_else(|detail| {
-        Verdict::Quarantine(Refusal { reason: Reason::Malformed, detail, pointer: None, ..entry.refusal.clone() })
+        let refusal = Refusal { reason: Reason::Malformed, detail, pointer: None, ..entry.refusal.clone() };
+        (Verdict::Quarantine(refusal), Clocks::default())
     })
 }
 
 /// The entry's event with this verdict. Its identity and digest are those of what arrived, whatever was edited: the same
-/// event sent again is known by them.
-fn as_it_arrived(entry: &Entry, verdict: Verdict) -> Arrival {
-    let Entry { event_id: id, digest, source, raw_id, raw, .. } = entry.clone();
-    Arrival { sent: Sent { id, digest, source, raw_id, raw }, verdict, expected_version: None }
+/// event sent again is known by them. Where its source gave it no stamp, it has that of its receipt.
+fn as_it_arrived(entry: &Entry, (verdict, clocks): (Verdict, Clocks)) -> Arrival {
+    let Entry { event_id: id, digest, source, raw_id, raw, hlc, .. } = entry.clone();
+    let clocks = Clocks { hlc: clocks.hlc.or(Some(hlc)), ..clocks };
+    Arrival { sent: Sent { id, digest, source, raw_id, raw }, verdict, expected_version: None, clocks }
 }
 
 /// The id of an event parked by a model: `p-MODEL-POSITION.CLAUSE.ELEMENT`.

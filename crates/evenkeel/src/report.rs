@@ -3,15 +3,18 @@
 //! No arithmetic here: it is `evenkeel-core`'s, done by the stage that fills a report in.
 mod accounting;
 mod bulk;
+mod causal;
 mod impact;
 mod lineage;
 
 pub use accounting::{AccountReport, AccountingReport, CountedReport, SourceAccount};
 pub use bulk::{BulkEntry, BulkReport};
+pub use causal::{CausalReport, DotReport, PassedReport, SkipReport, SkippedReport, WaitingReport};
 pub use impact::{AdmittedCase, AdmittedImpact, ImpactReport, ValueChange, WaitingCase, WaitingImpact};
 pub use lineage::{ContractVersion, FieldOrigin, LineageReport};
 
 use evenkeel_core::{
+    intake::SourceDot,
     json::{Object, Patch},
     reconciliation::Reconciliation,
 };
@@ -25,7 +28,7 @@ pub struct Receipt {
     pub source: String,
     /// The CloudEvents id.
     pub id: String,
-    /// `admitted`, `duplicate` or `quarantined`.
+    /// `admitted`, `duplicate`, `waiting` or `quarantined`.
     pub outcome: &'static str,
     /// Its identity, as 64 hexadecimal digits.
     pub event_id: String,
@@ -33,24 +36,30 @@ pub struct Receipt {
     pub position: Option<u64>,
     /// Its place in the stream of its subject, if it is in the log.
     pub stream_version: Option<u64>,
-    /// Why it waits, if it does.
+    /// Why it is in quarantine, if it is.
     pub reason: Option<&'static str>,
-    /// Its entry in the quarantine, if it waits.
+    /// Its entry in the quarantine, if it is there.
     pub quarantine_id: Option<String>,
-    /// Always empty: no causal dependencies are tracked.
+    /// Of each source of which it lacks events the last that it needs, where it waits for them; else empty.
     pub waiting_for: Vec<WaitingFor>,
     /// Whether a token of this request would cover it: false for what is not in the log.
     pub token_covers: bool,
 }
 
-/// A dependency an event waits for.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// An event that another one waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WaitingFor {
     /// The source.
     pub source: String,
     /// The counter.
     pub seq: u64,
+}
+
+impl From<&SourceDot> for WaitingFor {
+    fn from(dot: &SourceDot) -> Self {
+        Self { source: dot.source.to_string(), seq: dot.seq }
+    }
 }
 
 /// What is known of a model's content.
@@ -537,6 +546,14 @@ pub struct EventReport {
     pub recorded_time: String,
     /// Digest of its canonical bytes.
     pub digest: String,
+    /// Its mark: who counts it, and its number there. No other event has it.
+    pub dot: DotReport,
+    /// Its stamp, `milliseconds.counter`: above those of all that it knew.
+    pub hlc: String,
+    /// What it knew, itself included: `actor=counter` pairs; null for what the log counts, which knew all before it.
+    pub vclock: Option<String>,
+    /// `log`, `causal`, or `exception` where its place was given up before it came.
+    pub delivery: &'static str,
     /// Extension attributes.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub extensions: Object,

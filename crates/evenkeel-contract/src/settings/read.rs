@@ -105,18 +105,6 @@ fn set_at_least_one(reader: &mut Reader<'_>, key: &'static str, target: &mut u64
     }
 }
 
-/// As [`set`], for a setting of a stage that is not built: its name is fixed, and whoever sets it is told.
-fn set_ahead<T: FromNode>(reader: &mut Reader<'_>, key: &'static str, target: &mut T) {
-    if let Some(at) = reader.optional::<At<T>>(key) {
-        ahead(reader, &at.place, key);
-        *target = at.value;
-    }
-}
-
-fn ahead(reader: &Reader<'_>, place: &Place, key: &str) {
-    reader.sink.push(Diagnostic::warning(place, format!("`{key}` has no effect yet")));
-}
-
 fn node(reader: &mut Reader<'_>, node: &mut NodeSettings) {
     if let Some(id) = reader.optional::<At<String>>("id") {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -189,10 +177,11 @@ fn raw(reader: &mut Reader<'_>, raw: &mut RawSettings) {
 }
 
 fn causal(reader: &mut Reader<'_>, causal: &mut CausalSettings) {
-    set_ahead(reader, "timeout_seconds", &mut causal.timeout_seconds);
-    set_ahead(reader, "max_events", &mut causal.max_events);
+    set(reader, "timeout_seconds", &mut causal.timeout_seconds);
+    set(reader, "max_events", &mut causal.max_events);
+    set(reader, "max_skew_ms", &mut causal.max_skew_ms);
     let mut max_bytes = Bytes(causal.max_bytes);
-    set_ahead(reader, "max_bytes", &mut max_bytes);
+    set(reader, "max_bytes", &mut max_bytes);
     causal.max_bytes = max_bytes.0;
 }
 
@@ -256,12 +245,8 @@ fn source(reader: &mut Reader<'_>) -> Option<(Source, Place)> {
     let pattern: Option<At<SourcePattern>> = reader.optional("match");
     let rate = reader.optional("rate");
     let first_seq = reader.optional::<At<u64>>("first_seq");
-    match &first_seq {
-        Some(zero) if zero.value == 0 => {
-            reader.sink.error(&zero.place, "expected an integer of at least 1, found 0");
-        }
-        Some(first) => ahead(reader, &first.place, "first_seq"),
-        None => {}
+    if let Some(zero) = first_seq.as_ref().filter(|first| first.value == 0) {
+        reader.sink.error(&zero.place, "expected an integer of at least 1, found 0");
     }
     let name = name?;
     if name.value.is_empty() {

@@ -3,7 +3,10 @@
 //! Part of the intake: the same identity, keys and positions, decided from the same facts. Applying an edit to an event
 //! and judging it comes before ([`crate::quarantine::Entry::edited_with`], and the gate).
 use super::{
-    Arrival, Change, Facts, Place, Standing, Verdict, Writes, append, best_match, guards, held_behind, id_conflict,
+    Arrival, Change, Facts, Place, Scene, SourceDot, Standing, Verdict, Waiting, Writes, best_match,
+    causal::{Unsettled, causal, reused},
+    clock_skew, guards, held_behind, id_conflict,
+    work::Work,
 };
 use crate::{
     accounting::Account,
@@ -46,21 +49,21 @@ pub enum Redriven {
 /// is kept also where it is refused. Only an entry in state `quarantined` and of the version that was judged moves, so of
 /// concurrent redrives, edits and discards one takes effect. One that overtakes an earlier entry of its key waits behind
 /// that one.
-pub fn redrive(
-    now: Timestamp,
+pub fn redrive<'s>(
+    scene: impl Into<Scene<'s>>,
     redrive: Redrive,
     edit: Option<Patch>,
     decision: Decision,
-    mut facts: Facts,
+    facts: Facts,
 ) -> (Writes, Redriven) {
     if let Err(redriven) = must_be_quarantined(redrive.id, Some(redrive.version), &facts) {
         return (Writes::default(), redriven);
     }
-    let mut writes = Writes::default();
-    let (change, redriven) = pass(now, redrive, State::Quarantined, None, &mut facts, &mut writes);
-    let edit = edit.map(|patch| Edit { patch, decision: decision.clone(), at: now });
-    writes.changes.push(Change { edit, decision: Some(decision), ..change });
-    (writes, redriven)
+    let mut work = Work::new(scene.into(), facts);
+    let (change, redriven) = pass(redrive, State::Quarantined, None, &mut work);
+    let edit = edit.map(|patch| Edit { patch, decision: decision.clone(), at: change.at });
+    work.writes.changes.push(Change { edit, decision: Some(decision), ..change });
+    (work.finish(), redriven)
 }
 
 /// Changes the event of one quarantined entry of this version, and leaves it where it is. Its new version; or why not.
@@ -130,60 +133,55 @@ fn must_be_quarantined(id: QuarantineId, version: Option<EntryVersion>, facts: &
 ///
 /// `line` holds the gate's verdicts on the held entries at the front of the key's line. An entry without a verdict on the
 /// version that it has now ends the round: the caller asks again.
-pub fn drain(now: Timestamp, key: &ParkKey, line: Vec<Redrive>, mut facts: Facts) -> Writes {
-    let mut writes = Writes::default();
+pub fn drain<'s>(scene: impl Into<Scene<'s>>, key: &ParkKey, line: Vec<Redrive>, mut facts: Facts) -> Writes {
+    let waits = std::mem::take(&mut facts.line);
+    let mut work = Work::new(scene.into(), facts);
     let mut verdicts: HashMap<_, _> = line.into_iter().map(|redrive| (redrive.id, redrive)).collect();
-    for (id, found) in std::mem::take(&mut facts.line) {
+    for (id, found) in waits {
         let judged = |redrive: &Redrive| found == Standing { state: State::Held, version: redrive.version };
         let Some(redrive) = verdicts.remove(&id).filter(judged) else { break };
-        let (change, _) = pass(now, redrive, State::Held, Some(key), &mut facts, &mut writes);
+        let (change, _) = pass(redrive, State::Held, Some(key), &mut work);
         let parks_on = change.refusal.as_ref().is_some_and(|refusal| refusal.parks.as_ref() == Some(key));
-        writes.changes.push(change);
+        work.writes.changes.push(change);
         if parks_on {
             break;
         }
     }
-    writes
+    work.finish()
 }
 
 /// Passes an entry through with its new verdict, and books it; `released` is the key that no longer holds it.
-fn pass(
-    now: Timestamp,
-    redrive: Redrive,
-    from: State,
-    released: Option<&ParkKey>,
-    facts: &mut Facts,
-    writes: &mut Writes,
-) -> (Change, Redriven) {
-    let (source, events) = (redrive.arrival.sent.source.clone(), writes.events.len());
-    let passed = place(now, redrive, released, facts, writes);
-    writes.book(&source, Account::moved(from, passed.0.state, writes.events.len() > events));
+fn pass(redrive: Redrive, from: State, released: Option<&ParkKey>, work: &mut Work<'_>) -> (Change, Redriven) {
+    let (source, events) = (redrive.arrival.sent.source.clone(), work.writes.events.len());
+    let passed = place(redrive, released, work);
+    let appended = work.writes.events.len() > events;
+    work.writes.book(&source, Account::moved(from, passed.0.state, appended));
+    // Events may have waited for this one.
+    work.run();
     passed
 }
 
+/// An entry that stays where it is, or waits behind another one now.
+fn refused(id: QuarantineId, refusal: Refusal, state: State, work: &mut Work<'_>) -> (Change, Redriven) {
+    let reason = refusal.reason;
+    // Those that come after it in the same line must see that it waits.
+    if let Some(key) = &refusal.parks {
+        work.facts.parked.entry(key.clone()).and_modify(|first| *first = id.min(*first)).or_insert(id);
+    }
+    (Change { refusal: Some(refusal), ..Change::to(id, state, work.scene.now) }, Redriven::Refused(reason))
+}
+
 /// Where an entry goes with its new verdict.
-fn place(
-    now: Timestamp,
-    redrive: Redrive,
-    released: Option<&ParkKey>,
-    facts: &mut Facts,
-    writes: &mut Writes,
-) -> (Change, Redriven) {
-    let Redrive { id, arrival: Arrival { sent, verdict, .. }, .. } = redrive;
-    let refused = |refusal: Refusal, state: State, parked: &mut HashMap<ParkKey, QuarantineId>| {
-        let reason = refusal.reason;
-        // Those that come after it in the same line must see that it waits.
-        if let Some(key) = &refusal.parks {
-            parked.entry(key.clone()).and_modify(|first| *first = id.min(*first)).or_insert(id);
-        }
-        (Change { refusal: Some(refusal), ..Change::to(id, state, now) }, Redriven::Refused(reason))
-    };
+fn place(redrive: Redrive, released: Option<&ParkKey>, work: &mut Work<'_>) -> (Change, Redriven) {
+    let Redrive { id, arrival: Arrival { mut sent, verdict, clocks, .. }, .. } = redrive;
+    let now = work.scene.now;
     let admitted = |position: Position| {
         let change = Change { position: Some(position), ..Change::to(id, State::Admitted, now) };
         (change, Redriven::Admitted(position))
     };
     // Its own entry is among what is known of its identity; what was there before it counts.
-    let before: Vec<_> = facts
+    let before: Vec<_> = work
+        .facts
         .known
         .get(&sent.id)
         .into_iter()
@@ -191,22 +189,50 @@ fn place(
         .copied()
         .filter(|(_, place)| match place {
             Place::Quarantine { id: other, .. } => *other < id,
-            Place::Log { .. } => true,
+            Place::Log { .. } | Place::Waiting => true,
         })
         .collect();
     if let Some(Place::Log { position, .. }) = best_match(&before, sent.digest) {
         return admitted(position);
     }
     if before.iter().any(|(digest, _)| *digest != sent.digest) {
-        return refused(id_conflict(&sent, &verdict), State::Quarantined, &mut facts.parked);
+        return refused(id, id_conflict(&sent, &verdict), State::Quarantined, work);
     }
     let draft = match verdict {
-        Verdict::Quarantine(refusal) => return refused(refusal, State::Quarantined, &mut facts.parked),
+        Verdict::Quarantine(refusal) => {
+            work.void_of(&sent.source, &clocks);
+            return refused(id, refusal, State::Quarantined, work);
+        }
         Verdict::Admit(draft) => draft,
     };
-    let earlier = |key: &ParkKey| facts.parked.get(key).is_some_and(|first| *first < id);
-    if let Some(key) = guards(&sent.source, &draft).into_iter().find(|key| Some(key) != released && earlier(key)) {
-        return refused(held_behind(&draft, key), State::Held, &mut facts.parked);
+    if let Some(detail) = clocks.hlc.and_then(|hlc| work.skewed(hlc)) {
+        work.void_of(&sent.source, &clocks);
+        return refused(id, clock_skew(&draft, detail), State::Quarantined, work);
     }
-    admitted(append(now, sent, draft, facts, writes).0)
+    let earlier = |key: &ParkKey| work.facts.parked.get(key).is_some_and(|first| *first < id);
+    let blocked_by = guards(&sent.source, &draft).into_iter().find(|key| Some(key) != released && earlier(key));
+    if let Some(key) = blocked_by {
+        work.void_of(&sent.source, &clocks);
+        return refused(id, held_behind(&draft, key), State::Held, work);
+    }
+    // It was kept as it was sent with its entry.
+    sent.raw = Vec::new();
+    let Some(causes) = clocks.causes else { return admitted(work.append(sent, draft).0) };
+    // The stamp of its receipt, if its source gave it none: whatever came since is not what it knew.
+    let hlc = clocks.hlc.unwrap_or_else(|| work.stamp());
+    let on = SourceDot::new(sent.source.clone(), causes.seq);
+    let event = Waiting { sent, draft, causes: *causes, hlc, since: now, on };
+    work.begin(&event.sent.source, &event.causes);
+    match work.settled(&event) {
+        Ok(delivery) => admitted(work.deliver(event, delivery).0),
+        Err(Unsettled::Reused) => {
+            let refusal = reused(&event.draft, &event.dot());
+            refused(id, refusal, State::Quarantined, work)
+        }
+        Err(Unsettled::Lacks(lacks)) => {
+            let refusal = causal(Reason::CausalTimeout, &event.draft, &lacks);
+            let (change, redriven) = refused(id, refusal, State::Quarantined, work);
+            (Change { recall: lacks.into_iter().next(), ..change }, redriven)
+        }
+    }
 }

@@ -1,12 +1,13 @@
 //! Tests of the intake: named cases here, generated histories in `histories`, persons who decide at the same time in
 //! `interleavings`, all over the fact store in `world`.
+mod causal;
 mod histories;
 mod interleavings;
 mod quotas;
 mod world;
 
 use super::*;
-use crate::json::Patch;
+use crate::{ids::Subject, json::Patch};
 use world::{OnBad, Spec, World, at, decision};
 
 fn good(id: u8, subject: u8) -> Spec {

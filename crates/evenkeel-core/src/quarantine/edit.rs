@@ -115,6 +115,8 @@ mod tests {
             changed_at: at,
             position: None,
             decision: None,
+            hlc: crate::clock::Hlc::ZERO,
+            recall: None,
         }
     }
 

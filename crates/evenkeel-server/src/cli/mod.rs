@@ -4,6 +4,7 @@
 //! printed (`output`).
 mod access;
 mod accounting;
+mod causal;
 mod check;
 mod check_history;
 mod completions;
@@ -136,6 +137,8 @@ enum Command {
     /// Received is admitted, duplicate, waiting, quarantined and discarded together. The answer is "no" (1) where the books do
     /// not add up, or, with --recount, are not what is in the log and the quarantine.
     Accounting(accounting::Args),
+    /// Look at what waits for other events, and declare that events will not come
+    Causal(causal::Args),
     /// Look into the quarantine, and decide about what waits there
     Quarantine(quarantine::Args),
     /// Run the whole engine in virtual time under faults, seed by seed
@@ -219,6 +222,7 @@ fn run(context: &Context, command: Command) -> Done {
         Command::Snapshots(args) => snapshots::run(context, &args),
         Command::Lineage(args) => lineage::run(context, &args),
         Command::Accounting(args) => accounting::run(context, &args),
+        Command::Causal(args) => causal::run(context, &args),
         Command::Quarantine(args) => quarantine::run(context, &args),
         Command::Simulate(args) => simulate::run(context, &args),
         Command::CheckHistory(args) => check_history::run(context, &args),
@@ -263,7 +267,8 @@ impl From<EngineError> for Failure {
             | EngineError::NoEvent(_)
             | EngineError::NoConsumer(_)
             | EngineError::Edit(_)
-            | EngineError::Consumer(_) => Self::usage(error.to_string()),
+            | EngineError::Consumer(_)
+            | EngineError::Skip(_) => Self::usage(error.to_string()),
             EngineError::EntryState { .. }
             | EngineError::EntryChanged { .. }
             | EngineError::NotHalted(_)

@@ -86,13 +86,15 @@ struct WordArgs {
 
 impl WordArgs {
     fn word(&self) -> Word {
-        let user = || {
-            let named = ["USER", "LOGNAME", "USERNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
-            named.into_iter().find(|name| !name.trim().is_empty()).unwrap_or_else(|| "unknown".into())
-        };
         let decision = Decision { author: self.author.clone().unwrap_or_else(user), note: self.note.clone() };
         Word { decision, version: self.if_version.map(EntryVersion) }
     }
+}
+
+/// The user's name, who decides where nobody else is named.
+pub(super) fn user() -> String {
+    let mut named = ["USER", "LOGNAME", "USERNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
+    named.find(|name| !name.trim().is_empty()).unwrap_or_else(|| "unknown".into())
 }
 
 /// How much of a reason in words a list shows, in characters.

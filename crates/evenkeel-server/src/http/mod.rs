@@ -6,6 +6,7 @@
 mod accounting;
 mod body;
 mod caching;
+mod causal;
 mod consumers;
 mod contracts;
 mod drift;
@@ -126,6 +127,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .routes(routes!(consumers::report))
         .routes(routes!(accounting::accounting))
         .routes(routes!(contracts::impact))
+        .routes(routes!(causal::read))
+        .routes(routes!(causal::skip))
         .routes(routes!(quarantine::list))
         .routes(routes!(quarantine::show))
         .routes(routes!(quarantine::redrive))

@@ -282,7 +282,7 @@ impl From<EngineError> for Problem {
         match error {
             EngineError::NoModel(_) => Self::new(NO_MODEL, error),
             EngineError::NoConsumer(_) => Self::new(NO_CONSUMER, error),
-            EngineError::Consumer(detail) => Self::new(BAD_REQUEST, detail),
+            EngineError::Consumer(detail) | EngineError::Skip(detail) => Self::new(BAD_REQUEST, detail),
             EngineError::NoEvent(_) => Self::new(NO_EVENT, error),
             EngineError::NoContract(_) => Self::new(NO_CONTRACT, error),
             EngineError::NoEntry(_) => Self::new(NO_ENTRY, error),

@@ -125,10 +125,10 @@ fn if_match(headers: &HeaderMap) -> Result<Option<EntryVersion>, Problem> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Word {
     /// Who.
-    author: String,
+    pub(super) author: String,
     /// Why.
     #[serde(default)]
-    note: String,
+    pub(super) note: String,
 }
 
 /// Who decides, and why, and how the event is to be changed before.
@@ -148,7 +148,7 @@ pub(crate) struct EditWord {
 }
 
 impl Word {
-    fn decision(self) -> Result<Decision, Problem> {
+    pub(super) fn decision(self) -> Result<Decision, Problem> {
         if self.author.trim().is_empty() {
             return Err(Problem::new(BAD_REQUEST, "author: expected who decides, found nothing"));
         }

@@ -3,7 +3,7 @@ use super::{client, project::Server};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const OPERATIONS: [&str; 37] = [
+const OPERATIONS: [&str; 39] = [
     "DELETE /v1/consumers/{name}",
     "GET /",
     "GET /healthz",
@@ -12,6 +12,7 @@ const OPERATIONS: [&str; 37] = [
     "GET /problems/{problem}",
     "GET /readyz",
     "GET /v1/accounting",
+    "GET /v1/causal",
     "GET /v1/consumers",
     "GET /v1/drift",
     "GET /v1/events/{event}/lineage",
@@ -24,6 +25,7 @@ const OPERATIONS: [&str; 37] = [
     "GET /v1/quarantine/{id}",
     "GET /v1/reconciliations",
     "GET /v1/reconciliations/{id}",
+    "POST /v1/causal/skip",
     "POST /v1/consumers/{name}/checkpoint",
     "POST /v1/contracts/{contract}/impact",
     "POST /v1/events",

@@ -1,6 +1,8 @@
 //! Cases: what is appended gets positions without holes, in order, and readers and waiters see it so.
 use super::{
-    Failure, Outcome, Stores, ensure,
+    Failure, Outcome, Stores,
+    causal::waits_for_ever,
+    ensure,
     fixture::{Sample, at, decide, facts, read_all, take_in, types},
     join_all, same,
 };
@@ -8,7 +10,7 @@ use crate::{EntryFilter, Log, StoreError};
 use evenkeel_core::{
     Event, Position,
     accounting::Account,
-    intake::{self, Ask, Change, Writes},
+    intake::{self, Ask, Change, LogClock, Passed, Writes},
     quarantine::{QuarantineId, State},
 };
 use std::{
@@ -183,6 +185,7 @@ pub fn writes_that_leave_a_hole_are_refused_whole(stores: &Stores) -> Outcome {
         state: State::Discarded,
         edit: None,
         refusal: None,
+        recall: None,
         position: None,
         decision: None,
         at: at(9),
@@ -198,13 +201,12 @@ pub fn writes_that_leave_a_hole_are_refused_whole(stores: &Stores) -> Outcome {
         ("an identity twice", vec![new.event(2, 1, 9), new.event(3, 2, 9)]),
     ];
     for (what, events) in bad {
-        let writes = Writes {
-            events,
-            entries: vec![entry(next)],
-            changes: vec![change(first.id)],
-            accounts: lost.clone(),
-            raws: Vec::new(),
-        };
+        let waits = vec![waits_for_ever(&Sample::new("waits"))];
+        let clock = Some(LogClock { seq: 99, ..LogClock::default() });
+        let passed = BTreeMap::from([("shop".into(), Passed { upto: 9, holes: vec![(12, 13)] })]);
+        let (new_entries, changes, accounts) = (vec![entry(next)], vec![change(first.id)], lost.clone());
+        let writes =
+            Writes { events, entries: new_entries, changes, accounts, waits, clock, passed, ..Writes::default() };
         let refused = log.transact(&Ask::default(), Box::new(|_| writes));
         ensure(refused.is_err(), format!("{what} is refused"))?;
         ensure(!matches!(refused, Err(StoreError::Conflict { .. })), format!("{what} is no conflict of a model"))?;
@@ -213,9 +215,12 @@ pub fn writes_that_leave_a_hole_are_refused_whole(stores: &Stores) -> Outcome {
         same(format!("the counts after {what}"), head.count(&types(&["order"])), 1)?;
         same(format!("the event after {what}"), log.find(new.id())?, None)?;
         same(format!("the books after {what}"), log.accounting(true)?, books.clone())?;
+        same(format!("what waits after {what}"), log.waiting(9)?, Vec::new())?;
+        same(format!("how far sources are after {what}"), log.passed()?, BTreeMap::new())?;
         same(format!("the entries after {what}"), log.entries(&EntryFilter::default())?, entries.clone())?;
         let ask = Ask { subjects: vec!["t".into()], ids: vec![new.id()], ..Ask::default() };
         let facts = facts(log, &ask)?;
+        ensure(facts.clock.seq == 1, format!("the clock stands after {what}"))?;
         same(format!("the next entry after {what}"), facts.next_entry, next)?;
         same(format!("the stream after {what}"), facts.versions.values().map(|v| v.0).sum::<u64>(), 0)?;
         ensure(facts.known.get(&new.id()).is_none_or(Vec::is_empty), format!("{what} leaves no identity behind"))?;

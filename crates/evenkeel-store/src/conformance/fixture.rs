@@ -4,8 +4,10 @@ use crate::{Build, Log, ModelState, Models, Result, Settled, Slice, Step, StoreE
 use evenkeel_core::{
     Digest, Draft, Epoch, Event, EventId, EventType, ModelName, Position, SourceName, Subject, Timestamp,
     checkpoint::{Checkpoint, Counts},
+    clock::Hlc,
+    event::{Causality, Delivery},
     ids::StreamVersion,
-    intake::{self, Arrival, Ask, Facts, Redrive, Redriven, Sent, Verdict, Writes},
+    intake::{self, Arrival, Ask, CausalLimits, Clocks, Facts, Redrive, Redriven, Scene, Sent, Verdict, Writes},
     json::{Object, Patch, Value},
     quarantine::{ContractRef, Decision, Entry, EntryVersion, ParkKey, QuarantineId, Reason, Refusal},
     row::{Cell, Key, Row},
@@ -105,7 +107,7 @@ impl Sample {
         }
     }
 
-    /// It as an event of the log.
+    /// It as an event of the log, where nothing else was taken in and times do not go far back.
     pub fn event(&self, position: u64, stream_version: u64, recorded: i64) -> Event {
         Event {
             position: Position(position),
@@ -115,6 +117,11 @@ impl Sample {
             stream_version: StreamVersion(stream_version),
             recorded_at: at(recorded),
             digest: self.digest(),
+            causality: Causality {
+                hlc: Hlc::at(at(recorded)).max(Hlc::from_u64(position)),
+                seq: position,
+                delivery: Delivery::Log,
+            },
             draft: self.draft(),
         }
     }
@@ -150,7 +157,7 @@ impl Sample {
             raw_id: self.raw_id.clone(),
             raw: format!("{{\"id\":{:?},\"data\":{}}}", self.raw_id, self.body).into_bytes(),
         };
-        Arrival { sent, verdict, expected_version: None }
+        Arrival { sent, verdict, expected_version: None, clocks: Clocks::default() }
     }
 }
 
@@ -160,8 +167,27 @@ impl Sample {
 /// As [`Log::transact`].
 pub fn take_in(log: &dyn Log, now: i64, arrivals: Vec<Arrival>) -> Result<Vec<intake::Outcome>> {
     let ask = Ask::for_arrivals(&arrivals);
-    let (_, outcomes) = decide(log, &ask, |facts| intake::admit(at(now), arrivals, facts))?;
+    let (_, outcomes) = decide_in(log, now, &ask, |scene, facts| intake::admit(scene, arrivals, facts))?;
     Ok(outcomes)
+}
+
+/// Sets aside what has waited since the instant `since` or longer. How many events.
+///
+/// # Errors
+/// As [`Log::transact`].
+pub fn expire(log: &dyn Log, now: i64, since: i64) -> Result<usize> {
+    Ok(decide_in(log, now, &Ask::for_expiry(at(since), 1000), |scene, facts| intake::expire(scene, facts))?.1)
+}
+
+/// Declares that events of a source will not come. Whether there was anything to declare.
+///
+/// # Errors
+/// As [`Log::transact`].
+pub fn skip(log: &dyn Log, now: i64, source: &str, (first, last): (u64, u64)) -> Result<bool> {
+    let source = source.into();
+    let ask = Ask::for_skip(&source, first, last);
+    let by = |scene: Scene<'_>, facts: Facts| intake::skip(scene, &source, (first, last), decision("skip"), facts);
+    Ok(decide_in(log, now, &ask, by)?.1)
 }
 
 /// Sends an entry through the gate again as it is now, which says `arrival` of it.
@@ -179,7 +205,8 @@ pub fn redrive(log: &dyn Log, now: i64, id: QuarantineId, arrival: Arrival) -> R
 /// As [`Log::transact`].
 pub fn redrive_at(log: &dyn Log, now: i64, redrive: Redrive, patch: Option<Patch>) -> Result<Redriven> {
     let ask = Ask::for_redrive(&redrive);
-    Ok(decide(log, &ask, |facts| intake::redrive(at(now), redrive, patch, decision("redrive"), facts))?.1)
+    let by = |scene: Scene<'_>, facts: Facts| intake::redrive(scene, redrive, patch, decision("redrive"), facts);
+    Ok(decide_in(log, now, &ask, by)?.1)
 }
 
 /// Edits an entry of a certain version. What speaks against it, where something does.
@@ -240,7 +267,7 @@ pub fn drain(
     let line: Vec<_> =
         log.line(key, limit)?.iter().map(|e| Redrive { id: e.id, version: e.version, arrival: judge(e) }).collect();
     let ask = Ask::for_drain(key, &line, limit);
-    Ok(decide(log, &ask, |facts| (intake::drain(at(now), key, line, facts), ()))?.0)
+    Ok(decide_in(log, now, &ask, |scene, facts| (intake::drain(scene, key, line, facts), ()))?.0)
 }
 
 /// The gate's later verdict on an entry of a [`Sample`]: admitted.
@@ -258,7 +285,31 @@ pub fn pardon(entry: &Entry) -> Arrival {
         data: Value::Null,
     };
     let Entry { event_id: id, digest, source, raw_id, raw, .. } = entry.clone();
-    Arrival { sent: Sent { id, digest, source, raw_id, raw }, verdict: Verdict::Admit(draft), expected_version: None }
+    let sent = Sent { id, digest, source, raw_id, raw };
+    Arrival { sent, verdict: Verdict::Admit(draft), expected_version: None, clocks: Clocks::default() }
+}
+
+/// As [`decide`], with what a decision about events that others wait for is made in.
+///
+/// # Errors
+/// As there.
+pub fn decide_in<T: Send>(
+    log: &dyn Log,
+    now: i64,
+    ask: &Ask,
+    by: impl FnOnce(Scene<'_>, Facts) -> (Writes, T) + Send,
+) -> Result<(Writes, T)> {
+    let mut answer = None;
+    log.transact_asking(
+        ask,
+        Box::new(|facts, more| {
+            let limits = CausalLimits { max_events: 20, ..CausalLimits::default() };
+            let (writes, outcome) = by(Scene { now: at(now), limits, more: Some(more) }, facts);
+            answer = Some((writes.clone(), outcome));
+            writes
+        }),
+    )?;
+    answer.ok_or_else(|| StoreError::Corrupt("a transaction was done and nobody decided it".into()))
 }
 
 /// One transaction: what `by` decided from the facts, which is written, and what it answers.

@@ -111,6 +111,7 @@ fn known(
         places.sort_by_key(|(_, place)| match place {
             Place::Log { .. } => 0,
             Place::Quarantine { id, .. } => id.0,
+            Place::Waiting => u64::MAX,
         });
     }
     Ok(places)
@@ -176,8 +177,7 @@ pub fn facts_are_exact(stores: &Stores) -> Outcome {
         subjects: vec!["s".into(), "t".into(), "u".into(), "nowhere".into()],
         entries: [1, 2, 4, 99].map(QuarantineId).to_vec(),
         line: Some((bad.key(), 10)),
-        ids: Vec::new(),
-        untrusted: Vec::new(),
+        ..Ask::default()
     };
     let found = facts(log, &ask)?;
     same("the head and the next entry's number", (found.head, found.next_entry), (Position(2), 7))?;

@@ -23,6 +23,7 @@
 //! ```
 pub mod append;
 pub mod builds;
+pub mod causal;
 pub mod cells;
 pub mod edits;
 pub mod fixture;
@@ -182,6 +183,14 @@ macro_rules! __conformance_cases {
                 what_was_sent_is_kept_with_what_was_made_of_it
                 what_was_sent_long_ago_is_forgotten_piece_by_piece
                 raw_bodies_of_no_event_are_refused
+            }
+            causal {
+                stamps_grow_and_are_never_given_twice
+                what_waits_comes_back_as_it_was
+                what_waits_goes_on_in_the_transaction_of_what_it_waited_for
+                what_expires_is_recalled_once_what_it_waits_for_was_passed
+                what_is_declared_not_to_come_is_passed
+                a_decision_that_is_told_more_is_one_transaction
             }
             edits {
                 edits_are_kept_as_a_chain

@@ -8,6 +8,7 @@ use crate::{EntryFilter, Log, QuarantineCount};
 use evenkeel_core::{
     Position,
     accounting::{Account, Books},
+    clock::Hlc,
     intake::{Arrival, Ask, Redriven, Sent, Standing, Verdict},
     quarantine::{ContractRef, Entry, EntryVersion, ParkKey, QuarantineId, Reason, Refusal, State},
 };
@@ -72,6 +73,8 @@ pub fn entries_come_back_as_they_were(stores: &Stores) -> Outcome {
             changed_at: received_at,
             position: None,
             decision: None,
+            hlc: Hlc::from_u64(id),
+            recall: None,
         });
         same("the entry", log.entry(QuarantineId(id))?, expected.last().cloned())?;
     }

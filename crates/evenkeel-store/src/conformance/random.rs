@@ -6,8 +6,8 @@
 use super::{
     Failure, Outcome, Stores, edits, ensure,
     fixture::{
-        Sample, at, checkpoint, discard, drain, edit, exact, facts, new_rows, pardon, read_all, redrive, replacing,
-        resume, row, schema, take_in, types, without_generations,
+        Sample, at, checkpoint, discard, drain, edit, exact, expire, facts, new_rows, pardon, read_all, redrive,
+        replacing, resume, row, schema, skip, take_in, types, without_generations,
     },
     raws, same, steps, sums,
 };
@@ -20,7 +20,7 @@ use evenkeel_core::{
     drift::{Content, Verdict},
     fold::ParkState,
     ids::StreamVersion,
-    intake::{Arrival, Ask, Untrusted, Verdict as Judged, Writes},
+    intake::{Arrival, Ask, Causes, Clocks, Passed, SourceDot, Untrusted, Verdict as Judged, Writes},
     json::Patch,
     quarantine::{Entry, EntryVersion, ParkKey, QuarantineId, Reason, State},
     row::{Cell, Key, KeyPart, Row},
@@ -115,6 +115,8 @@ enum LogOperation {
     Edit { now: i64, id: QuarantineId, version: EntryVersion, patch: Patch },
     Discard { now: i64, id: QuarantineId },
     Resume { now: i64, entry: Entry },
+    Expire { now: i64, since: i64 },
+    Skip { now: i64, source: &'static str, span: (u64, u64) },
     Drain { now: i64, key: ParkKey, limit: usize, worse: bool },
     Hole,
 }
@@ -124,16 +126,21 @@ impl LogOperation {
         let waiting: Vec<_> = reference.entries(&EntryFilter::default())?;
         let entry = (!waiting.is_empty()).then(|| waiting[chance.below(waiting.len())].clone());
         let interrupted = reference.interrupted()?;
-        Ok(match (chance.below(10), entry) {
+        Ok(match (chance.below(12), entry) {
+            (10, _) if chance.once_in(2) => Self::Expire { now, since: now - chance.below(12) as i64 },
+            (11, _) if chance.once_in(3) => {
+                let first = 1 + chance.below(9) as u64;
+                Self::Skip { now, source: chance.pick(&SOURCES), span: (first, first + chance.below(3) as u64) }
+            }
             (0, Some(entry)) if chance.once_in(2) => {
                 let verdict = sample(chance).refused(None).verdict;
-                Self::Redrive { now, id: entry.id, arrival: Arrival { verdict, ..pardon(&entry) } }
+                Self::Redrive { now, id: entry.id, arrival: counted(Arrival { verdict, ..pardon(&entry) }) }
             }
             (0 | 7, Some(entry)) if chance.once_in(3) => {
                 let version = if chance.once_in(4) { entry.version.next() } else { entry.version };
                 Self::Edit { now, id: entry.id, version, patch: edits::patch(now) }
             }
-            (0 | 1, Some(entry)) => Self::Redrive { now, id: entry.id, arrival: pardon(&entry) },
+            (0 | 1, Some(entry)) => Self::Redrive { now, id: entry.id, arrival: counted(pardon(&entry)) },
             (2, Some(entry)) => Self::Discard { now, id: entry.id },
             (3, Some(entry)) => Self::Resume { now, entry },
             (4 | 5, Some(entry)) => {
@@ -152,13 +159,15 @@ impl LogOperation {
             Self::Redrive { now, id, arrival } => format!("{:?}", redrive(log, now, id, arrival)?),
             Self::Edit { now, id, version, patch } => format!("{:?}", edit(log, now, id, version, patch)?),
             Self::Discard { now, id } => format!("{:?}", discard(log, now, id)?),
+            Self::Expire { now, since } => format!("{:?}", expire(log, now, since)?),
+            Self::Skip { now, source, span } => format!("{:?}", skip(log, now, source, span)?),
             Self::Resume { now, entry } => format!("{:?}", resume(log, now, &entry)?),
             Self::Drain { now, key, limit, worse } => {
                 let again = |entry: &Entry| Arrival {
                     verdict: evenkeel_core::intake::Verdict::Quarantine(entry.refusal.clone()),
                     ..pardon(entry)
                 };
-                let judge = |entry: &Entry| if worse { again(entry) } else { pardon(entry) };
+                let judge = |entry: &Entry| counted(if worse { again(entry) } else { pardon(entry) });
                 format!("{:?}", drain(log, now, &key, limit, &judge)?)
             }
             Self::Hole => {
@@ -173,9 +182,25 @@ impl LogOperation {
     }
 }
 
+const SOURCES: [&str; 3] = ["shop", "mill", "bank:é"];
+
+/// Most events are counted by their sources, some of them by one number, and know of others; which is said by their names.
+fn counted(arrival: Arrival) -> Arrival {
+    let number: u64 = arrival.sent.raw_id.parse().unwrap_or_default();
+    if number.is_multiple_of(4) || arrival.is_untrusted() {
+        return arrival;
+    }
+    let others = SOURCES.into_iter().filter(|source| *source != arrival.sent.source.as_str());
+    let knows = others.map(|source| SourceDot::new(source, number * source.len() as u64 % 4)).filter(|dot| dot.seq > 0);
+    let mut knows: Vec<_> = knows.collect();
+    knows.sort_unstable();
+    let causes = Some(Box::new(Causes { seq: 1 + number / 3, first: 1, knows }));
+    Arrival { clocks: Clocks { hlc: None, causes }, ..arrival }
+}
+
 fn sample(chance: &mut XorShift) -> Sample {
     let raw_id = chance.below(40).to_string();
-    let sample = Sample::new(&raw_id).from(chance.pick(&["shop", "mill", "bank:é"]));
+    let sample = Sample::new(&raw_id).from(chance.pick(&SOURCES));
     let body = if chance.once_in(8) { 2 } else { 1 };
     sample.of(chance.pick(&["order", "stock"])).about(chance.pick(&["s", "t", "u"])).with(body)
 }
@@ -190,7 +215,7 @@ fn arrival(chance: &mut XorShift) -> Arrival {
         2 if chance.once_in(3) => sample.refused(Some(ParkKey::Source("mill".into()))),
         _ => sample.admitted(),
     };
-    Arrival { expected_version, ..arrival }
+    counted(Arrival { expected_version, ..arrival })
 }
 
 fn same_log(log: &dyn Log, reference: &dyn Log, chance: &mut XorShift) -> Outcome {
@@ -228,6 +253,10 @@ fn same_log(log: &dyn Log, reference: &dyn Log, chance: &mut XorShift) -> Outcom
     same("events picked", log.pick(&positions)?, reference.pick(&positions)?)?;
     let everything = EntryFilter::default();
     same("all entries", log.entries(&everything)?, reference.entries(&everything)?)?;
+    same("what waits", log.waiting(limit)?, reference.waiting(limit)?)?;
+    same("how far sources are", log.passed()?, reference.passed()?)?;
+    same("what was declared", log.skips()?, reference.skips()?)?;
+    same("who is recalled", log.recallable(limit)?, reference.recallable(limit)?)?;
     let sorted = |mut keys: Vec<ParkKey>| {
         keys.sort_unstable();
         keys
@@ -243,6 +272,12 @@ fn same_log(log: &dyn Log, reference: &dyn Log, chance: &mut XorShift) -> Outcom
         subjects: vec!["s".into(), "t".into(), "u".into()],
         entries: (0..4).map(|_| QuarantineId(chance.below(30) as u64)).collect(),
         line: Some((key, limit)),
+        passed: SOURCES.map(Into::into).to_vec(),
+        dots: (1..9).map(|seq| SourceDot::new(chance.pick(&SOURCES), seq)).collect(),
+        stamps: (1..9).map(|seq| SourceDot::new(chance.pick(&SOURCES), seq)).collect(),
+        woken: Some((chance.pick(&SOURCES).into(), chance.below(4) as u64, 3 + chance.below(9) as u64)),
+        expired: Some((Timestamp::from_micros(chance.below(99) as i64), limit)),
+        standing: Some((chance.pick(&SOURCES).into(), chance.below(4) as u64, 3 + chance.below(9) as u64)),
         untrusted: if chance.once_in(2) { vec!["shop".into(), "mill".into()] } else { Vec::new() },
     };
     same_facts(facts(log, &ask)?, facts(reference, &ask)?)
@@ -260,8 +295,11 @@ fn same_facts(found: evenkeel_core::intake::Facts, expected: evenkeel_core::inta
         facts.known.retain(|_, places| !places.is_empty());
         facts.known.values_mut().for_each(|places| places.sort_by_key(|place| format!("{place:?}")));
         facts.versions.retain(|_, version| version.0 > 0);
+        facts.passed.retain(|_, passed| *passed != Passed::default());
+        facts.woken.sort_by_key(|event| event.dot());
         let known = (facts.known, facts.parked, facts.versions);
-        (known, facts.states, facts.line, nonzero(facts.untrusted))
+        let causal = (facts.clock, facts.passed, facts.dots, facts.stamps, facts.woken, facts.expired, facts.standing);
+        (known, causal, facts.states, facts.line, nonzero(facts.untrusted))
     };
     same("the facts", known(found), known(expected))
 }

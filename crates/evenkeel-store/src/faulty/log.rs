@@ -1,13 +1,13 @@
 //! [`FaultyLog`]: a log whose calls fail or lie by a script. What the faults mean is [`super::Fault`]'s.
 use super::{Operation, Script, Shell};
-use crate::{Decide, EntryFilter, Log, QuarantineCount, Result, Slice, memory::Volatile};
+use crate::{DecideAsking, EntryFilter, Log, QuarantineCount, Result, Slice, memory::Volatile};
 use evenkeel_core::{
     Event, EventId, EventType, Position, SourceName, StreamVersion, Timestamp,
     accounting::Books,
     checkpoint::SafeHead,
     content::Window,
     digest::Sum,
-    intake::{Ask, RawBody},
+    intake::{Ask, Passed, RawBody, Skip, Waiting},
     quarantine::{Entry, ParkKey, QuarantineId},
     token::Origin,
 };
@@ -37,8 +37,8 @@ impl<L: Log + Volatile> Log for FaultyLog<L> {
         self.0.read(Operation::SafeHead, |log| log.safe_head())
     }
 
-    fn transact(&self, ask: &Ask, decide: Decide<'_>) -> Result<()> {
-        self.0.write(Operation::Transact, |log, _| log.transact(ask, decide))
+    fn transact_asking(&self, ask: &Ask, decide: DecideAsking<'_>) -> Result<()> {
+        self.0.write(Operation::Transact, |log, _| log.transact_asking(ask, decide))
     }
 
     fn read(&self, after: Position, types: Option<&BTreeSet<EventType>>, limit: usize) -> Result<Slice> {
@@ -118,6 +118,22 @@ impl<L: Log + Volatile> Log for FaultyLog<L> {
 
     fn accounting(&self, recount: bool) -> Result<BTreeMap<SourceName, Books>> {
         self.0.read(Operation::ReadQuarantine, |log| log.accounting(recount))
+    }
+
+    fn waiting(&self, limit: usize) -> Result<Vec<Waiting>> {
+        self.0.read(Operation::ReadQuarantine, |log| log.waiting(limit))
+    }
+
+    fn passed(&self) -> Result<BTreeMap<SourceName, Passed>> {
+        self.0.read(Operation::ReadQuarantine, |log| log.passed())
+    }
+
+    fn skips(&self) -> Result<Vec<Skip>> {
+        self.0.read(Operation::ReadQuarantine, |log| log.skips())
+    }
+
+    fn recallable(&self, limit: usize) -> Result<Vec<QuarantineId>> {
+        self.0.read(Operation::ReadQuarantine, |log| log.recallable(limit))
     }
 
     fn origin(&self) -> Origin {

@@ -1,13 +1,13 @@
 //! [`MisreadLog`]: a log that is read wrongly by whoever reads it through this. Calls that fail are
 //! [`super::FaultyLog`]'s.
-use crate::{Decide, EntryFilter, Log, QuarantineCount, Result, Slice};
+use crate::{DecideAsking, EntryFilter, Log, QuarantineCount, Result, Slice};
 use evenkeel_core::{
     Event, EventId, EventType, Position, SourceName, StreamVersion, Timestamp,
     accounting::Books,
     checkpoint::SafeHead,
     content::Window,
     digest::Sum,
-    intake::{Ask, RawBody},
+    intake::{Ask, Passed, RawBody, Skip, Waiting},
     quarantine::{Entry, ParkKey, QuarantineId},
     token::Origin,
 };
@@ -47,8 +47,8 @@ where
         self.log.safe_head()
     }
 
-    fn transact(&self, ask: &Ask, decide: Decide<'_>) -> Result<()> {
-        self.log.transact(ask, decide)
+    fn transact_asking(&self, ask: &Ask, decide: DecideAsking<'_>) -> Result<()> {
+        self.log.transact_asking(ask, decide)
     }
 
     fn stream(
@@ -124,6 +124,22 @@ where
 
     fn accounting(&self, recount: bool) -> Result<BTreeMap<SourceName, Books>> {
         self.log.accounting(recount)
+    }
+
+    fn waiting(&self, limit: usize) -> Result<Vec<Waiting>> {
+        self.log.waiting(limit)
+    }
+
+    fn passed(&self) -> Result<BTreeMap<SourceName, Passed>> {
+        self.log.passed()
+    }
+
+    fn skips(&self) -> Result<Vec<Skip>> {
+        self.log.skips()
+    }
+
+    fn recallable(&self, limit: usize) -> Result<Vec<QuarantineId>> {
+        self.log.recallable(limit)
     }
 
     fn origin(&self) -> Origin {

@@ -1,8 +1,10 @@
 //! A log in memory: the events in a vector, so that a position is a place in it, and the quarantine in a map.
 //!
 //! What waits is found by looking at every entry: there is no index that could be wrong.
+mod causal;
+
 use super::{Now, Volatile};
-use crate::{Decide, EntryFilter, Log, QuarantineCount, Result, Slice, StoreError};
+use crate::{DecideAsking, EntryFilter, Log, QuarantineCount, Result, Slice, StoreError};
 use evenkeel_core::{
     Digest, Epoch, Event, EventId, EventType, Position, SourceName, Subject, Timestamp,
     accounting::{Account, Books},
@@ -10,7 +12,9 @@ use evenkeel_core::{
     content::{Window, identity},
     digest::Sum,
     ids::StreamVersion,
-    intake::{Ask, Change, Facts, Place, RawBody, Standing, Untrusted, Writes},
+    intake::{
+        Ask, Change, Facts, LogClock, Passed, Place, RawBody, Skip, SourceDot, Standing, Untrusted, Waiting, Writes,
+    },
     quarantine::{Entry, ParkKey, QuarantineId, Reason, State},
     token::{LogId, Origin, TokenKey},
 };
@@ -43,6 +47,10 @@ struct LogState {
     entries_of: HashMap<EventId, Vec<QuarantineId>>,
     accounts: BTreeMap<SourceName, Account>,
     raws: BTreeMap<Position, Arc<[u8]>>,
+    clock: LogClock,
+    waiting: BTreeMap<SourceDot, Waiting>,
+    passed: BTreeMap<SourceName, Passed>,
+    skips: Vec<Skip>,
 }
 
 impl MemoryLog {
@@ -112,7 +120,9 @@ impl LogState {
         let waiting = ids
             .filter_map(|id| self.entries.get(id))
             .map(|entry| (entry.digest, Place::Quarantine { id: entry.id, reason: entry.refusal.reason }));
-        in_log.into_iter().chain(waiting).collect()
+        let causal = self.waiting.values().filter(|event| event.sent.id == id);
+        let causal = causal.map(|event| (event.sent.digest, Place::Waiting));
+        in_log.into_iter().chain(waiting).chain(causal).collect()
     }
 
     fn facts(&self, ask: &Ask) -> Facts {
@@ -130,6 +140,13 @@ impl LogState {
             states: states.collect(),
             line: line.map(|entry| (entry.id, standing(entry))).collect(),
             untrusted: self.untrusted(&ask.untrusted),
+            clock: self.clock,
+            passed: ask.passed.iter().filter_map(|s| Some((s.clone(), self.passed.get(s)?.clone()))).collect(),
+            dots: ask.dots.iter().filter_map(|dot| Some((dot.clone(), self.holder(dot)?))).collect(),
+            stamps: ask.stamps.iter().filter_map(|dot| Some((dot.clone(), self.stamp_upto(dot)?))).collect(),
+            woken: ask.woken.iter().flat_map(|of| self.woken(of)).collect(),
+            expired: ask.expired.iter().flat_map(|(since, limit)| self.expired(*since, *limit)).collect(),
+            standing: ask.standing.iter().flat_map(|of| self.standing(of)).collect(),
         }
     }
 
@@ -197,6 +214,13 @@ impl LogState {
         for (source, change) in writes.accounts {
             *self.accounts.entry(source).or_default() += change;
         }
+        self.clock = writes.clock.unwrap_or(self.clock);
+        for dot in writes.released {
+            self.waiting.remove(&dot);
+        }
+        self.waiting.extend(writes.waits.into_iter().map(|event| (event.dot(), event)));
+        self.passed.extend(writes.passed);
+        self.skips.extend(writes.skips);
     }
 
     /// What there is of each source.
@@ -204,6 +228,9 @@ impl LogState {
         let mut counted: BTreeMap<_, Account> = BTreeMap::new();
         for event in &self.events {
             *counted.entry(&event.source).or_default() += Account::of_entry(State::Admitted);
+        }
+        for event in self.waiting.values() {
+            *counted.entry(&event.sent.source).or_default() += Account { waiting: 1, ..Account::NOTHING };
         }
         // What was admitted is in the log, and counted there.
         for entry in self.entries.values().filter(|entry| entry.state != State::Admitted) {
@@ -219,7 +246,7 @@ fn index_after(position: Position) -> usize {
 }
 
 fn apply(entry: &mut Entry, change: Change) {
-    let Change { id: _, state, edit, refusal, position, decision, at } = change;
+    let Change { id: _, state, edit, refusal, recall, position, decision, at } = change;
     entry.state = state;
     entry.version = entry.version.next();
     entry.edits.extend(edit);
@@ -228,6 +255,7 @@ fn apply(entry: &mut Entry, change: Change) {
     entry.decision = decision.or_else(|| entry.decision.take());
     if let Some(refusal) = refusal {
         entry.refusal = refusal;
+        entry.recall = recall;
     }
 }
 
@@ -243,9 +271,9 @@ impl Log for MemoryLog {
         })
     }
 
-    fn transact(&self, ask: &Ask, decide: Decide<'_>) -> Result<()> {
+    fn transact_asking(&self, ask: &Ask, decide: DecideAsking<'_>) -> Result<()> {
         let mut state = self.state.lock();
-        let writes = decide(state.facts(ask));
+        let writes = decide(state.facts(ask), &mut |ask| state.facts(ask));
         state.check(&writes)?;
         let grows = !writes.events.is_empty();
         state.write(writes);
@@ -403,6 +431,22 @@ impl Log for MemoryLog {
             }
         }
         Ok(books)
+    }
+
+    fn waiting(&self, limit: usize) -> Result<Vec<Waiting>> {
+        Ok(self.state.lock().by_age().take(limit).cloned().collect())
+    }
+
+    fn passed(&self) -> Result<BTreeMap<SourceName, Passed>> {
+        Ok(self.state.lock().passed.clone())
+    }
+
+    fn skips(&self) -> Result<Vec<Skip>> {
+        Ok(self.state.lock().skips.clone())
+    }
+
+    fn recallable(&self, limit: usize) -> Result<Vec<QuarantineId>> {
+        Ok(self.state.lock().recallable().into_iter().take(limit).collect())
     }
 
     fn origin(&self) -> Origin {

@@ -55,6 +55,11 @@ impl<'r> Fields<'r, '_> {
         self.value(column)?.as_i64().map_err(|error| self.bad(column, error))
     }
 
+    /// An integer, if there is one.
+    pub(super) fn opt_int(self, column: usize) -> Fallible<Option<i64>> {
+        self.present(column)?.map(|()| self.int(column)).transpose()
+    }
+
     /// A number without sign.
     pub(super) fn number(self, column: usize) -> Fallible<u64> {
         u64::try_from(self.int(column)?).map_err(|error| self.bad(column, error))

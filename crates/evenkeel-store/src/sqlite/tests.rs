@@ -50,7 +50,7 @@ pub(super) fn arrival(raw_id: &str, draft: Draft) -> Arrival {
         raw_id: raw_id.into(),
         raw: raw_id.into(),
     };
-    Arrival { sent, verdict: Verdict::Admit(draft), expected_version: None }
+    Arrival { sent, verdict: Verdict::Admit(draft), expected_version: None, clocks: Default::default() }
 }
 
 pub(super) fn take_in(log: &dyn Log, arrivals: Vec<Arrival>) -> Result<Vec<Outcome>> {
@@ -151,7 +151,7 @@ fn a_missing_folder_is_made_and_a_file_is_refused_by_name() {
 
 #[test]
 fn a_newer_format_is_refused_and_not_touched() {
-    for (file, supported) in [("log.db", 6), ("models.db", 6)] {
+    for (file, supported) in [("log.db", 7), ("models.db", 6)] {
         let folder = TempDir::new().unwrap();
         drop(open(&folder));
         foreign(&folder, file).pragma_update(None, "user_version", 99).unwrap();

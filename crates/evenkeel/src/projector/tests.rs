@@ -78,10 +78,10 @@ pub(crate) fn store_of(history: &[(u8, Does)]) -> MemoryStore {
             raw_id,
             raw: Vec::new(),
         };
-        Arrival { sent, verdict: Verdict::Admit(draft), expected_version: None }
+        Arrival { sent, verdict: Verdict::Admit(draft), expected_version: None, clocks: Default::default() }
     };
     let arrivals = history.iter().enumerate().map(arrival).collect();
-    crate::ingest::commit(store.log.as_ref(), &crate::SystemClock::default(), arrivals).unwrap();
+    crate::ingest::commit(store.log.as_ref(), &crate::SystemClock::default(), Default::default(), arrivals).unwrap();
     store
 }
 

@@ -6,7 +6,7 @@ use super::{Decided, TRIES, Word, as_it_arrived, decide};
 use crate::{Clock, EngineError};
 use evenkeel_contract::gate::Gate;
 use evenkeel_core::{
-    intake::{self, Ask, Redrive, Redriven, Verdict, Writes},
+    intake::{self, Ask, Clocks, Redrive, Redriven, Verdict, Writes},
     json::Patch,
     quarantine::{Entry, EntryVersion, QuarantineId, State},
 };
@@ -38,7 +38,7 @@ pub fn edit(
     let mut tries = 0;
     loop {
         tries += 1;
-        let (entry, verdict) = edited(log, gate, id, patch, version)?;
+        let (entry, (verdict, _)) = edited(log, gate, id, patch, version)?;
         let mut outcome = Err(Redriven::Unknown);
         let by = |facts: intake::Facts| {
             let edited = intake::edit(clock.now(), id, entry.version, patch.clone(), decision.clone(), &facts);
@@ -72,11 +72,11 @@ pub fn redrive_edited(
     let mut tries = 0;
     loop {
         tries += 1;
-        let (entry, verdict) = edited(log, gate, id, patch, version)?;
-        let again = Redrive { id, version: entry.version, arrival: as_it_arrived(&entry, verdict) };
+        let (entry, judged) = edited(log, gate, id, patch, version)?;
+        let again = Redrive { id, version: entry.version, arrival: as_it_arrived(&entry, judged) };
         let ask = Ask::for_redrive(&again);
-        let decided = decide((log, gate, clock), entry, &ask, |facts| {
-            intake::redrive(clock.now(), again, Some(patch.clone()), decision.clone(), facts)
+        let decided = decide((log, gate, clock), entry, &ask, |scene, facts| {
+            intake::redrive(scene, again, Some(patch.clone()), decision.clone(), facts)
         })?;
         if !matches!(decided.redriven, Redriven::Changed(_)) || version.is_some() || tries == TRIES {
             return Ok(decided);
@@ -91,7 +91,7 @@ fn edited(
     id: QuarantineId,
     patch: &Patch,
     version: Option<EntryVersion>,
-) -> Result<(Entry, Verdict), EngineError> {
+) -> Result<(Entry, (Verdict, Clocks)), EngineError> {
     let entry = log.entry(id)?.ok_or_else(|| EngineError::NoEntry(id.to_string()))?;
     // What stands in the way of any edit is said before what is wrong with this one.
     if entry.state != State::Quarantined {
@@ -105,12 +105,12 @@ fn edited(
     }
     let bad = |why: String| EngineError::Edit(why);
     let edited = entry.edited_with(patch).map_err(|error| bad(error.to_string()))?;
-    let verdict = judge(gate, &entry, edited).map_err(bad)?;
-    Ok((entry, verdict))
+    let judged = judge(gate, &entry, edited).map_err(bad)?;
+    Ok((entry, judged))
 }
 
-/// The gate's verdict on an entry's event as it is edited; in words where that is another event, or none.
-pub(super) fn judge(gate: &Gate, entry: &Entry, edited: Vec<u8>) -> Result<Verdict, String> {
+/// The gate's verdict on an entry's event as it is edited, and its clocks; in words where that is another event, or none.
+pub(super) fn judge(gate: &Gate, entry: &Entry, edited: Vec<u8>) -> Result<(Verdict, Clocks), String> {
     let arrival = gate.decide(edited, None).map_err(|unreadable| unreadable.to_string())?.arrival;
     if arrival.sent.id != entry.event_id {
         return Err(format!(
@@ -121,7 +121,7 @@ pub(super) fn judge(gate: &Gate, entry: &Entry, edited: Vec<u8>) -> Result<Verdi
             arrival.sent.raw_id
         ));
     }
-    Ok(arrival.verdict)
+    Ok((arrival.verdict, arrival.clocks))
 }
 
 /// What is said where an entry is not what it would have to be.

@@ -14,7 +14,7 @@ pub struct AccountReport {
     pub admitted: i64,
     /// Known before, from the log or the quarantine.
     pub duplicate: i64,
-    /// Always 0: no causal dependencies are tracked.
+    /// Waiting for what they depend on.
     pub waiting: i64,
     /// In the gate's quarantine, for a person or behind another entry.
     pub quarantined: i64,
@@ -38,7 +38,7 @@ pub struct SourceAccount {
     /// Whether received = admitted + duplicate + waiting + quarantined + discarded, and, where it was counted afresh, what was
     /// found is what was kept.
     pub balanced: bool,
-    /// What was found of it in the log and the quarantine, where that was asked for.
+    /// What was found of it in the log, waiting and in the quarantine, where that was asked for.
     pub counted: Option<CountedReport>,
 }
 
@@ -48,6 +48,8 @@ pub struct SourceAccount {
 pub struct CountedReport {
     /// Events in the log.
     pub admitted: i64,
+    /// Events that wait for what they depend on.
+    pub waiting: i64,
     /// Entries that wait.
     pub quarantined: i64,
     /// Those of them that wait behind another one.

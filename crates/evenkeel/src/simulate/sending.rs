@@ -13,7 +13,7 @@ use crate::ingest;
 use evenkeel_contract::gate::Gate;
 use evenkeel_core::{
     Draft, Position, StreamVersion, Subject,
-    intake::{Arrival, Outcome, Verdict},
+    intake::{Arrival, CausalLimits, Outcome, Verdict},
     quarantine::{QuarantineId, Reason},
 };
 use evenkeel_store::Log;
@@ -188,7 +188,7 @@ impl World {
             last_entry: self.ledger.last_entry,
             known: self.ledger.arrived.keys().copied().collect(),
         };
-        let result = ingest::commit(self.log.as_ref(), self.clock.as_ref(), arrivals);
+        let result = ingest::commit(self.log.as_ref(), self.clock.as_ref(), CausalLimits::default(), arrivals);
         let added = self.book(&batch)?;
         match result {
             Ok(outcomes) => {
@@ -292,6 +292,7 @@ impl World {
                     return wrong(format!("to be refused for {should_wait:?}, or an id that is taken"));
                 }
             }
+            Outcome::Waiting { .. } => return wrong("to wait for nothing: it was sent without a clock".into()),
             Outcome::VersionConflict { expected, actual, parked } => {
                 let subject = draft_of(arrival).map(|draft| draft.subject.clone());
                 let there = subject.map_or(0, |subject| self.versions_of(&subject, before.head));
@@ -340,6 +341,7 @@ fn outcome(outcome: &Outcome) -> String {
         Outcome::Quarantined { id, reason, repeated } => {
             format!("{id} {reason}{}", if *repeated { " again" } else { "" })
         }
+        Outcome::Waiting { waits_for, .. } => format!("waits for {}", waits_for.len()),
         Outcome::VersionConflict { expected, actual, .. } => format!("version {actual}, not {expected}"),
     }
 }

@@ -129,6 +129,7 @@ impl Judge {
             match outcome {
                 Outcome::Duplicate { .. } | Outcome::Quarantined { repeated: true, .. } => assert!(known),
                 Outcome::VersionConflict { .. } => assert!(!known && spec.expected.is_some()),
+                Outcome::Waiting { .. } => panic!("nothing here has causes"),
                 Outcome::Admitted { .. } | Outcome::Quarantined { repeated: false, .. } => {
                     assert!(!known, "answered as new twice");
                     self.arrived.insert(content, self.arrived.len());

@@ -4,7 +4,10 @@ use super::{
     super::*,
     world::{OnBad, Spec, World},
 };
-use crate::json::{Patch, Value};
+use crate::{
+    json::{Patch, Value},
+    quarantine::EntryVersion,
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 

@@ -3,9 +3,11 @@
 use super::super::*;
 use crate::{
     accounting::Books,
-    ids::EventType,
+    clock::Hlc,
+    event::Delivery,
+    ids::{EventType, Subject},
     json::{Object, Patch},
-    quarantine::State,
+    quarantine::{EntryVersion, State},
 };
 use std::collections::BTreeMap;
 
@@ -69,7 +71,8 @@ impl Spec {
             let (extensions, data) = (Object::default(), i64::from(self.content).into());
             Verdict::Admit(Draft { event_type: contract, contract_version: 1, subject, time: None, extensions, data })
         };
-        Arrival { sent: self.sent(), verdict, expected_version: self.expected.map(StreamVersion) }
+        let expected_version = self.expected.map(StreamVersion);
+        Arrival { sent: self.sent(), verdict, expected_version, clocks: Clocks::default() }
     }
 }
 
@@ -86,12 +89,22 @@ pub(super) struct World {
     pub(super) log: Vec<Event>,
     pub(super) entries: BTreeMap<QuarantineId, Entry>,
     pub(super) accounts: BTreeMap<SourceName, Account>,
+    pub(super) clock: LogClock,
+    /// What waits, in the order in which it came.
+    pub(super) waiting: Vec<Waiting>,
+    pub(super) passed: BTreeMap<SourceName, Passed>,
+    pub(super) skips: Vec<Skip>,
     /// What was sent, by content.
     sent: BTreeMap<Digest, Spec>,
 }
 
 fn standing(entry: &Entry) -> Standing {
     Standing { state: entry.state, version: entry.version }
+}
+
+fn woken(ask: &Ask, on: &SourceDot) -> bool {
+    let woken = ask.woken.as_ref();
+    woken.is_some_and(|(source, after, upto)| on.source == *source && *after < on.seq && on.seq <= *upto)
 }
 
 fn unresolved(entry: &Entry) -> bool {
@@ -111,6 +124,8 @@ impl World {
         let waiting = |entry: &Entry| (entry.digest, Place::Quarantine { id: entry.id, reason: entry.refusal.reason });
         let known = |id: &EventId| {
             let entries = self.entries.values().filter(|entry| entry.event_id == *id).map(waiting);
+            let waits = self.waiting.iter().filter(|event| event.sent.id == *id);
+            let entries = entries.chain(waits.map(|event| (event.sent.digest, Place::Waiting)));
             entries.chain(self.log.iter().filter(|event| event.id == *id).map(in_log)).collect::<Vec<_>>()
         };
         Facts {
@@ -122,7 +137,55 @@ impl World {
             states: ask.entries.iter().filter_map(|id| Some((*id, standing(self.entries.get(id)?)))).collect(),
             line: ask.line.iter().flat_map(|(key, n)| self.line(key).take(*n)).map(|e| (e.id, standing(e))).collect(),
             untrusted: Untrusted::default(),
+            clock: self.clock,
+            passed: ask.passed.iter().filter_map(|s| Some((s.clone(), self.passed.get(s)?.clone()))).collect(),
+            dots: ask.dots.iter().filter_map(|dot| Some((dot.clone(), self.holder(dot)?))).collect(),
+            stamps: ask.stamps.iter().filter_map(|dot| Some((dot.clone(), self.stamp_upto(dot)?))).collect(),
+            woken: self.waiting.iter().filter(|event| woken(ask, &event.on)).cloned().collect(),
+            expired: ask.expired.iter().flat_map(|(at, n)| self.expired(*at).take(*n)).cloned().collect(),
+            standing: ask.standing.iter().flat_map(|of| self.standing(of)).collect(),
         }
+    }
+
+    /// Counted by their sources, and in the log.
+    pub(super) fn counted(&self) -> impl Iterator<Item = (SourceDot, &Event)> {
+        let counted = self.log.iter().filter(|event| event.causality.delivery != Delivery::Log);
+        counted.map(|event| (SourceDot::new(event.source.clone(), event.causality.seq), event))
+    }
+
+    fn holder(&self, dot: &SourceDot) -> Option<EventId> {
+        let waits = self.waiting.iter().find(|event| event.dot() == *dot).map(|event| event.sent.id);
+        waits.or_else(|| self.counted().find(|(other, _)| other == dot).map(|(_, event)| event.id))
+    }
+
+    fn stamp_upto(&self, upto: &SourceDot) -> Option<Hlc> {
+        let known = || self.counted().filter(|(dot, _)| dot.source == upto.source && dot.seq <= upto.seq);
+        let last = known().max_by_key(|(dot, _)| dot.seq).map(|(_, event)| event.causality.hlc);
+        let late = known().filter(|(_, event)| event.causality.delivery == Delivery::Exception);
+        last.max(late.map(|(_, event)| event.causality.hlc).max())
+    }
+
+    fn expired(&self, since: Timestamp) -> impl Iterator<Item = &Waiting> {
+        self.waiting.iter().filter(move |event| event.since <= since)
+    }
+
+    fn standing(&self, (source, first, last): &(SourceName, u64, u64)) -> Vec<u64> {
+        let of = self.waiting.iter().filter(|event| event.sent.source == *source).map(|event| event.causes.seq);
+        of.filter(|seq| (*first..=*last).contains(seq)).collect()
+    }
+
+    /// Writes what `decide` decides, which may ask for more.
+    pub(super) fn decide<T>(
+        &mut self,
+        now: Timestamp,
+        limits: CausalLimits,
+        ask: &Ask,
+        decide: impl FnOnce(Scene<'_>, Facts) -> (Writes, T),
+    ) -> T {
+        let mut more = |ask: &Ask| self.facts(ask);
+        let (writes, out) = decide(Scene { now, limits, more: Some(&mut more) }, self.facts(ask));
+        self.write(writes);
+        out
     }
 
     pub(super) fn write(&mut self, writes: Writes) {
@@ -141,6 +204,9 @@ impl World {
             let entry = self.entries.get_mut(&change.id).unwrap();
             assert!(unresolved(entry), "{} is resolved and changes", entry.id);
             entry.state = change.state;
+            if change.refusal.is_some() {
+                entry.recall = change.recall;
+            }
             entry.version = entry.version.next();
             entry.edits.extend(change.edit);
             entry.refusal = change.refusal.unwrap_or_else(|| entry.refusal.clone());
@@ -148,6 +214,19 @@ impl World {
             entry.decision = change.decision.or_else(|| entry.decision.clone());
             entry.changed_at = change.at;
         }
+        if let Some(clock) = writes.clock {
+            assert!(clock.last >= self.clock.last && clock.seq >= self.clock.seq, "the clock goes forward");
+            self.clock = clock;
+        }
+        self.waiting.retain(|event| !writes.released.contains(&event.dot()));
+        for event in writes.waits {
+            match self.waiting.iter_mut().find(|other| other.dot() == event.dot()) {
+                Some(other) => *other = event,
+                None => self.waiting.push(event),
+            }
+        }
+        self.passed.extend(writes.passed);
+        self.skips.extend(writes.skips);
         for (source, change) in writes.accounts {
             *self.accounts.entry(source).or_default() += change;
         }
@@ -162,6 +241,9 @@ impl World {
         }
         for entry in self.entries.values().filter(|entry| entry.state != State::Admitted) {
             *counted.entry(&entry.source).or_default() += Account::of_entry(entry.state);
+        }
+        for event in &self.waiting {
+            *counted.entry(&event.sent.source).or_default() += Account { waiting: 1, ..Account::NOTHING };
         }
         for (source, counted) in &counted {
             let account = self.accounts.get(*source).copied().unwrap_or_default();

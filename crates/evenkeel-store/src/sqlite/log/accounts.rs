@@ -58,17 +58,18 @@ pub(super) fn read(conn: &Connection, recount: bool) -> Fallible<BTreeMap<Source
 /// What there is of each source. What was admitted is in the log, and counted there.
 fn counted(conn: &Connection) -> Fallible<Vec<(SourceName, Account)>> {
     let mut select = conn.prepare_cached(
-        "SELECT source, count(*), 0, 0, 0 FROM events GROUP BY source UNION ALL \
-         SELECT source, 0, sum(state IN ('quarantined', 'held')), sum(state = 'held'), sum(state = 'discarded') \
-         FROM quarantine GROUP BY source",
+        "SELECT source, count(*), 0, 0, 0, 0 FROM events GROUP BY source UNION ALL \
+         SELECT source, 0, sum(state IN ('quarantined', 'held')), sum(state = 'held'), sum(state = 'discarded'), 0 \
+         FROM quarantine GROUP BY source UNION ALL SELECT source, 0, 0, 0, 0, count(*) FROM waiting GROUP BY source",
     )?;
     let mut rows = select.query([])?;
     let mut counted = Vec::new();
     while let Some(row) = rows.next()? {
         let fields = Fields(row);
         let (admitted, quarantined) = (fields.int(1)?, fields.int(2)?);
-        let (held, discarded) = (fields.int(3)?, fields.int(4)?);
-        counted.push((fields.text(0)?.into(), Account { admitted, quarantined, held, discarded, ..Account::NOTHING }));
+        let (held, discarded, waiting) = (fields.int(3)?, fields.int(4)?, fields.int(5)?);
+        let account = Account { admitted, waiting, quarantined, held, discarded, ..Account::NOTHING };
+        counted.push((fields.text(0)?.into(), account));
     }
     Ok(counted)
 }

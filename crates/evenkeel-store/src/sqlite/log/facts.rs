@@ -1,7 +1,7 @@
 //! What a decision must know, read in the transaction that will write.
 //!
 //! What follows from it is [`evenkeel_core::intake`]'s to decide and [`super::write`]'s to write.
-use super::{head, quarantine::key_text, streams::Streams};
+use super::{causal, head, quarantine::key_text, streams::Streams};
 use crate::sqlite::{
     fault::Fallible,
     fields::{Fields, int, size},
@@ -16,19 +16,31 @@ use std::collections::HashMap;
 
 /// Reads the facts asked for.
 pub(super) fn load(conn: &Connection, streams: &mut Streams, ask: &Ask) -> Fallible<Facts> {
-    let next_entry = next_entry(conn)?;
-    // An empty quarantine is the rule, and not looked at for every event.
-    let quarantine_is_empty = next_entry == 1;
-    Ok(Facts {
-        head: head(conn)?.map_or(Position::ZERO, |(position, _)| position),
-        next_entry,
-        known: known(conn, &ask.ids, quarantine_is_empty)?,
+    let (next_entry, clock) = (next_entry(conn)?, causal::clock(conn)?);
+    let head = head(conn)?.map_or(Position::ZERO, |(position, _)| position);
+    // Where nothing is kept aside, which is the rule, it is not looked for there for every event.
+    let (quarantine_is_empty, nobody_waits) = (next_entry == 1, clock.waiting_events == 0);
+    let known = known(conn, &ask.ids, quarantine_is_empty, nobody_waits)?;
+    Ok(Facts { head, next_entry, clock, known, ..answer(conn, streams, ask, quarantine_is_empty)? })
+}
+
+/// Reads facts that a decision asks for on its way; what it knew from the beginning is not among them.
+pub(super) fn more(conn: &Connection, streams: &mut Streams, ask: &Ask) -> Fallible<Facts> {
+    Ok(Facts { known: known(conn, &ask.ids, false, false)?, ..answer(conn, streams, ask, false)? })
+}
+
+/// Everything that is asked for but identities.
+fn answer(conn: &Connection, streams: &mut Streams, ask: &Ask, quarantine_is_empty: bool) -> Fallible<Facts> {
+    let mut facts = Facts {
         parked: if quarantine_is_empty { HashMap::new() } else { parked(conn, &ask.keys)? },
         versions: versions(conn, streams, &ask.subjects)?,
         states: states(conn, &ask.entries)?,
         line: ask.line.as_ref().map_or_else(|| Ok(Vec::new()), |(key, limit)| line(conn, key, *limit))?,
         untrusted: if quarantine_is_empty { Untrusted::default() } else { untrusted(conn, &ask.untrusted)? },
-    })
+        ..Facts::default()
+    };
+    causal::load(conn, ask, &mut facts)?;
+    Ok(facts)
 }
 
 fn next_entry(conn: &Connection) -> Fallible<u64> {
@@ -41,6 +53,7 @@ fn known(
     conn: &Connection,
     ids: &[EventId],
     quarantine_is_empty: bool,
+    nobody_waits: bool,
 ) -> Fallible<HashMap<EventId, Vec<(Digest, Place)>>> {
     let mut in_log = conn.prepare_cached("SELECT digest, position, stream_version FROM events WHERE event_id = ?1")?;
     let mut waiting =
@@ -61,6 +74,9 @@ fn known(
                 let (id, reason) = (QuarantineId(fields.number(1)?), fields.parsed(2)?);
                 places.push((Digest(fields.bytes32(0)?), Place::Quarantine { id, reason }));
             }
+        }
+        if !nobody_waits && let Some(digest) = causal::waits(conn, *id)? {
+            places.push((digest, Place::Waiting));
         }
         if !places.is_empty() {
             known.insert(*id, places);

@@ -4,6 +4,7 @@
 //! This process is the only writer (the data folder is locked), so what is kept in memory cannot be older than the
 //! file. It changes only after a commit.
 mod accounts;
+mod causal;
 mod facts;
 mod quarantine;
 mod raws;
@@ -21,14 +22,14 @@ use super::{
     fields::{Fields, epoch},
     folder::Folder,
 };
-use crate::{Decide, EntryFilter, Log, QuarantineCount, Result, Slice};
+use crate::{DecideAsking, EntryFilter, Log, QuarantineCount, Result, Slice};
 use evenkeel_core::{
     Epoch, Event, EventId, EventType, Position, SourceName, StreamVersion, Timestamp,
     accounting::Books,
     checkpoint::SafeHead,
     content::Window,
     digest::Sum,
-    intake::{Ask, RawBody},
+    intake::{Ask, Facts, Passed, RawBody, Skip, Waiting},
     quarantine::{Entry, ParkKey, QuarantineId},
     token::{LogId, Origin, TokenKey},
 };
@@ -46,7 +47,7 @@ use std::{
 use streams::Streams;
 
 const FORMAT: Format =
-    Format { file: "log.db", holds: "log", application_id: 0x456b_6c67, version: 6, create, upgrades: UPGRADES };
+    Format { file: "log.db", holds: "log", application_id: 0x456b_6c67, version: 7, create, upgrades: UPGRADES };
 
 /// From format 2 on. A log is never thrown away, so no format of it is forgotten.
 const UPGRADES: &[&str] = &[
@@ -54,6 +55,7 @@ const UPGRADES: &[&str] = &[
     include_str!("upgrade_4.sql"),
     include_str!("upgrade_5.sql"),
     include_str!("upgrade_6.sql"),
+    include_str!("upgrade_7.sql"),
 ];
 
 fn create() -> String {
@@ -173,12 +175,21 @@ impl Log for SqliteLog {
         })
     }
 
-    fn transact(&self, ask: &Ask, decide: Decide<'_>) -> Result<()> {
+    fn transact_asking(&self, ask: &Ask, decide: DecideAsking<'_>) -> Result<()> {
         let mut writer = self.db.writer();
         let appended = writer.transact(|conn, streams| {
             let facts = facts::load(conn, streams, ask)?;
             let head = facts.head;
-            let writes = decide(facts);
+            let mut unreadable = None;
+            let writes = decide(facts, &mut |ask| {
+                facts::more(conn, streams, ask).unwrap_or_else(|fault| {
+                    unreadable.get_or_insert(fault);
+                    Facts::default()
+                })
+            });
+            if let Some(fault) = unreadable {
+                return Err(fault);
+            }
             if writes.is_empty() {
                 return Ok(Done::Nothing(None));
             }
@@ -281,6 +292,22 @@ impl Log for SqliteLog {
 
     fn accounting(&self, recount: bool) -> Result<BTreeMap<SourceName, Books>> {
         self.db.read(|conn, _| accounts::read(conn, recount))
+    }
+
+    fn waiting(&self, limit: usize) -> Result<Vec<Waiting>> {
+        self.db.read(|conn, _| causal::by_age(conn, Timestamp::from_micros(i64::MAX), limit))
+    }
+
+    fn passed(&self) -> Result<BTreeMap<SourceName, Passed>> {
+        self.db.read(|conn, _| causal::passed(conn))
+    }
+
+    fn skips(&self) -> Result<Vec<Skip>> {
+        self.db.read(|conn, _| causal::skips(conn))
+    }
+
+    fn recallable(&self, limit: usize) -> Result<Vec<QuarantineId>> {
+        self.db.read(|conn, _| causal::recallable(conn, limit))
     }
 
     fn origin(&self) -> Origin {

@@ -11,6 +11,7 @@ use crate::{
 };
 use evenkeel_core::{
     Digest, EventId, EventType, Position,
+    intake::SourceDot,
     json::Patch,
     quarantine::{ContractRef, Decision, Edit, Entry, EntryVersion, ParkKey, QuarantineId, Refusal},
 };
@@ -19,7 +20,7 @@ use std::collections::BTreeSet;
 
 const SELECT: &str = "SELECT id, event_id, digest, source, raw_id, raw, state, reason, detail, pointer, contract, \
                       contract_version, subject, park_key, received_at, changed_at, position, decided_by, \
-                      decision_note, version FROM quarantine";
+                      decision_note, version, hlc, recall_source, recall_seq FROM quarantine";
 
 /// The text by which a key is found: JSON, the same for equal keys.
 pub(super) fn key_text(key: &ParkKey) -> Fallible<String> {
@@ -73,6 +74,11 @@ fn decode(fields: Fields<'_, '_>) -> Fallible<Entry> {
         (Some(author), note) => Some(Decision { author: author.to_owned(), note: note.unwrap_or_default().to_owned() }),
         (None, _) => None,
     };
+    let recall = match (fields.opt_text(21)?, fields.opt_number(22)?) {
+        (Some(source), Some(seq)) => Some(SourceDot::new(source, seq)),
+        _ => None,
+    };
+    let received_at = fields.micros(14)?;
     Ok(Entry {
         id: QuarantineId(fields.number(0)?),
         event_id: EventId(fields.bytes32(1)?),
@@ -84,10 +90,12 @@ fn decode(fields: Fields<'_, '_>) -> Fallible<Entry> {
         state: fields.parsed(6)?,
         version: EntryVersion(fields.number(19)?),
         edits: Vec::new(),
-        received_at: fields.micros(14)?,
+        received_at,
         changed_at: fields.micros(15)?,
         position: fields.opt_number(16)?.map(Position),
         decision,
+        hlc: super::causal::hlc_or(fields, 20, received_at)?,
+        recall,
     })
 }
 

@@ -14,7 +14,7 @@ use rusqlite::{CachedStatement, Connection};
 use std::{borrow::Borrow, collections::BTreeSet, hash::Hash};
 
 const SELECT: &str = "SELECT position, event_id, stream_id, stream_version, type, source, raw_id, time, recorded_at, \
-                      contract_version, digest, extensions, data FROM events";
+                      contract_version, digest, extensions, data, hlc, seq, delivery FROM events";
 
 /// The texts that events share.
 #[derive(Debug)]
@@ -190,14 +190,16 @@ fn event(
         },
     };
     let data = json::parse(fields.bytes(12)?).map_err(|error| bad("data", error.to_string()))?;
+    let recorded_at = fields.micros(8)?;
     Ok(Event {
         position,
         id: EventId(fields.bytes32(1)?),
         source: shared(sources, fields.text(5)?),
         raw_id: fields.text(6)?.to_owned(),
         stream_version: StreamVersion(fields.number(3)?),
-        recorded_at: fields.micros(8)?,
+        recorded_at,
         digest: Digest(fields.bytes32(10)?),
+        causality: super::causal::causality(fields, [13, 14, 15], recorded_at, position.0)?,
         draft: Draft {
             event_type: shared(types, fields.text(4)?),
             contract_version: fields.number32(9)?,

@@ -25,8 +25,15 @@ CREATE TABLE events(
   digest BLOB NOT NULL,
   extensions TEXT,
   data TEXT NOT NULL,
+  -- The stamp as a number, the event's number among those of whoever counts it, and how it was delivered: 0 the log counts
+  -- it, 1 its source does, 2 as 1 and its place was given up before it came.
+  hlc INTEGER,
+  seq INTEGER,
+  delivery INTEGER NOT NULL DEFAULT 0,
   UNIQUE(stream_id, stream_version)
 ) STRICT;
+CREATE INDEX events_dot ON events(source, seq) WHERE delivery > 0;
+CREATE INDEX events_exception ON events(source, seq) WHERE delivery = 2;
 
 -- How many events of each type there are, kept in the transaction that appends them.
 CREATE TABLE event_types(
@@ -62,8 +69,14 @@ CREATE TABLE quarantine(
   position INTEGER,
   decided_by TEXT,
   decision_note TEXT,
-  version INTEGER NOT NULL DEFAULT 1
+  version INTEGER NOT NULL DEFAULT 1,
+  hlc INTEGER,
+  -- The first of the events it waits for: once that was passed, it is sent through again.
+  recall_source TEXT,
+  recall_seq INTEGER
 ) STRICT;
+CREATE INDEX quarantine_recall ON quarantine(recall_source, recall_seq)
+  WHERE recall_source IS NOT NULL AND state = 'quarantined';
 CREATE INDEX quarantine_identity ON quarantine(event_id);
 CREATE INDEX quarantine_line ON quarantine(park_key, id) WHERE park_key IS NOT NULL AND state IN ('quarantined', 'held');
 CREATE INDEX quarantine_subject ON quarantine(contract, subject) WHERE state IN ('quarantined', 'held');
@@ -104,6 +117,58 @@ CREATE TABLE raws(
   pack BLOB NOT NULL
 ) STRICT;
 CREATE INDEX raws_age ON raws(recorded_at);
+
+-- The log's clock, written with what it gives its stamps to.
+CREATE TABLE clock(
+  one INTEGER PRIMARY KEY CHECK(one = 1),
+  hlc INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  waiting_events INTEGER NOT NULL,
+  waiting_bytes INTEGER NOT NULL
+) STRICT;
+INSERT INTO clock VALUES(1, 0, 0, 0, 0);
+
+-- How far each source is, with what was given up after that: [[first, last], …].
+CREATE TABLE passed(
+  source TEXT PRIMARY KEY,
+  upto INTEGER NOT NULL,
+  holes TEXT
+) STRICT, WITHOUT ROWID;
+
+-- Events that wait for what they depend on, each under the first event it lacks.
+CREATE TABLE waiting(
+  source TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  event_id BLOB NOT NULL UNIQUE,
+  digest BLOB NOT NULL,
+  raw_id TEXT NOT NULL,
+  raw BLOB NOT NULL,
+  type TEXT NOT NULL,
+  contract_version INTEGER NOT NULL,
+  subject TEXT NOT NULL,
+  time INTEGER,
+  extensions TEXT,
+  data TEXT NOT NULL,
+  causes TEXT NOT NULL,
+  hlc INTEGER NOT NULL,
+  since INTEGER NOT NULL,
+  on_source TEXT NOT NULL,
+  on_seq INTEGER NOT NULL,
+  PRIMARY KEY(source, seq)
+) STRICT;
+CREATE INDEX waiting_on ON waiting(on_source, on_seq);
+CREATE INDEX waiting_since ON waiting(since, source, seq);
+
+-- Events that persons declared not to come.
+CREATE TABLE skips(
+  number INTEGER PRIMARY KEY,
+  source TEXT NOT NULL,
+  first INTEGER NOT NULL,
+  last INTEGER NOT NULL,
+  author TEXT NOT NULL,
+  note TEXT NOT NULL,
+  at INTEGER NOT NULL
+) STRICT;
 
 CREATE VIEW log AS SELECT
   position,

@@ -10,9 +10,10 @@ use crate::{
 use evenkeel_core::{
     Event, EventId, Position, StreamVersion, Timestamp,
     accounting::Account,
+    clock::Hlc,
     intake::{Arrival, Ask, Outcome, Verdict, Writes},
     json::{self, Object, Value},
-    quarantine::{EntryVersion, Reason},
+    quarantine::{Entry, EntryVersion, Reason},
 };
 use tempfile::TempDir;
 
@@ -79,6 +80,7 @@ fn a_failed_transaction_leaves_no_trace_in_memory() {
             stream_version: StreamVersion(version),
             recorded_at: Timestamp::from_micros(NOW),
             digest: arrival.sent.digest,
+            causality: Default::default(),
             draft: draft(subject, Value::Null),
         }
     };
@@ -155,6 +157,11 @@ fn no_hot_query_scans() {
         "SELECT pack FROM raws WHERE first >= ifnull((SELECT max(first) FROM raws WHERE first <= ?1), 0) ORDER BY first",
         "SELECT pack FROM raws WHERE first = (SELECT max(first) FROM raws WHERE first <= ?1) AND last >= ?1",
         "SELECT first, count FROM raws INDEXED BY raws_age WHERE recorded_at < ?1 ORDER BY recorded_at",
+        "SELECT seq FROM waiting WHERE on_source = ?1 AND on_seq > ?2 AND on_seq <= ?3",
+        "SELECT seq FROM waiting WHERE since <= ?1 ORDER BY since, source, seq LIMIT ?2",
+        "SELECT event_id FROM events WHERE source = ?1 AND seq = ?2 AND delivery > 0",
+        "SELECT hlc FROM events WHERE source = ?1 AND seq <= ?2 AND delivery > 0 ORDER BY seq DESC LIMIT 1",
+        "SELECT hlc FROM events WHERE source = ?1 AND seq <= ?2 AND delivery = 2",
         "SELECT count(*) FROM quarantine WHERE contract = ?1 AND subject = ?2 AND state IN ('quarantined', 'held')",
     ];
     let database = store.log.database();
@@ -208,13 +215,21 @@ fn a_log_of_format_2_becomes_one_of_today_with_everything_in_it() {
     // As a file of format 2 was.
     foreign(&old, "log.db")
         .execute_batch(
-            "ALTER TABLE quarantine DROP COLUMN version; DROP TABLE edits; DROP TABLE accounts; \
+            "DROP INDEX quarantine_recall; ALTER TABLE quarantine DROP COLUMN recall_seq; \
+             ALTER TABLE quarantine DROP COLUMN recall_source; ALTER TABLE quarantine DROP COLUMN hlc; \
+             DROP INDEX events_dot; DROP INDEX events_exception; ALTER TABLE events DROP COLUMN delivery; \
+             ALTER TABLE events DROP COLUMN seq; ALTER TABLE events DROP COLUMN hlc; DROP TABLE clock; \
+             DROP TABLE passed; DROP TABLE waiting; DROP TABLE skips; \
+             ALTER TABLE quarantine DROP COLUMN version; DROP TABLE edits; DROP TABLE accounts; \
              DROP INDEX quarantine_untrusted; DROP TABLE raws; PRAGMA user_version = 2;",
         )
         .unwrap();
     let store = open(&old);
     let log = &*store.log;
     assert_eq!(log.read(Position::ZERO, None, 10).unwrap(), events);
+    // What had no stamp has that of when it was received.
+    let at_receipt = |entry: Entry| Entry { hlc: Hlc::at(entry.received_at), ..entry };
+    let entries: Vec<_> = entries.into_iter().map(at_receipt).collect();
     assert_eq!(log.entries(&EntryFilter::default()).unwrap(), entries);
     let books = log.accounting(true).unwrap();
     let account = Account { received: 3, admitted: 1, quarantined: 2, ..Account::NOTHING };
@@ -222,6 +237,9 @@ fn a_log_of_format_2_becomes_one_of_today_with_everything_in_it() {
     assert!(books.values().all(|books| books.account == account && books.are_right()), "{books:?}");
     let patch = edits::patch(1);
     assert_eq!(edit(log, 1, entries[0].id, EntryVersion::FIRST, patch.clone()).unwrap(), None);
+    take_in(log, vec![arrival("4", draft("o-2", Value::Null))]).unwrap();
+    let after = log.read(Position(1), None, 10).unwrap().events[0].causality;
+    assert!(after.hlc > Hlc::at(Timestamp::from_micros(NOW)) && after.seq == 2, "{after:?}");
     drop(store);
     assert_eq!(layout(&old), layout(&new));
     let edited = open(&old).log.entry(entries[0].id).unwrap().unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Only what would break the log's guarantees is checked here, and refused: a position that does not follow, and by
 //! the tables' own constraints an identity, a place in a stream or an entry that is there already.
-use super::{Appended, accounts, quarantine::key_text, raws::Packer, streams::Streams, windows};
+use super::{Appended, accounts, causal, quarantine::key_text, raws::Packer, streams::Streams, windows};
 use crate::sqlite::{
     fault::{Fallible, Fault},
     fields::{int, utf8},
@@ -34,6 +34,7 @@ pub(super) fn write(
         update_entry(conn, change)?;
     }
     accounts::add(conn, &writes.accounts)?;
+    causal::write(conn, writes)?;
     let Some(last) = writes.events.last() else { return Ok(None) };
     append(conn, streams, head, &writes.events)?;
     windows::add(conn, &writes.events)?;
@@ -59,7 +60,8 @@ pub(super) fn write(
 fn append(conn: &Connection, streams: &mut Streams, mut head: Position, events: &[Event]) -> Fallible<()> {
     let mut insert = conn.prepare_cached(
         "INSERT INTO events(position, event_id, stream_id, stream_version, type, source, raw_id, time, recorded_at, \
-         contract_version, digest, extensions, data) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+         contract_version, digest, extensions, data, hlc, seq, delivery) \
+         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     )?;
     let mut json = Vec::with_capacity(1024);
     for event in events {
@@ -92,6 +94,9 @@ fn bind_event(insert: &mut CachedStatement<'_>, event: &Event, stream_id: i64, j
     json.clear();
     serde_json::to_writer(&mut *json, &draft.data)?;
     insert.raw_bind_parameter(13, utf8(json))?;
+    insert.raw_bind_parameter(14, causal::hlc_int(event.causality.hlc))?;
+    insert.raw_bind_parameter(15, int(event.causality.seq))?;
+    insert.raw_bind_parameter(16, causal::delivery_int(event.causality.delivery))?;
     Ok(())
 }
 
@@ -114,8 +119,8 @@ fn bind_refusal(statement: &mut CachedStatement<'_>, refusal: &Refusal) -> Falli
 fn insert_entry(conn: &Connection, entry: &Entry) -> Fallible<()> {
     let mut insert = conn.prepare_cached(&format!(
         "INSERT INTO quarantine(id, {REFUSAL}, event_id, digest, source, raw_id, raw, state, received_at, changed_at, \
-         position, decided_by, decision_note, version) \
-         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)"
+         position, decided_by, decision_note, version, hlc, recall_source, recall_seq) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, \
+         ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)"
     ))?;
     insert.raw_bind_parameter(1, int(entry.id.0))?;
     bind_refusal(&mut insert, &entry.refusal)?;
@@ -131,6 +136,9 @@ fn insert_entry(conn: &Connection, entry: &Entry) -> Fallible<()> {
     insert.raw_bind_parameter(18, entry.decision.as_ref().map(|decision| decision.author.as_str()))?;
     insert.raw_bind_parameter(19, entry.decision.as_ref().map(|decision| decision.note.as_str()))?;
     insert.raw_bind_parameter(20, int(entry.version.0))?;
+    insert.raw_bind_parameter(21, causal::hlc_int(entry.hlc))?;
+    insert.raw_bind_parameter(22, entry.recall.as_ref().map(|dot| dot.source.as_str()))?;
+    insert.raw_bind_parameter(23, entry.recall.as_ref().map(|dot| int(dot.seq)))?;
     insert.raw_execute()?;
     entry.edits.iter().try_for_each(|edit| insert_edit(conn, entry.id, edit))
 }
@@ -167,8 +175,11 @@ fn update_entry(conn: &Connection, change: &Change) -> Fallible<()> {
         insert_edit(conn, change.id, edit)?;
     }
     let Some(refusal) = &change.refusal else { return Ok(()) };
-    let mut refuse = conn
-        .prepare_cached(&format!("UPDATE quarantine SET ({REFUSAL}) = (?2, ?3, ?4, ?5, ?6, ?7, ?8) WHERE id = ?1"))?;
+    let mut refuse = conn.prepare_cached(&format!(
+        "UPDATE quarantine SET ({REFUSAL}) = (?2, ?3, ?4, ?5, ?6, ?7, ?8), recall_source = ?9, recall_seq = ?10 WHERE id = ?1"
+    ))?;
+    refuse.raw_bind_parameter(9, change.recall.as_ref().map(|dot| dot.source.as_str()))?;
+    refuse.raw_bind_parameter(10, change.recall.as_ref().map(|dot| int(dot.seq)))?;
     refuse.raw_bind_parameter(1, int(change.id.0))?;
     bind_refusal(&mut refuse, refusal)?;
     refuse.raw_execute()?;

@@ -1,0 +1,188 @@
+//! One decision under way: the facts as they are by now, what is to be written so far, and the log's clock.
+//!
+//! What is decided stands in the other files of the intake; these are the steps that all of them take.
+use super::{
+    Ask, CausalLimits, Clocks, Facts, LogClock, Outcome, Place, RawBody, Sent, SourceDot, Writes, causal::Flow,
+    clocks::stamp,
+};
+use crate::{
+    accounting::Account,
+    clock::{Hlc, HlcClock},
+    event::{Causality, Delivery, Draft, Event},
+    ids::{Position, SourceName, StreamVersion},
+    quarantine::{Entry, EntryVersion, QuarantineId, Refusal, State},
+    time::Timestamp,
+};
+
+/// What a decision is made in, beside its facts.
+pub struct Scene<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// How far apart clocks may be, and how much may wait.
+    pub limits: CausalLimits,
+    /// Answers further questions in the same transaction. Without it nothing that waits is found.
+    pub more: Option<&'a mut dyn FnMut(&Ask) -> Facts>,
+}
+
+impl From<Timestamp> for Scene<'_> {
+    /// Enough for events that nobody waits for.
+    fn from(now: Timestamp) -> Self {
+        Self { now, limits: CausalLimits::default(), more: None }
+    }
+}
+
+impl std::fmt::Debug for Scene<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scene").field("now", &self.now).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// A decision under way.
+pub(super) struct Work<'a> {
+    pub(super) scene: Scene<'a>,
+    pub(super) facts: Facts,
+    pub(super) writes: Writes,
+    pub(super) flow: Flow,
+    clock: HlcClock,
+    /// The clock as it was.
+    before: LogClock,
+}
+
+/// An event that goes into quarantine, with when it came.
+pub(super) struct Taken {
+    pub(super) sent: Sent,
+    /// Its stamp of then.
+    pub(super) hlc: Hlc,
+    pub(super) received_at: Timestamp,
+    /// The first of the events it waits for, if it does.
+    pub(super) recall: Option<SourceDot>,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn new(scene: Scene<'a>, facts: Facts) -> Self {
+        let (clock, before) = (facts.clock.run(scene.limits), facts.clock);
+        Self { scene, facts, writes: Writes::default(), flow: Flow::default(), clock, before }
+    }
+
+    /// Everything that is to be written.
+    pub(super) fn finish(mut self) -> Writes {
+        self.settle_flow();
+        let clock = LogClock { last: self.clock.last(), ..self.facts.clock };
+        self.writes.clock = (clock != self.before).then_some(clock);
+        self.writes
+    }
+
+    /// How many events waited when this began.
+    pub(super) fn waited_before(&self) -> bool {
+        self.before.waiting_events > 0
+    }
+
+    /// More facts of the same transaction; what this decision has changed since is not in them.
+    pub(super) fn more(&mut self, ask: &Ask) -> Facts {
+        self.scene.more.as_mut().map_or_else(Facts::default, |more| more(ask))
+    }
+
+    /// What is wrong with a stamp that is too far ahead; any other one is taken note of.
+    pub(super) fn skewed(&mut self, sent: Hlc) -> Option<String> {
+        self.clock.observe(sent, self.scene.now).err().map(|skew| skew.to_string())
+    }
+
+    /// The stamp of an event that comes now.
+    pub(super) fn stamp(&mut self) -> Hlc {
+        stamp(&mut self.clock, self.scene.now)
+    }
+
+    /// Later stamps will be above this one.
+    pub(super) fn note(&mut self, given: Hlc) {
+        if given > self.clock.last() {
+            self.clock = LogClock { last: given, ..self.facts.clock }.run(self.scene.limits);
+        }
+    }
+
+    /// Sets an event aside that was just received.
+    pub(super) fn quarantine(&mut self, sent: Sent, refusal: Refusal, state: State) -> Outcome {
+        self.writes.book(&sent.source, Account::entered(state));
+        let taken = Taken { sent, hlc: self.stamp(), received_at: self.scene.now, recall: None };
+        self.set_aside(taken, refusal, state)
+    }
+
+    /// As [`Work::quarantine`]; nobody waits for the event.
+    pub(super) fn quarantine_void(&mut self, sent: Sent, refusal: Refusal, state: State, clocks: &Clocks) -> Outcome {
+        self.void_of(&sent.source, clocks);
+        self.quarantine(sent, refusal, state)
+    }
+
+    /// Nobody waits for the event of these clocks, if its source counts it: it is in quarantine, for a person.
+    pub(super) fn void_of(&mut self, source: &SourceName, clocks: &Clocks) {
+        if let Some(causes) = &clocks.causes {
+            self.begin(source, causes);
+            self.void(&SourceDot::new(source.clone(), causes.seq));
+        }
+    }
+
+    /// Makes an entry. What it means for the books is the caller's to enter.
+    pub(super) fn set_aside(&mut self, taken: Taken, refusal: Refusal, state: State) -> Outcome {
+        let Taken { sent, hlc, received_at, recall } = taken;
+        let id = QuarantineId(self.facts.next_entry);
+        let reason = refusal.reason;
+        self.facts.next_entry += 1;
+        self.facts.known.entry(sent.id).or_default().push((sent.digest, Place::Quarantine { id, reason }));
+        if let Some(key) = &refusal.parks {
+            self.facts.parked.entry(key.clone()).or_insert(id);
+        }
+        self.writes.entries.push(Entry {
+            id,
+            event_id: sent.id,
+            digest: sent.digest,
+            source: sent.source,
+            raw_id: sent.raw_id,
+            raw: sent.raw,
+            refusal,
+            state,
+            version: EntryVersion::FIRST,
+            edits: Vec::new(),
+            received_at,
+            changed_at: self.scene.now,
+            position: None,
+            decision: None,
+            hlc,
+            recall,
+        });
+        Outcome::Quarantined { id, reason, repeated: false }
+    }
+
+    /// Appends an event that no source counts: it knows all that is in the log, so its stamp is above all that is there.
+    pub(super) fn append(&mut self, sent: Sent, draft: Draft) -> (Position, StreamVersion) {
+        let hlc = self.stamp();
+        self.facts.clock.seq += 1;
+        let causality = Causality { hlc, seq: self.facts.clock.seq, delivery: Delivery::Log };
+        self.append_as(sent, draft, causality)
+    }
+
+    /// Appends an event with its stamp.
+    pub(super) fn append_as(&mut self, sent: Sent, draft: Draft, causality: Causality) -> (Position, StreamVersion) {
+        self.note(causality.hlc);
+        let facts = &mut self.facts;
+        let position = facts.head.next();
+        let version = facts.versions.entry(draft.subject.clone()).or_default();
+        let stream_version = version.next();
+        *version = stream_version;
+        facts.head = position;
+        facts.known.entry(sent.id).or_default().push((sent.digest, Place::Log { position, stream_version }));
+        if !sent.raw.is_empty() {
+            self.writes.raws.push(RawBody { position, raw: sent.raw });
+        }
+        self.writes.events.push(Event {
+            position,
+            id: sent.id,
+            source: sent.source,
+            raw_id: sent.raw_id,
+            stream_version,
+            recorded_at: self.scene.now,
+            digest: sent.digest,
+            causality,
+            draft,
+        });
+        (position, stream_version)
+    }
+}

@@ -1,0 +1,188 @@
+//! Events that wait for others: who waits too long is set aside, who may go on is recalled, and what persons declare not to
+//! come is passed.
+//!
+//! What is decided, and when an event waits at all, is [`evenkeel_core::intake`]'s; delivering happens there, in the very
+//! transaction of what was waited for. Here is what no arrival sets off.
+use crate::{
+    Clock, Engine, EngineError, quarantine,
+    report::{CausalReport, PassedReport, SkipReport, SkippedReport, WaitingFor, WaitingReport},
+};
+use evenkeel_contract::gate::Gate;
+use evenkeel_core::{
+    SourceName,
+    intake::{self, Ask, MAX_SEQ, Passed, Scene, Waiting},
+    quarantine::{Decision, QuarantineId},
+};
+use evenkeel_store::{Log, StoreError};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
+
+/// How many events are set aside in one transaction, or recalled between two looks.
+const BATCH: usize = 500;
+
+/// How long nothing is looked at where nothing waits.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The least time between two looks at the oldest event that waits.
+const LEAST: Duration = Duration::from_millis(5);
+
+/// Who sends recalled events through.
+const RECALLER: &str = "evenkeel";
+
+/// What came of looking after what waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LookedAfter {
+    /// Whether anything went into the log or aside.
+    pub moved: bool,
+    /// How long until the next event has waited too long.
+    pub until_due: Duration,
+}
+
+/// Sets aside what has waited for `timeout` or longer, and sends through again what was set aside before and may go on.
+///
+/// # Errors
+/// Where the log cannot be read or written; what was done until then stays done.
+pub fn look_after(log: &dyn Log, gate: &Gate, clock: &dyn Clock, timeout: Duration) -> Result<LookedAfter, StoreError> {
+    let recalled = recall(log, gate, clock)?;
+    let mut expired = 0;
+    loop {
+        let Some(oldest) = log.waiting(1)?.pop() else {
+            return Ok(LookedAfter { moved: recalled + expired > 0, until_due: IDLE });
+        };
+        let waited = Duration::try_from_secs_f64(clock.now().seconds_since(oldest.since)).unwrap_or(Duration::MAX);
+        if waited < timeout {
+            let until_due = (timeout - waited).clamp(LEAST, IDLE);
+            return Ok(LookedAfter { moved: recalled + expired > 0, until_due });
+        }
+        let count = expire(log, gate, clock, timeout)?;
+        if count == 0 {
+            return Ok(LookedAfter { moved: recalled + expired > 0, until_due: LEAST });
+        }
+        expired += count;
+    }
+}
+
+/// Sets aside some of what has waited for `timeout` or longer. How many events.
+fn expire(log: &dyn Log, gate: &Gate, clock: &dyn Clock, timeout: Duration) -> Result<usize, StoreError> {
+    let mut count = 0;
+    let since = clock.now().minus(timeout);
+    log.transact_asking(
+        &Ask::for_expiry(since, BATCH),
+        Box::new(|facts, more| {
+            let scene = Scene { now: clock.now(), limits: gate.causal(), more: Some(more) };
+            let (writes, expired) = intake::expire(scene, facts);
+            count = expired;
+            writes
+        }),
+    )?;
+    Ok(count)
+}
+
+/// Sends what was set aside through again, once what it waited for first was passed. How many entries.
+///
+/// # Errors
+/// Where the log cannot be read or written; what was recalled until then stays recalled.
+pub fn recall(log: &dyn Log, gate: &Gate, clock: &dyn Clock) -> Result<usize, StoreError> {
+    let mut tried: HashSet<QuarantineId> = HashSet::new();
+    let decision = Decision { author: RECALLER.into(), note: "what it waited for was passed".into() };
+    loop {
+        let due = log.recallable(BATCH)?;
+        let new: Vec<_> = due.into_iter().filter(|id| tried.insert(*id)).collect();
+        if new.is_empty() {
+            return Ok(tried.len());
+        }
+        for id in new {
+            quarantine::redrive(log, gate, clock, id, decision.clone())?;
+        }
+    }
+}
+
+impl Engine {
+    /// What waits for other events, at most `limit` of it, how far sources are, and what was declared not to come.
+    ///
+    /// # Errors
+    /// Where the log cannot be read.
+    pub fn causal(&self, limit: usize) -> Result<CausalReport, EngineError> {
+        let log = self.inner.log.as_ref();
+        let mut waiting = log.waiting(limit.saturating_add(1))?;
+        let more = waiting.len() > limit;
+        waiting.truncate(limit);
+        let passed = log.passed()?;
+        let timeout = self.inner.options.ingest.causal_timeout;
+        let skips = log.skips()?.into_iter().map(|skip| SkipReport {
+            source: skip.source.to_string(),
+            first: skip.first,
+            last: skip.last,
+            author: skip.decision.author,
+            note: skip.decision.note,
+            at: skip.at.to_string(),
+        });
+        let source = |(source, Passed { upto, holes }): (&SourceName, &Passed)| PassedReport {
+            source: source.to_string(),
+            passed: *upto,
+            holes: holes.clone(),
+        };
+        Ok(CausalReport {
+            waiting: waiting.iter().map(|event| waiting_report(event, &passed, timeout)).collect(),
+            more,
+            sources: passed.iter().map(source).collect(),
+            skips: skips.collect(),
+        })
+    }
+
+    /// Declares that the events of a source from number `seq` through number `through` will not come: nobody waits for them
+    /// any more. What comes all the same is taken, marked as an exception.
+    ///
+    /// # Errors
+    /// [`EngineError::Skip`] where these are no numbers of events or the source is not declared, and where the log cannot
+    /// be read or written.
+    pub fn skip(
+        &self,
+        source: &str,
+        (seq, through): (u64, u64),
+        decision: &Decision,
+    ) -> Result<SkippedReport, EngineError> {
+        let inner = &self.inner;
+        if inner.gate.source(source).is_none() {
+            return Err(EngineError::Skip(format!("no declared source matches {source:?}")));
+        }
+        if seq == 0 || through < seq || through > MAX_SEQ {
+            let why = format!("events are numbered from 1 to {MAX_SEQ}, and {seq} to {through} is no range of that");
+            return Err(EngineError::Skip(why));
+        }
+        tracing::info!(source, seq, through, author = %decision.author, note = %decision.note, "events declared not to come");
+        let (name, mut declared, mut released) = (SourceName::from(source), false, 0);
+        inner.log.transact_asking(
+            &Ask::for_skip(&name, seq, through),
+            Box::new(|facts, more| {
+                let scene = Scene { now: inner.clock.now(), limits: inner.gate.causal(), more: Some(more) };
+                let (writes, any) = intake::skip(scene, &name, (seq, through), decision.clone(), facts);
+                (declared, released) = (any, writes.events.len() as u64);
+                writes
+            }),
+        )?;
+        inner.wake_projectors();
+        Ok(SkippedReport { source: source.to_owned(), seq, through, declared, released })
+    }
+}
+
+fn waiting_report(event: &Waiting, passed: &BTreeMap<SourceName, Passed>, timeout: Duration) -> WaitingReport {
+    let upto = |source: &SourceName| passed.get(source).map_or(0, |passed| passed.upto);
+    let source = &event.sent.source;
+    let before = event.causes.seq - 1;
+    let own = (upto(source) < before).then(|| WaitingFor { source: source.to_string(), seq: before });
+    let others = event.causes.knows.iter().filter(|dot| upto(&dot.source) < dot.seq).map(WaitingFor::from);
+    WaitingReport {
+        source: source.to_string(),
+        seq: event.causes.seq,
+        id: event.sent.raw_id.clone(),
+        event_id: event.sent.id.to_string(),
+        r#type: event.draft.event_type.to_string(),
+        subject: event.draft.subject.to_string(),
+        since: event.since.to_string(),
+        until: event.since.plus(timeout).to_string(),
+        waiting_for: own.into_iter().chain(others).collect(),
+    }
+}
