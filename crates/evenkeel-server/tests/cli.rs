@@ -11,6 +11,8 @@ mod drifted;
 mod history;
 #[path = "cli/impact.rs"]
 mod impact;
+#[path = "cli/parked.rs"]
+mod parked;
 #[path = "cli/publish.rs"]
 mod publish;
 #[path = "cli/snapshots.rs"]

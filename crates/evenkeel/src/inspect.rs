@@ -26,6 +26,15 @@ use evenkeel_core::{
 use evenkeel_store::EntryFilter;
 use std::{collections::BTreeSet, sync::Arc};
 
+/// Which part of the quarantine is listed, and how.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Which<'a> {
+    /// Only what this model parked, and nothing of the gate.
+    pub model: Option<&'a str>,
+    /// Each entry with its event.
+    pub whole: bool,
+}
+
 impl Engine {
     /// What is at the gate and what the models have parked: the gate's entries first, in order of arrival, then the
     /// models' by name, each in log order. Where `filter` names no state, entries in every state are among them.
@@ -33,7 +42,7 @@ impl Engine {
     /// # Errors
     /// Where a store cannot be read.
     pub fn quarantine(&self, filter: &EntryFilter) -> Result<Vec<QuarantineReport>, EngineError> {
-        self.quarantine_of(filter, None, false)
+        self.quarantine_of(filter, None, Which::default())
     }
 
     /// As [`Engine::quarantine`], what comes after the entry `after` in that order: the next page. An `after` of the
@@ -42,42 +51,48 @@ impl Engine {
     /// # Errors
     /// [`EngineError::NoEntry`] where `after` is no id of an entry, and where a store cannot be read.
     pub fn quarantine_after(&self, filter: &EntryFilter, after: &str) -> Result<Vec<QuarantineReport>, EngineError> {
-        self.quarantine_page(filter, Some(after), false)
+        self.quarantine_page(filter, Some(after), Which::default())
     }
 
-    /// A page of the quarantine, the first or that after the entry `after`; where `whole`, each entry with its event.
+    /// A page of the quarantine, the first or that after the entry `after`.
     ///
     /// # Errors
-    /// As [`Engine::quarantine_after`].
+    /// As [`Engine::quarantine_after`], and [`EngineError::NoModel`].
     pub fn quarantine_page(
         &self,
         filter: &EntryFilter,
         after: Option<&str>,
-        whole: bool,
+        which: Which<'_>,
     ) -> Result<Vec<QuarantineReport>, EngineError> {
-        let Some(after) = after else { return self.quarantine_of(filter, None, whole) };
+        let Some(after) = after else { return self.quarantine_of(filter, None, which) };
         if let Some((model, touch)) = parse_park_id(after) {
-            return self.quarantine_of(filter, Some((model, touch)), whole);
+            return self.quarantine_of(filter, Some((model, touch)), which);
         }
         let after = after.parse().map_err(|_| EngineError::NoEntry(after.to_owned()))?;
-        self.quarantine_of(&EntryFilter { after: Some(after), ..filter.clone() }, None, whole)
+        self.quarantine_of(&EntryFilter { after: Some(after), ..filter.clone() }, None, which)
     }
 
     fn quarantine_of(
         &self,
         filter: &EntryFilter,
         after: Option<(&str, TouchId)>,
-        whole: bool,
+        Which { model, whole }: Which<'_>,
     ) -> Result<Vec<QuarantineReport>, EngineError> {
+        if let Some(model) = model {
+            self.inner.slot(model)?;
+        }
         let limit = if filter.limit == 0 { usize::MAX } else { filter.limit };
         let mut found = Vec::new();
-        if filter.reason != Some(Reason::ProjectionError) && after.is_none() {
+        if filter.reason != Some(Reason::ProjectionError) && after.is_none() && model.is_none() {
             let entries = self.inner.log.entries(filter)?;
             found.extend(entries.iter().map(|entry| entry_report(entry, 0, whole)));
         }
         let parked = matches!(filter.reason, None | Some(Reason::ProjectionError | Reason::HeldBehind));
         if parked && found.len() < limit {
-            let rest = |slot: &&Arc<Slot>| after.is_none_or(|(model, _)| slot.name().as_str() >= model);
+            let rest = |slot: &&Arc<Slot>| {
+                after.is_none_or(|(from, _)| slot.name().as_str() >= from)
+                    && model.is_none_or(|model| slot.name().as_str() == model)
+            };
             for slot in self.inner.slots.values().filter(rest) {
                 for park in self.inner.models.parks(slot.name(), None)? {
                     if after.is_some_and(|(model, touch)| slot.name().as_str() == model && park.touch <= touch) {

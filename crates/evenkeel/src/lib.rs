@@ -52,6 +52,7 @@ pub mod verify;
 pub use clock::{Clock, SystemClock};
 pub use engine::{Engine, Options, Parts};
 pub use error::{EngineError, PublishError, ReadError};
+pub use inspect::Which;
 pub use slot::Model;
 
 pub use evenkeel_contract as contract;

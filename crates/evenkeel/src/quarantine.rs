@@ -2,9 +2,10 @@
 //!
 //! The decisions are `evenkeel-core`'s ([`evenkeel_core::intake`] at the gate, [`evenkeel_core::fold::release`] at a
 //! model); here they are given their facts. Ids begin with `q-` at the gate and with `p-` at a model. Changing an event of
-//! the gate's quarantine is in [`edit`], deciding about many of them in [`bulk`].
+//! the gate's quarantine is in [`edit`], deciding about many of them in [`bulk`], and about many of a model in `parked`.
 pub mod bulk;
 pub mod edit;
+mod parked;
 
 use crate::{Clock, EngineError};
 use evenkeel_contract::gate::Gate;
@@ -252,13 +253,36 @@ pub fn decide_park(
     what: ParkDecision,
     decision: Decision,
 ) -> Result<Decided, EngineError> {
+    let parks = models.parks(&fold.schema().model, None)?;
+    let Planned { step, decided, .. } = plan_park((log, models, fold, clock), &parks, touch, what, decision)?;
+    commit_park(models, fold, &step)?;
+    Ok(decided)
+}
+
+/// What a decision about a parked event comes to, before it is written.
+pub(crate) struct Planned {
+    /// What is to be written.
+    pub(crate) step: Step,
+    /// What it comes to then.
+    pub(crate) decided: Decided,
+    /// Why the event cannot be applied still, where it cannot.
+    pub(crate) error: Option<String>,
+}
+
+/// As [`decide_park`] with nothing written; `parks` are those of the model, as they are.
+pub(crate) fn plan_park(
+    (log, models, fold, clock): (&dyn Log, &dyn Models, &dyn Fold, &dyn Clock),
+    parks: &[Park],
+    touch: TouchId,
+    what: ParkDecision,
+    decision: Decision,
+) -> Result<Planned, EngineError> {
     let schema = fold.schema();
     let id = || park_id(&schema.model, touch);
     let state = models.state(&schema.model)?.ok_or_else(|| StoreError::NoModel(schema.model.clone()))?;
     if !state.schema.same_as(schema) {
         return Err(EngineError::Outdated(schema.model.clone()));
     }
-    let parks = models.parks(&schema.model, None)?;
     let chosen = parks.iter().find(|park| park.touch == touch).ok_or_else(|| EngineError::NoEntry(id()))?.clone();
     match chosen.state {
         ParkState::Poison => {}
@@ -279,9 +303,10 @@ pub fn decide_park(
     let mut released = 0;
     if let Some(key) = &decided.key {
         let mut line: Vec<Park> = parks
-            .into_iter()
+            .iter()
             .filter(|park| park.key.as_ref() == Some(key) && park.state != ParkState::Discarded)
             .filter(|park| what == ParkDecision::Redrive || park.touch != touch)
+            .cloned()
             .collect();
         // Its author is kept with it also where it is refused again.
         line.iter_mut().filter(|park| park.touch == touch).for_each(|park| *park = decided.clone());
@@ -293,11 +318,18 @@ pub fn decide_park(
             released -= 1;
         }
     }
+    let refused = redriven == Redriven::Refused(Reason::ProjectionError);
+    let now = step.parks.iter().find(|park| park.touch == touch).map_or(&decided.error, |park| &park.error);
+    let error = refused.then(|| now.clone());
+    Ok(Planned { step, decided: Decided { redriven, released }, error })
+}
+
+/// Writes what was planned, where that is anything.
+pub(crate) fn commit_park(models: &dyn Models, fold: &dyn Fold, step: &Step) -> Result<(), StoreError> {
     if step.parks.is_empty() && step.unparks.is_empty() {
-        return Ok(Decided { redriven, released });
+        return Ok(());
     }
-    models.commit(&schema.model, Table::Live, &step)?;
-    Ok(Decided { redriven, released })
+    models.commit(&fold.schema().model, Table::Live, step).map(drop)
 }
 
 /// The event that waits, where it stood when it was parked.

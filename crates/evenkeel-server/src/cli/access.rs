@@ -16,6 +16,7 @@ use crate::{
     output::{Document, Failure, at, text},
 };
 use evenkeel::{
+    Which,
     core::{
         json::{Patch, Value},
         quarantine::Decision,
@@ -379,7 +380,8 @@ impl Access {
             }
             Self::Direct(direct) => {
                 let filter = EntryFilter { state: wanted.state, ..wanted.filter.entries(wanted.limit) };
-                let entries = direct.node.engine.quarantine_page(&filter, wanted.after.as_deref(), wanted.whole)?;
+                let which = Which { model: wanted.filter.model(), whole: wanted.whole };
+                let entries = direct.node.engine.quarantine_page(&filter, wanted.after.as_deref(), which)?;
                 let full = entries.last().filter(|_| entries.len() == wanted.limit);
                 let next = full.map(|last| last.id.clone());
                 Document::of(&Page { entries, next })
@@ -416,7 +418,7 @@ impl Access {
         }
     }
 
-    /// Decides about the entries of the gate that a filter names, or tries to: one page of them.
+    /// Decides about the entries of the gate, or of one model, that a filter names, or tries to: one page of them.
     pub(crate) fn decide_all(
         &self,
         filter: &Filter,
@@ -441,9 +443,14 @@ impl Access {
                     Verb::Redrive => bulk::Verb::Redrive,
                     Verb::Discard => bulk::Verb::Discard,
                 };
+                let (engine, decision) = (&direct.node.engine, (!dry_run).then_some(decision));
+                if let Some(model) = filter.model() {
+                    let filter = filter.entries(limit);
+                    return Document::of(&engine.decide_all_parked(model, &filter, after, verb, decision)?);
+                }
                 let after = after.and_then(|after| after.parse().ok());
                 let filter = EntryFilter { after, ..filter.entries(limit) };
-                Document::of(&direct.node.engine.decide_all(&filter, verb, (!dry_run).then_some(decision))?)
+                Document::of(&engine.decide_all(&filter, verb, decision)?)
             }
         }
     }

@@ -58,7 +58,8 @@ struct DecideArgs {
     /// The entries, as `ls` names them
     #[arg(required_unless_present = "all", value_name = "ID")]
     ids: Vec<String>,
-    /// All entries of the gate that wait for a person and that the filter names, in order of arrival
+    /// All entries that wait for a person and that the filter names, in order of arrival: of the gate, or of the model that
+    /// --model names
     #[arg(long, conflicts_with_all = ["ids", "if_version"])]
     all: bool,
     /// Only say what would become of each

@@ -14,7 +14,7 @@ use axum::{
     response::Response,
 };
 use evenkeel::{
-    EngineError,
+    EngineError, Which,
     core::{
         Timestamp,
         json::{Patch, PatchError},
@@ -50,6 +50,7 @@ pub(crate) struct QuarantineAnswer {
         ("until" = Option<String>, Query, description = "Only entries received before then (RFC 3339)"),
         ("limit" = Option<u64>, Query, description = "At most so many: 1 to 10000, 100 where left out"),
         ("after" = Option<String>, Query, description = "The `next` of the page before"),
+        ("model" = Option<String>, Query, description = "Only events that this model parked"),
         ("whole" = Option<bool>, Query, description = "Each entry with its event, as one alone is shown"),
     ),
     responses((status = 200, body = QuarantineAnswer)),
@@ -67,15 +68,18 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     let after = params.text("after");
     let limit = params.number("limit", 1..=10_000)?.unwrap_or(100);
     let whole = params.get("whole", "true or false".to_owned())?.unwrap_or(false);
+    let model = params.text("model");
     params.finish()?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let filter = EntryFilter { reason, source, state, event_type, contract_version, since, until, after: None, limit };
     let engine = app.engine.clone();
     let no_page = |after: &str| format!("after: expected the `next` of an earlier page, such as q-17, found {after:?}");
     let entries = blocking(move || {
-        engine.quarantine_page(&filter, after.as_deref(), whole).map_err(|error| match (error, after) {
-            (EngineError::NoEntry(_), Some(after)) => Problem::new(BAD_PARAMETER, no_page(&after)),
-            (other, _) => other.into(),
+        engine.quarantine_page(&filter, after.as_deref(), Which { model: model.as_deref(), whole }).map_err(|error| {
+            match (error, after) {
+                (EngineError::NoEntry(_), Some(after)) => Problem::new(BAD_PARAMETER, no_page(&after)),
+                (other, _) => other.into(),
+            }
         })
     });
     let entries = entries.await?;
@@ -263,13 +267,15 @@ pub(crate) struct Filter {
     since: Option<String>,
     /// Only received before then.
     until: Option<String>,
+    /// Events that this model parked, and not those of the gate.
+    model: Option<String>,
 }
 
 /// Which entries, who decides, and why.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BulkWord {
-    /// Which entries of the gate: `{}` for all that wait for a person.
+    /// Which entries of the gate, or of a model where one is named: `{}` for all of the gate that wait for a person.
     filter: Filter,
     /// Who. Not needed for a dry run.
     #[serde(default)]
@@ -286,9 +292,22 @@ pub(crate) struct BulkWord {
     after: Option<String>,
 }
 
+/// What a [`BulkWord`] says.
+struct Meant {
+    filter: EntryFilter,
+    model: Option<String>,
+    after: Option<String>,
+    decision: Option<Decision>,
+}
+
+/// What is said of an `after` that is none.
+fn no_page(after: &str) -> Problem {
+    Problem::new(BAD_REQUEST, format!("after: expected the `next` of an earlier answer, found {after:?}"))
+}
+
 impl BulkWord {
-    /// The filter, and the decision where it is none to try.
-    fn split(self) -> Result<(EntryFilter, Option<Decision>), Problem> {
+    /// The filter with the model and what comes before, and the decision where it is none to try.
+    fn split(self) -> Result<Meant, Problem> {
         let bad = |what: &str, found: &str| Problem::new(BAD_REQUEST, format!("{what}, found {found:?}"));
         let instant = |name: &str, text: Option<String>| -> Result<Option<Timestamp>, Problem> {
             let read =
@@ -299,9 +318,9 @@ impl BulkWord {
         if !(1..=1000).contains(&limit) {
             return Err(bad("limit: expected 1 to 1000", &limit.to_string()));
         }
-        let number =
-            |text: String| text.parse().map_err(|_| bad("after: expected the `next` of an earlier answer", &text));
-        let Filter { reason, source, r#type, contract_version, since, until } = self.filter;
+        let number = |text: &String| text.parse().map_err(|_| no_page(text));
+        let Filter { reason, source, r#type, contract_version, since, until, model } = self.filter;
+        let of_gate = self.after.as_ref().filter(|_| model.is_none());
         let filter = EntryFilter {
             reason,
             source: source.map(Into::into),
@@ -310,15 +329,15 @@ impl BulkWord {
             contract_version,
             since: instant("since", since)?,
             until: instant("until", until)?,
-            after: self.after.map(number).transpose()?,
+            after: of_gate.map(number).transpose()?,
             limit,
         };
         let decision = (!self.dry_run).then(|| Word { author: self.author, note: self.note }.decision());
-        Ok((filter, decision.transpose()?))
+        Ok(Meant { filter, model, after: self.after, decision: decision.transpose()? })
     }
 }
 
-/// Sends all entries of the gate through again that a filter names, each for itself, in order of arrival.
+/// Sends all entries through again that a filter names, those of the gate or of one model, each for itself, in order.
 #[utoipa::path(
     post, path = "/v1/quarantine/redrive", operation_id = "redrive_all", tag = "quarantine",
     request_body = BulkWord,
@@ -332,7 +351,7 @@ pub(crate) async fn redrive_all(
     decide_all(&app, &uri, word, Verb::Redrive).await
 }
 
-/// Gives all entries of the gate up that a filter names, and releases what waits behind each.
+/// Gives all entries up that a filter names, those of the gate or of one model, and releases what waits behind each.
 #[utoipa::path(
     post, path = "/v1/quarantine/discard", operation_id = "discard_all", tag = "quarantine",
     request_body = BulkWord,
@@ -348,9 +367,21 @@ pub(crate) async fn discard_all(
 
 async fn decide_all(app: &App, uri: &Uri, word: BulkWord, verb: Verb) -> Result<Response, Problem> {
     Params::of(uri)?.finish()?;
-    let (filter, decision) = word.split()?;
+    let Meant { filter, model, after, decision } = word.split()?;
     let engine = app.engine.clone();
-    let report = blocking(move || engine.decide_all(&filter, verb, decision.as_ref())).await?;
+    let report = blocking(move || match model {
+        None => engine.decide_all(&filter, verb, decision.as_ref()).map_err(Problem::from),
+        Some(model) => {
+            engine.decide_all_parked(&model, &filter, after.as_deref(), verb, decision.as_ref()).map_err(|error| {
+                if matches!(error, EngineError::NoEntry(_)) {
+                    no_page(&after.unwrap_or_default())
+                } else {
+                    error.into()
+                }
+            })
+        }
+    });
+    let report = report.await?;
     Ok(json(StatusCode::OK, &report))
 }
 

@@ -30,7 +30,7 @@ pub struct BulkEntry {
     pub position: Option<u64>,
     /// Why it was refused, or would be.
     pub reason: Option<&'static str>,
-    /// Why it would be refused, in words.
+    /// Why it would be refused, in words; of an event that a model parked also why it was.
     pub detail: Option<String>,
     /// How many events that waited behind it went on.
     pub released: u64,

@@ -14,6 +14,7 @@ mod impact;
 mod ingest;
 mod lineage;
 mod outages;
+mod parked;
 mod quarantine;
 mod raws;
 mod reading;

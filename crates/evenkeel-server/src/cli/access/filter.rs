@@ -17,6 +17,10 @@ pub(crate) struct Filter {
     #[arg(long, value_name = "TYPE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     r#type: Option<String>,
+    /// Only events that this model parked
+    #[arg(long, value_name = "MODEL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
     #[command(flatten)]
     #[serde(flatten)]
     rest: Rest,
@@ -54,7 +58,7 @@ fn as_text<S: serde::Serializer>(at: &Option<Timestamp>, serializer: S) -> Resul
 impl Filter {
     /// Of these two parts.
     pub(crate) fn new(event_type: Option<String>, rest: Rest) -> Self {
-        Self { r#type: event_type, rest }
+        Self { r#type: event_type, model: None, rest }
     }
 
     /// Whether nothing is asked for.
@@ -62,10 +66,16 @@ impl Filter {
         self.query().is_empty()
     }
 
+    /// The model, where it is about one.
+    pub(super) fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
     pub(super) fn query(&self) -> Vec<(&'static str, String)> {
         let mut query = Vec::new();
         query.extend(self.rest.reason.map(|reason| ("reason", reason.to_string())));
         query.extend(self.rest.source.clone().map(|source| ("source", source)));
+        query.extend(self.model.clone().map(|model| ("model", model)));
         query.extend(self.r#type.clone().map(|event_type| ("type", event_type)));
         query.extend(self.rest.contract_version.map(|version| ("contract_version", version.to_string())));
         query.extend(self.rest.since.map(|at| ("since", at.to_string())));
