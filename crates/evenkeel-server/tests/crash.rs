@@ -14,7 +14,7 @@ mod crash {
     mod events;
 
     use super::common::{Random, Server, copy_of_example, declare_orders, say, signal};
-    use check::{Found, check_rows, wait_until_current};
+    use check::{Found, check_kept, check_rows, wait_until_current};
     use clients::{Told, under_way};
     use door::{Alarm, Door};
     use serde_json::{Value, json};
@@ -78,6 +78,7 @@ mod crash {
         let told: BTreeMap<_, _> = sent.iter().flat_map(|sent| sent.events.clone()).collect();
         let numbers = Found::new(&log, &entries).check(&told, &seen).unwrap_or_else(|wrong| panic!("{wrong}"));
         check_rows(&client, &log);
+        check_kept(&client, &killer.project, &log);
         let books = client.get("/v1/accounting?recount=true").ok(200);
         clients::balanced(&books);
         let total = |name: &str| usize::try_from(books["total"][name].as_u64().unwrap()).unwrap();

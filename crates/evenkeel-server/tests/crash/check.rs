@@ -7,7 +7,9 @@ use super::{
 };
 use serde_json::Value;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -135,6 +137,24 @@ pub(crate) fn wait_until_current(client: &Client, version: u64) {
         }
         assert!(asked.elapsed() < HANGS, "the models do not come to rest: {models} {drift}");
         thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Every event is kept as it was sent, and is what the contracts make of that still: the two are of one transaction.
+pub(crate) fn check_kept(client: &Client, project: &Path, log: &[Value]) {
+    let mut files =
+        BTreeMap::from([("evenkeel.toml".to_owned(), fs::read_to_string(project.join("evenkeel.toml")).unwrap())]);
+    for entry in fs::read_dir(project.join("contracts")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        files.insert(format!("contracts/{name}"), fs::read_to_string(&path).unwrap());
+    }
+    let types: BTreeSet<_> = log.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    for event_type in types {
+        let asked = serde_json::json!({ "files": files });
+        let found = client.post(&format!("/v1/contracts/{event_type}/impact"), &asked).ok(200)["admitted"].clone();
+        let events = log.iter().filter(|event| event["type"] == event_type).count();
+        assert_eq!((&found["same"], &found["not_kept"]), (&events.into(), &0.into()), "{event_type}: {found}");
     }
 }
 
