@@ -192,6 +192,10 @@ pub struct ReadSettings {
     pub max_delay_ms: u64,
     /// `token_max_age_seconds`: how long a token is taken after it was issued.
     pub token_max_age: Duration,
+    /// `at_once`: how many strong reads of rows, of pages, and statements in SQL are carried out at once, each.
+    pub at_once: u64,
+    /// `waiting`: how many different ones may wait for that.
+    pub waiting: u64,
     /// `query_timeout_ms`: how long a statement in SQL may run.
     pub query_timeout_ms: u64,
     /// `query_rows`: how many rows it may give.
@@ -209,6 +213,8 @@ impl Default for ReadSettings {
             base_delay_ms: 100,
             max_delay_ms: 5000,
             token_max_age: token::MAX_AGE,
+            at_once: 16,
+            waiting: 256,
             query_timeout_ms: 5000,
             query_rows: 10_000,
             freshness,

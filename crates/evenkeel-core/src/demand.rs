@@ -14,7 +14,7 @@ use crate::{freshness::Level, ids::Position, time::Timestamp, token::Token};
 use std::time::Duration;
 
 /// How much may be missing from an answer. What is `None` is not asked for.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Bounds {
     /// Events at most.
     pub max_lag: Option<u64>,

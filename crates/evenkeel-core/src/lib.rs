@@ -24,6 +24,7 @@ pub mod demand;
 pub mod digest;
 pub mod drift;
 pub mod event;
+pub mod flights;
 pub mod fold;
 pub mod freshness;
 pub mod history;

@@ -21,7 +21,7 @@ const LONGEST: usize = 1024;
 pub const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Which log it is: the same for all of its epochs.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LogId(pub [u8; 16]);
 
 impl fmt::Display for LogId {
@@ -110,7 +110,7 @@ impl TokenError {
 /// assert_eq!(Token::open(&text, &origin, now, MAX_AGE), Ok(token));
 /// assert_eq!((token.floor(Level::Monotonic), token.floor(Level::Causal)), (Position(3), Position(5)));
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token {
     log: LogId,
     epoch: Epoch,

@@ -1,14 +1,15 @@
 //! The engine: stores, gate and models put together, with the threads that drive them.
 //!
-//! This file starts, feeds and stops it; what an operator asks of it is in `operate` and `inspect`.
+//! This file starts, feeds and stops it; what an operator asks of it is in `operate` and `inspect`, what readers ask in
+//! `reader/shared.rs` and `reader/statement.rs`.
 use crate::{
     Clock, EngineError, PublishError, ReadError, causal,
     consumer::{self, Watched},
     ingest::{Ingest, IngestLimits},
     monitor::{self, Observation},
     quarantine,
-    reader::{Course, QueryLimits, ReadOptions, Reader, RowsRequest},
-    report::{Receipt, RowAnswer, RowsAnswer, WaitingFor},
+    reader::{Gates, QueryLimits, Reader},
+    report::{Receipt, WaitingFor},
     signal::Signal,
     slot::{Model, Slot},
     worker,
@@ -17,12 +18,12 @@ use evenkeel_contract::{envelope::Unreadable, gate::Gate};
 use evenkeel_core::{
     StreamVersion,
     drift::{Report, Status, Verdict},
+    flights::FlightLimits,
     freshness::FreshnessLimits,
     intake::{Arrival, Outcome},
     pace,
     quarantine::Reason,
     retry::RetryPolicy,
-    row::Key,
     schema::View,
     token,
 };
@@ -70,6 +71,9 @@ pub struct Options {
     pub token_max_age: Duration,
     /// What a statement in SQL may cost.
     pub query: QueryLimits,
+    /// How many strong reads of rows, of pages, and statements in SQL are carried out at once, each, and how many different ones
+    /// wait.
+    pub flights: FlightLimits,
     /// The views that such statements may read beside the models.
     pub views: Vec<View>,
     /// Whether models that need it are repaired or rebuilt without being asked.
@@ -102,6 +106,7 @@ impl Default for Options {
             retry: RetryPolicy::default(),
             token_max_age: token::MAX_AGE,
             query: QueryLimits::default(),
+            flights: FlightLimits::default(),
             views: Vec::new(),
             auto_reconcile: true,
             pace: pace::Limits::default(),
@@ -188,6 +193,8 @@ pub(crate) struct Inner {
     pub(crate) ingest: Ingest,
     /// The consumers of the user's own.
     pub(crate) consumers: Watched,
+    /// Where reads that cost something meet.
+    pub(crate) gates: Gates,
     threads: Mutex<Vec<JoinHandle<()>>>,
     watched_at: Mutex<Duration>,
     needs: Mutex<Vec<String>>,
@@ -244,6 +251,7 @@ impl Engine {
             models: home,
             snapshots,
             gate,
+            gates: Gates::new(options.flights),
             options,
             slots,
             stopping: AtomicBool::new(false),
@@ -351,56 +359,6 @@ impl Engine {
         events.into_iter().enumerate().map(decide).collect()
     }
 
-    /// Reads one row.
-    ///
-    /// # Errors
-    /// Where there is no such model, the key does not fit it, or what was asked for cannot be met.
-    pub fn get(&self, model: &str, key: &[impl AsRef<str>], options: ReadOptions) -> Result<RowAnswer, ReadError> {
-        let slot = self.inner.readable(model)?;
-        let key = Key::parse(slot.schema(), key).map_err(ReadError::Key)?;
-        self.inner.reader(slot).get(&key, options)
-    }
-
-    /// As [`Engine::get`], for callers in an async runtime of tokio with time: a read that waits holds no thread.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn get_async(
-        &self,
-        model: &str,
-        key: &[impl AsRef<str>],
-        options: ReadOptions,
-    ) -> Result<RowAnswer, ReadError> {
-        let slot = self.inner.readable(model)?;
-        let key = Key::parse(slot.schema(), key).map_err(ReadError::Key)?;
-        let course = Course::new(slot, options, self.inner.clock.monotonic());
-        self.inner.drive(slot, course, move |reader, course| reader.try_get(&key, course)).await
-    }
-
-    /// Reads rows in order of their keys.
-    ///
-    /// # Errors
-    /// Where there is no such model, the cursor is not of it, or what was asked for cannot be met.
-    pub fn rows(&self, model: &str, request: &RowsRequest, options: ReadOptions) -> Result<RowsAnswer, ReadError> {
-        let slot = self.inner.readable(model)?;
-        self.inner.reader(slot).rows(request, options)
-    }
-
-    /// As [`Engine::rows`], for callers in an async runtime of tokio with time.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn rows_async(
-        &self,
-        model: &str,
-        request: RowsRequest,
-        options: ReadOptions,
-    ) -> Result<RowsAnswer, ReadError> {
-        let slot = self.inner.readable(model)?;
-        let course = Course::new(slot, options, self.inner.clock.monotonic());
-        self.inner.drive(slot, course, move |reader, course| reader.try_rows(&request, course)).await
-    }
-
     /// Stops taking events, writes those that wait, lets each projector end its batch, calls off verifications and
     /// rebuilds, and ends the threads. Reads go on being answered.
     pub fn stop(&self) {
@@ -428,7 +386,7 @@ impl Inner {
         self.slots.get(model).ok_or_else(|| EngineError::NoModel(model.to_owned()))
     }
 
-    fn readable(&self, model: &str) -> Result<&Arc<Slot>, ReadError> {
+    pub(crate) fn readable(&self, model: &str) -> Result<&Arc<Slot>, ReadError> {
         self.slots.get(model).ok_or_else(|| ReadError::NoModel(model.to_owned()))
     }
 

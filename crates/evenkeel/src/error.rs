@@ -71,6 +71,12 @@ pub enum ReadError {
     /// The statement is not understood, not allowed, or costs too much.
     #[error(transparent)]
     Sql(SqlError),
+    /// More is asked for at once than is done at once.
+    #[error("too many reads like this are under way")]
+    Saturated {
+        /// When asking again makes sense; spread by chance, so that not all come back at once.
+        retry_after: Duration,
+    },
     /// What was asked for cannot be met within the budget.
     #[error("{reason}")]
     NotMet {

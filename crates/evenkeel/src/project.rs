@@ -7,7 +7,7 @@ use evenkeel_contract::{
     project::{self, Project, SETTINGS},
     settings::Settings,
 };
-use evenkeel_core::{intake::Quota, retry::RetryPolicy};
+use evenkeel_core::{flights::FlightLimits, intake::Quota, retry::RetryPolicy};
 use evenkeel_store::{Log, Models, Snapshots};
 use std::{
     fs, io,
@@ -142,6 +142,10 @@ pub fn options(settings: &Settings) -> Options {
             within: Duration::from_millis(settings.read.query_timeout_ms),
             rows: usize::try_from(settings.read.query_rows).unwrap_or(usize::MAX),
             ..QueryLimits::default()
+        },
+        flights: FlightLimits {
+            at_once: usize::try_from(settings.read.at_once).unwrap_or(usize::MAX),
+            waiting: usize::try_from(settings.read.waiting).unwrap_or(usize::MAX),
         },
         auto_reconcile: settings.reconcile.auto,
         scrub_rows_per_second: settings.reconcile.scrub_rows_per_second,

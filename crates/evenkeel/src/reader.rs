@@ -8,16 +8,20 @@
 //! reader opted in: never a stale success in silence.
 //!
 //! Not here: SQL. Beside: `reader/course.rs` (attempts and waiting), `reader/strong.rs`, `reader/page.rs` (which rows),
-//! `reader/statement.rs` (SQL, which the store knows), `reader/label.rs`, `reader/worst.rs`.
+//! `reader/statement.rs` (SQL, which the store knows), `reader/label.rs`, `reader/worst.rs`,
+//! `reader/gate.rs` and `reader/shared.rs` (strong reads of the same share an attempt).
 mod course;
+mod gate;
 mod label;
 mod page;
+mod shared;
 mod statement;
 mod strong;
 mod worst;
 
 pub(crate) use course::{Commits, Course, Step};
 pub(crate) use label::content;
+pub(crate) use shared::Gates;
 pub use statement::{QueryLimits, QueryRequest};
 
 use crate::{
@@ -56,7 +60,7 @@ use strong::{Believed, Tail};
 /// let strict = ReadOptions { budget: Duration::from_secs(1), allow_stale: true, ..ReadOptions::at(Level::Strong) };
 /// # let _ = strict;
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ReadOptions {
     /// How strictly it must reflect the log. Where no level is named: the one that token or bounds call for, or the model's
     /// own.
@@ -139,12 +143,6 @@ impl Reader<'_> {
         self.drive(course, |reader, course| reader.try_get(key, course))
     }
 
-    /// A page of rows.
-    pub(crate) fn rows(&self, request: &RowsRequest, options: ReadOptions) -> Result<RowsAnswer, ReadError> {
-        let course = Course::new(self.slot, options, self.clock.monotonic());
-        self.drive(course, |reader, course| reader.try_rows(request, course))
-    }
-
     /// One attempt at a row.
     pub(crate) fn try_get(&self, key: &Key, course: &mut Course) -> Result<Step<RowAnswer>, ReadError> {
         let schema = self.slot.schema();
@@ -167,7 +165,11 @@ impl Reader<'_> {
         let data = at.row.as_ref().map(|row| row.to_json(&at.state.schema));
         let mut answer = RowAnswer { data, consistency };
         if wanted.head {
-            match self.fold_tail(key, &at, &observation, course.deadline()) {
+            let folded = match course.has_room {
+                true => self.fold_tail(key, &at, &observation, course.deadline()),
+                false => Err(Tail::NotMet(shared::NO_ROOM.into())),
+            };
+            match folded {
                 Ok((row, head)) => {
                     answer.data = row.map(|row| row.to_json(schema));
                     self.current(&mut answer.consistency, &head, &observation, course);
@@ -196,7 +198,7 @@ impl Reader<'_> {
     /// One attempt at a page of rows.
     pub(crate) fn try_rows(&self, request: &RowsRequest, course: &mut Course) -> Result<Step<RowsAnswer>, ReadError> {
         let wanted = course.demand.wanted;
-        if wanted.head && course.target.is_none() {
+        if wanted.head && course.has_room && course.target.is_none() {
             course.target = Some(self.log.safe_head()?);
         }
         let schema = self.slot.schema();
@@ -225,6 +227,7 @@ impl Reader<'_> {
         let parked_from = if parked_events > 0 { self.parked_since(course, None)? } else { None };
         let shown = self.shown(&observation, &report, wanted.floor, parked_from)?;
         let unmet = match course.target.as_ref() {
+            _ if wanted.head && !course.has_room => Some(Unmet { reason: shared::NO_ROOM.into(), until: None }),
             None => wanted.unmet(&shown),
             Some(target) => {
                 let reached = observation.has_reached(target) && !observation.outdated;

@@ -193,6 +193,8 @@ fn read_section(reader: &mut Reader<'_>, read: &mut ReadSettings) {
     if let Some(age) = reader.optional::<At<f64>>("token_max_age_seconds") {
         read.token_max_age = Duration::try_from_secs_f64(age.value).unwrap_or(Duration::MAX);
     }
+    set_at_least_one(reader, "at_once", &mut read.at_once);
+    set(reader, "waiting", &mut read.waiting);
     set_at_least_one(reader, "query_timeout_ms", &mut read.query_timeout_ms);
     set_at_least_one(reader, "query_rows", &mut read.query_rows);
     let mut slightly = At { value: read.freshness.slightly_stale_seconds, place: reader.place.clone() };

@@ -284,6 +284,8 @@ impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Store(error) => error.into(),
+            ReadError::Saturated { .. } => Self::no(error.to_string())
+                .help("ask again a little later; --allow-stale takes what is there, labelled"),
             ReadError::NotMet { .. } => Self::no(error.to_string())
                 .help("--allow-stale takes what is there, labelled; --budget-ms waits longer"),
             _ => Self::usage(error.to_string()),

@@ -261,6 +261,7 @@ impl From<ReadError> for Problem {
             ReadError::Sql(SqlError::NoSql) => Self::new(NOT_OFFERED, SqlError::NoSql),
             ReadError::Sql(error @ (SqlError::TooLong(_) | SqlError::TooLarge(_))) => Self::new(QUERY_LIMIT, error),
             ReadError::Sql(error) => Self::new(BAD_SQL, error),
+            ReadError::Saturated { retry_after } => Self::new(BUSY, error).retry_after(retry_after),
             ReadError::NotMet { reason, retry_after, label } => {
                 let problem = Self::new(NOT_MET, reason).retry_after(retry_after);
                 let Some(label) = label else { return problem };

@@ -66,11 +66,22 @@ pub(crate) struct Waiter {
 }
 
 impl Waiter {
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         *self.is_woken.lock() = true;
         self.in_thread.notify_all();
         // Kept for whoever asks later.
         self.in_task.notify_one();
+    }
+
+    /// Waits in a thread.
+    pub(super) fn wait(&self, timeout: Duration) {
+        let mut is_woken = self.is_woken.lock();
+        self.in_thread.wait_while_for(&mut is_woken, |is_woken| !*is_woken, timeout);
+    }
+
+    /// Waits in a task.
+    pub(super) async fn woken(&self, timeout: Duration) {
+        let _ = tokio::time::timeout(timeout, self.in_task.notified()).await;
     }
 }
 
@@ -92,13 +103,12 @@ impl Drop for Place {
 impl Place {
     /// Waits in a thread.
     pub(super) fn wait(&self, timeout: Duration) {
-        let mut is_woken = self.waiter.is_woken.lock();
-        self.waiter.in_thread.wait_while_for(&mut is_woken, |is_woken| !*is_woken, timeout);
+        self.waiter.wait(timeout);
     }
 
     /// Waits in a task.
     pub(super) async fn woken(&self, timeout: Duration) {
-        let _ = tokio::time::timeout(timeout, self.waiter.in_task.notified()).await;
+        self.waiter.woken(timeout).await;
     }
 }
 
@@ -112,12 +122,15 @@ pub(crate) struct Course {
     pub(super) waited: Duration,
     /// The head that a strong read is to reach.
     pub(super) target: Option<SafeHead>,
+    /// Whether a strong answer may be made; otherwise there is none.
+    pub(super) has_room: bool,
     seen: Option<Seen>,
     /// How often the store could not read.
     failures: u32,
 }
 
 /// What an attempt came to.
+#[derive(Debug, Clone)]
 pub(crate) enum Step<T> {
     /// An answer.
     Done(T),
@@ -132,7 +145,17 @@ impl Course {
     pub(crate) fn new(slot: &Slot, options: ReadOptions, started: Duration) -> Self {
         let asked = Asked { level: options.level, bounds: options.bounds, token: options.token };
         let demand = Demand::of(asked, &slot.terms);
-        Self { options, demand, started, attempts: 0, waited: Duration::ZERO, target: None, seen: None, failures: 0 }
+        Self {
+            options,
+            demand,
+            started,
+            attempts: 0,
+            waited: Duration::ZERO,
+            target: None,
+            has_room: true,
+            seen: None,
+            failures: 0,
+        }
     }
 
     /// When it must be over.
@@ -148,6 +171,13 @@ impl Course {
     pub(super) fn attempt(&mut self, slot: &Slot) {
         self.attempts += 1;
         self.seen = Some(slot.commits.queue.lock().seen());
+    }
+
+    /// Goes on from an attempt that somebody else has made for both.
+    pub(super) fn take_up(&mut self, of: &Self) {
+        self.seen = of.seen;
+        self.failures = of.failures;
+        self.target.clone_from(&of.target);
     }
 
     /// Takes a place in the queue. Woken already where there is nothing to wait for.
@@ -188,11 +218,20 @@ impl Reader<'_> {
     /// Attempts until there is an answer, waiting in this thread.
     pub(crate) fn drive<T>(
         &self,
+        course: Course,
+        attempt: impl Fn(&Reader<'_>, &mut Course) -> Result<Step<T>, ReadError>,
+    ) -> Result<T, ReadError> {
+        self.drive_by(course, |reader, course| reader.once(course, &attempt))
+    }
+
+    /// As [`Reader::drive`], where an attempt may be somebody else's.
+    pub(super) fn drive_by<T>(
+        &self,
         mut course: Course,
         attempt: impl Fn(&Reader<'_>, &mut Course) -> Result<Step<T>, ReadError>,
     ) -> Result<T, ReadError> {
         loop {
-            match self.once(&mut course, &attempt)? {
+            match attempt(self, &mut course)? {
                 Step::Done(answer) => return Ok(answer),
                 Step::Wait(position) => {
                     let before = self.clock.monotonic();
@@ -208,7 +247,7 @@ impl Reader<'_> {
     }
 
     /// One attempt. A store that is not available for the moment is no answer yet, as long as the policy has it.
-    fn once<T>(
+    pub(super) fn once<T>(
         &self,
         course: &mut Course,
         attempt: impl Fn(&Reader<'_>, &mut Course) -> Result<Step<T>, ReadError>,
@@ -231,7 +270,7 @@ impl Reader<'_> {
 }
 
 impl crate::engine::Inner {
-    /// As [`Reader::drive`], waiting in a task. Attempts are made in threads for what blocks.
+    /// As [`Reader::drive`], waiting in a task.
     pub(crate) async fn drive<T: Send + 'static>(
         self: &Arc<Self>,
         slot: &Arc<Slot>,
@@ -240,30 +279,50 @@ impl crate::engine::Inner {
     ) -> Result<T, ReadError> {
         let attempt = Arc::new(attempt);
         loop {
-            let (inner, of, once) = (Arc::clone(self), Arc::clone(slot), Arc::clone(&attempt));
-            let tried = tokio::task::spawn_blocking(move || {
-                let step = inner.reader(&of).once(&mut course, once.as_ref());
-                (step, course)
-            });
-            let step = match tried.await {
-                Ok((step, after)) => {
-                    course = after;
-                    step?
-                }
-                Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-            };
-            match step {
-                Step::Done(answer) => return Ok(answer),
-                Step::Wait(position) => {
-                    let before = self.clock.monotonic();
-                    course.enter(slot, position).woken(course.left(self.clock.as_ref())).await;
-                    course.waited += self.clock.monotonic().saturating_sub(before);
-                }
-                Step::Pause(delay) => {
-                    tokio::time::sleep(delay).await;
-                    course.waited += delay;
-                }
+            let once = Arc::clone(&attempt);
+            let work = move |reader: &Reader<'_>, course: &mut Course| reader.once(course, once.as_ref());
+            let step = self.in_thread(slot, &mut course, work).await?;
+            if let Some(answer) = self.follow(slot, &mut course, step).await {
+                return Ok(answer);
             }
         }
+    }
+
+    /// Does what blocks in a thread for that.
+    pub(super) async fn in_thread<T: Send + 'static>(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        course: &mut Course,
+        work: impl FnOnce(&Reader<'_>, &mut Course) -> Result<Step<T>, ReadError> + Send + 'static,
+    ) -> Result<Step<T>, ReadError> {
+        let (inner, of, mut own) = (Arc::clone(self), Arc::clone(slot), course.clone());
+        let done = tokio::task::spawn_blocking(move || {
+            let step = work(&inner.reader(&of), &mut own);
+            (step, own)
+        });
+        match done.await {
+            Ok((step, after)) => {
+                *course = after;
+                step
+            }
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        }
+    }
+
+    /// Waits as an attempt says, or gives its answer.
+    pub(super) async fn follow<T>(&self, slot: &Arc<Slot>, course: &mut Course, step: Step<T>) -> Option<T> {
+        match step {
+            Step::Done(answer) => return Some(answer),
+            Step::Wait(position) => {
+                let before = self.clock.monotonic();
+                course.enter(slot, position).woken(course.left(self.clock.as_ref())).await;
+                course.waited += self.clock.monotonic().saturating_sub(before);
+            }
+            Step::Pause(delay) => {
+                tokio::time::sleep(delay).await;
+                course.waited += delay;
+            }
+        }
+        None
     }
 }

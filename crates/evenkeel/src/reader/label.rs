@@ -239,6 +239,6 @@ pub(crate) fn content(content: &evenkeel_core::drift::Content) -> ContentReport 
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -5,7 +5,8 @@
 use super::{
     Course, NOT_ADDED_UP, ReadOptions, Reader,
     course::Step,
-    label::{Withheld, usable},
+    gate::{Entered, Flight, Of, Waited, Wanted},
+    label::{Withheld, millis, usable},
     strong::Believed,
     why_not,
     worst::worst,
@@ -24,7 +25,7 @@ use evenkeel_core::{
     json::Object,
 };
 use evenkeel_store::{Answered, ModelState, SqlError, Statement};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc, time::Duration};
 
 /// A statement that a reader wrote.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -55,8 +56,12 @@ impl Default for QueryLimits {
 /// The courses of one statement, one by each model: what it reads is not known before it is looked at.
 type Courses = BTreeMap<ModelName, Course>;
 
+/// An attempt with the courses of who made it.
+pub(crate) type Attempted = (Result<Next, ReadError>, Courses);
+
 /// What an attempt came to.
-enum Next {
+#[derive(Clone)]
+pub(crate) enum Next {
     Done(Box<QueryAnswer>),
     /// This model must reach this position first.
     Wait(Arc<Slot>, Position),
@@ -82,7 +87,7 @@ impl Engine {
         let inner = &self.inner;
         let mut courses = inner.courses(options);
         loop {
-            let before = match inner.try_query(request, &mut courses)? {
+            let before = match inner.share_query(request, &mut courses)? {
                 Next::Done(answer) => return Ok(*answer),
                 Next::Wait(slot, position) => {
                     let before = inner.clock.monotonic();
@@ -109,9 +114,28 @@ impl Engine {
         let (inner, request) = (&self.inner, Arc::new(request));
         let mut courses = inner.courses(options);
         loop {
+            let flight = match inner.enter(&request, &courses) {
+                Entered::Full => return Err(inner.gates.statements.full()),
+                Entered::Lead(flight) => flight,
+                Entered::Waits(waiting) => {
+                    let before = inner.clock.monotonic();
+                    waiting.seat.waiter.woken(left(&courses, inner)).await;
+                    inner.waited(&mut courses, before);
+                    match inner.has_waited(waiting.end(), &mut courses) {
+                        ControlFlow::Continue(None) => continue,
+                        ControlFlow::Continue(Some(flight)) => flight,
+                        ControlFlow::Break(next) => {
+                            if let Some(answer) = inner.follow_query(next?, &mut courses).await {
+                                return Ok(answer);
+                            }
+                            continue;
+                        }
+                    }
+                }
+            };
             let (own, asked) = (Arc::clone(inner), Arc::clone(&request));
             let tried = tokio::task::spawn_blocking(move || {
-                let next = own.try_query(&asked, &mut courses);
+                let next = own.lead_query(flight, &asked, &mut courses);
                 (next, courses)
             });
             let next = match tried.await {
@@ -121,19 +145,16 @@ impl Engine {
                 }
                 Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
             };
-            let before = inner.clock.monotonic();
-            match next {
-                Next::Done(answer) => return Ok(*answer),
-                Next::Wait(slot, position) => {
-                    if let Some(course) = courses.get(slot.name()) {
-                        course.enter(&slot, position).woken(course.left(inner.clock.as_ref())).await;
-                    }
-                }
-                Next::Pause(delay) => tokio::time::sleep(delay).await,
+            if let Some(answer) = inner.follow_query(next, &mut courses).await {
+                return Ok(answer);
             }
-            inner.waited(&mut courses, before);
         }
     }
+}
+
+/// How much time there is left.
+fn left(courses: &Courses, inner: &Inner) -> Duration {
+    courses.values().next().map_or(Duration::ZERO, |course| course.left(inner.clock.as_ref()))
 }
 
 impl Inner {
@@ -146,6 +167,98 @@ impl Inner {
     fn waited(&self, courses: &mut Courses, before: Duration) {
         let waited = self.clock.monotonic().saturating_sub(before);
         courses.values_mut().for_each(|course| course.waited += waited);
+    }
+
+    /// Waits in a task as an attempt says, or gives its answer.
+    async fn follow_query(self: &Arc<Self>, next: Next, courses: &mut Courses) -> Option<QueryAnswer> {
+        let before = self.clock.monotonic();
+        match next {
+            Next::Done(answer) => return Some(*answer),
+            Next::Wait(slot, position) => {
+                if let Some(course) = courses.get(slot.name()) {
+                    course.enter(&slot, position).woken(course.left(self.clock.as_ref())).await;
+                }
+            }
+            Next::Pause(delay) => tokio::time::sleep(delay).await,
+        }
+        self.waited(courses, before);
+        None
+    }
+
+    /// Comes to where statements meet.
+    fn enter(&self, request: &QueryRequest, courses: &Courses) -> Entered<Attempted> {
+        let course = courses.values().next();
+        let options = course.map(|course| course.options).unwrap_or_default();
+        let target = course.and_then(|course| course.target.as_ref()).map(|head| head.position);
+        self.gates.statements.enter(Wanted { of: Of::Statement(request.clone()), options, target })
+    }
+
+    /// What becomes of who has waited for an attempt: he makes it, has what it came to, or comes again.
+    fn has_waited(
+        &self,
+        waited: Waited<Attempted>,
+        courses: &mut Courses,
+    ) -> ControlFlow<Result<Next, ReadError>, Option<Flight<Attempted>>> {
+        let (mut result, of) = match waited {
+            Waited::Lead(flight) => return ControlFlow::Continue(Some(flight)),
+            Waited::Again => return ControlFlow::Continue(None),
+            Waited::Nothing => return ControlFlow::Break(Err(self.gates.statements.full())),
+            Waited::Landed(shared) => shared,
+        };
+        let is_met = match &mut result {
+            Ok(Next::Done(answer)) => {
+                let label = &mut answer.consistency;
+                if let Some(course) = courses.values().next() {
+                    (label.attempts, label.waited_ms) = (course.attempts + 1, millis(course.waited));
+                }
+                label.level_served == label.level_requested
+            }
+            Ok(Next::Wait(..) | Next::Pause(_)) => true,
+            Err(_) => false,
+        };
+        let is_shorter = left(&of, self) < left(courses, self);
+        for (model, course) in courses.iter_mut() {
+            course.attempts += 1;
+            if let Some(of) = of.get(model).filter(|_| is_met || !is_shorter) {
+                course.take_up(of);
+            }
+        }
+        // It could have come to more by the time that is left here.
+        if is_met || !is_shorter { ControlFlow::Break(result) } else { ControlFlow::Continue(None) }
+    }
+
+    /// Makes an attempt for all who share it.
+    fn lead_query(
+        &self,
+        flight: Flight<Attempted>,
+        request: &QueryRequest,
+        courses: &mut Courses,
+    ) -> Result<Next, ReadError> {
+        let before = self.clock.monotonic();
+        let next = self.try_query(request, courses);
+        flight.land(&(next.clone(), courses.clone()), self.clock.monotonic().saturating_sub(before));
+        next
+    }
+
+    /// An attempt, of one's own or shared; waits for it in a thread.
+    fn share_query(&self, request: &QueryRequest, courses: &mut Courses) -> Result<Next, ReadError> {
+        loop {
+            let flight = match self.enter(request, courses) {
+                Entered::Full => return Err(self.gates.statements.full()),
+                Entered::Lead(flight) => flight,
+                Entered::Waits(waiting) => {
+                    let before = self.clock.monotonic();
+                    waiting.seat.waiter.wait(left(courses, self));
+                    self.waited(courses, before);
+                    match self.has_waited(waiting.end(), courses) {
+                        ControlFlow::Continue(None) => continue,
+                        ControlFlow::Continue(Some(flight)) => flight,
+                        ControlFlow::Break(next) => return next,
+                    }
+                }
+            };
+            return self.lead_query(flight, request, courses);
+        }
     }
 
     /// One attempt. A store that is not available for the moment is no answer yet, as long as the policy has it.

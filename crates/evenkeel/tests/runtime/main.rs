@@ -10,6 +10,7 @@ mod evidence;
 mod example;
 mod fixture;
 mod folds;
+mod herd;
 mod impact;
 mod ingest;
 mod lineage;

@@ -103,6 +103,8 @@ slightly_stale_seconds = 14
 very_stale_seconds = 15
 token_max_age_seconds = 21
 query_timeout_ms = 22
+at_once = 24
+waiting = 25
 query_rows = 23
 [security]
 insecure = true
