@@ -2,7 +2,7 @@
 //!
 //! A pure function from arrivals and [`Facts`] to [`Writes`] and outcomes. A store reads the facts and writes the
 //! writes in *one* transaction, so the answer holds however many writers there are. What a contract thinks of an
-//! event was decided before (the gate). Events that their source counts are delivered in causal order here ([`mod@causal`]).
+//! event was decided before (the gate). Events that their source counts are delivered in causal order here.
 //!
 //! Invariants:
 //! - identity is checked before an expected version, and an expected version before anything is written;

@@ -9,6 +9,7 @@ mod common;
 
 #[cfg(test)]
 mod kill_points {
+    mod causal;
     mod edit;
     mod from_snapshot;
     mod release;
@@ -67,6 +68,11 @@ mod kill_points {
     #[test]
     fn any_write_of_an_edit_and_what_it_lets_in_may_be_the_last() {
         edit::sweep();
+    }
+
+    #[test]
+    fn any_write_of_events_that_wait_and_go_on_may_be_the_last() {
+        causal::sweep();
     }
 
     #[test]

@@ -23,6 +23,10 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
+/// Up to how many separate holes of one source void marks are kept ahead of what was passed. A void mark beyond that is not
+/// kept: whoever depends on it waits until it is decided about, or declared.
+const MAX_HOLES: usize = 4096;
+
 /// What an event that waits costs beside its bytes.
 const OVERHEAD_BYTES: u64 = 256;
 
@@ -37,7 +41,7 @@ pub struct Passed {
 
 impl Passed {
     /// Goes on to `upto`, and over what was given up next.
-    fn advance(&mut self, upto: u64) {
+    pub(super) fn advance(&mut self, upto: u64) {
         self.upto = self.upto.max(upto);
         let met = self.holes.iter().take_while(|hole| hole.0 <= self.upto.saturating_add(1)).count();
         for (_, last) in self.holes.drain(..met) {
@@ -50,7 +54,7 @@ impl Passed {
     }
 
     /// Gives up these numbers.
-    fn give_up(&mut self, first: u64, last: u64) {
+    pub(super) fn give_up(&mut self, first: u64, last: u64) {
         let mut merged = (first, last);
         self.holes.retain(|&(from, to)| {
             let apart = to.saturating_add(1) < merged.0 || merged.1.saturating_add(1) < from;
@@ -64,7 +68,7 @@ impl Passed {
     }
 
     /// Takes back that this number was given up.
-    fn expect(&mut self, seq: u64) {
+    pub(super) fn expect(&mut self, seq: u64) {
         let Some(at) = self.holes.iter().position(|&(from, to)| (from..=to).contains(&seq)) else { return };
         let (from, to) = self.holes.remove(at);
         let parts = [(from, seq - 1), (seq + 1, to)];
@@ -402,7 +406,9 @@ impl Work<'_> {
 
     /// Nobody waits for the event of this mark, unless another one stands in its place.
     pub(super) fn void(&mut self, dot: &SourceDot) {
-        if dot.seq > self.passed(&dot.source) && !self.facts.dots.contains_key(dot) {
+        let upto = self.passed(&dot.source);
+        let full = self.facts.passed.get(&dot.source).is_some_and(|passed| passed.holes.len() >= MAX_HOLES);
+        if dot.seq > upto && !(full && dot.seq > upto + 1) && !self.facts.dots.contains_key(dot) {
             self.give_up(&dot.source, dot.seq, dot.seq);
         }
     }

@@ -5,7 +5,12 @@ use super::{
     super::*,
     world::{Spec, World, at, decision},
 };
-use crate::{clock::Hlc, event::Delivery, ids::Subject};
+use crate::{
+    causal::{self, CausalBuffer, Limits, Mark},
+    clock::{Actor, Dot, Hlc, VectorClock},
+    event::Delivery,
+    ids::Subject,
+};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -202,6 +207,27 @@ proptest! {
     }
 
     #[test]
+    fn who_waits_and_who_goes_on_is_what_the_buffer_in_memory_says(
+        made in history(),
+        picks in prop::collection::vec(any::<prop::sample::Index>(), 0..60),
+    ) {
+        let (mut world, mut buffer, mut out) = (World::default(), CausalBuffer::new(Limits::default()), Vec::new());
+        for event in picks.iter().map(|pick| pick.get(&made)) {
+            world.arrive(CausalLimits::default(), vec![event.arrival(false)]);
+            let known = (0..).map(Actor).zip(event.knows).filter(|(_, seq)| *seq > 0);
+            let clock = VectorClock::new(known).unwrap();
+            let dot = Dot::new(Actor(event.source as u32), event.seq);
+            let mark = Mark(event.seq.into());
+            buffer.offer(at(0), causal::Arrival { dot, clock, mark, bytes: 1, payload: () }, &mut out);
+            let named = |dot: Dot| SourceDot::new(SOURCES[dot.actor.index()], dot.seq);
+            let delivered: BTreeSet<_> = out.iter().map(|delivered| named(delivered.arrival.dot)).collect();
+            prop_assert_eq!(world.counted().map(|(dot, _)| dot).collect::<BTreeSet<_>>(), delivered);
+            let waiting: BTreeSet<_> = buffer.waiting().map(|(arrival, _, _)| named(arrival.dot)).collect();
+            prop_assert_eq!(world.waiting.iter().map(Waiting::dot).collect::<BTreeSet<_>>(), waiting);
+        }
+    }
+
+    #[test]
     fn batches_make_no_difference_to_who_gets_in(made in history(), seed in any::<prop::sample::Index>()) {
         let mut order: Vec<_> = made.iter().collect();
         let len = order.len();
@@ -370,4 +396,26 @@ fn a_stamp_from_the_future_is_set_aside_and_moves_no_clock() {
     let detail = &world.entries[&QuarantineId(1)].refusal.detail;
     assert!(detail.contains("501 ms ahead"), "{detail}");
     assert!(world.entries[&QuarantineId(1)].refusal.parks.is_none());
+}
+
+#[test]
+fn void_marks_ahead_are_kept_up_to_a_bound_and_nothing_is_lost_beyond_it() {
+    let mut passed = Passed::default();
+    for n in 1..=4 {
+        passed.give_up(3 * n, 3 * n);
+    }
+    passed.expect(6);
+    assert_eq!(passed.holes, [(3, 3), (9, 9), (12, 12)]);
+    passed.give_up(10, 11);
+    assert_eq!(passed.holes, [(3, 3), (9, 12)]);
+    passed.advance(2);
+    assert_eq!((passed.upto, passed.holes.as_slice()), (3, &[(9, 12)][..]));
+    passed.advance(8);
+    assert_eq!(passed, Passed { upto: 12, holes: Vec::new() });
+
+    let mut world = World::default();
+    let far: Vec<_> =
+        (0..=4096).map(|n| Made { bad: true, ..event(0, 3 + 2 * n, [3 + 2 * n, 0, 0]) }.arrival(true)).collect();
+    world.arrive(CausalLimits::default(), far);
+    assert_eq!((world.passed[&SourceName::from("a")].holes.len(), world.entries.len()), (4096, 4097));
 }

@@ -204,8 +204,9 @@ pub(super) fn skips(conn: &Connection) -> Fallible<Vec<Skip>> {
 /// Entries that wait for what was passed since.
 pub(super) fn recallable(conn: &Connection, limit: usize) -> Fallible<Vec<QuarantineId>> {
     let mut select = conn.prepare_cached(
-        "SELECT id FROM quarantine JOIN passed ON passed.source = recall_source WHERE recall_source IS NOT NULL \
-         AND state = 'quarantined' AND recall_seq <= upto ORDER BY recall_source, recall_seq, id LIMIT ?1",
+        // In this order of tables: there are few sources, and of what waits for one only the front is looked at.
+        "SELECT id FROM passed CROSS JOIN quarantine ON recall_source = passed.source AND recall_seq <= upto \
+         WHERE recall_source IS NOT NULL AND state = 'quarantined' ORDER BY passed.source, recall_seq, id LIMIT ?1",
     )?;
     let mut rows = select.query([size(limit)])?;
     let mut due = Vec::new();
