@@ -419,3 +419,54 @@ fn void_marks_ahead_are_kept_up_to_a_bound_and_nothing_is_lost_beyond_it() {
     world.arrive(CausalLimits::default(), far);
     assert_eq!((world.passed[&SourceName::from("a")].holes.len(), world.entries.len()), (4096, 4097));
 }
+
+#[test]
+fn who_comes_before_a_place_that_was_given_up_is_passed_is_no_exception() {
+    let mut world = World::default();
+    let limits = CausalLimits::default();
+    let declare = |world: &mut World, first, last| {
+        let (source, ask) = ("a".into(), Ask::for_skip(&"a".into(), first, last));
+        world.decide(at(4), limits, &ask, |scene, facts| skip(scene, &source, (first, last), decision(), facts))
+    };
+    assert!(declare(&mut world, 7, 9));
+    let outcomes = world.arrive(limits, vec![good(0, 8, [8, 0, 0])]);
+    assert_eq!(waiting_for(&outcomes[0]), ["7 of a"]);
+    assert_eq!(world.passed[&SourceName::from("a")].holes, [(7, 7), (9, 9)]);
+    assert!(declare(&mut world, 1, 6));
+    let found: Vec<_> = world.log.iter().map(|event| (event.raw_id.as_str(), event.causality.delivery)).collect();
+    assert_eq!(found, [("8", Delivery::Causal)]);
+    assert_eq!(world.passed[&SourceName::from("a")], Passed { upto: 9, holes: Vec::new() });
+}
+
+#[test]
+fn what_is_redriven_has_the_stamp_of_its_receipt_unless_it_knew_of_a_later_one() {
+    let mut world = World::default();
+    let limits = CausalLimits::default();
+    let refused = event(0, 1, [1, 0, 0]);
+    world.arrive(limits, vec![refused.arrival(true)]);
+    let received = world.entries[&QuarantineId(1)].hlc;
+    world.arrive(limits, vec![good(1, 1, [0, 1, 0]), good(1, 2, [0, 2, 0])]);
+    let again = |world: &World, event: &Made, id| {
+        let entry: &Entry = &world.entries[&QuarantineId(id)];
+        let arrival = event.arrival(false);
+        let arrival = Arrival { clocks: Clocks { hlc: Some(entry.hlc), ..arrival.clocks }, ..arrival };
+        Redrive { id: entry.id, version: entry.version, arrival }
+    };
+    let redriven = again(&world, &refused, 1);
+    let ask = Ask::for_redrive(&redriven);
+    world.decide(at(9), limits, &ask, |scene, facts| redrive(scene, redriven, None, decision(), facts));
+    let late = world.log.last().unwrap().causality;
+    assert_eq!((late.hlc, late.delivery), (received, Delivery::Exception));
+    // One that knew of a later event is above that.
+    let knew = Made { bad: true, ..event(2, 1, [0, 2, 1]) };
+    world.arrive(limits, vec![knew.arrival(true)]);
+    let redriven = again(&world, &knew, 2);
+    let redriven = Redrive {
+        arrival: Arrival { clocks: Clocks { hlc: Some(Hlc::ZERO), ..redriven.arrival.clocks }, ..redriven.arrival },
+        ..redriven
+    };
+    let ask = Ask::for_redrive(&redriven);
+    world.decide(at(9), limits, &ask, |scene, facts| redrive(scene, redriven, None, decision(), facts));
+    let known = world.log.iter().find(|event| event.raw_id == "2").unwrap().causality.hlc;
+    assert!(world.log.last().unwrap().causality.hlc > known);
+}
