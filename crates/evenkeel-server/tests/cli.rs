@@ -3,6 +3,8 @@
 //! The HTTP interface has tests of its own.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "cli/causal.rs"]
+mod causal;
 #[path = "cli/contract.rs"]
 mod contract;
 #[path = "cli/drifted.rs"]
@@ -41,6 +43,7 @@ fn documents(project: &Project, reach: &[&str]) -> Vec<(String, i32, Value)> {
         &["drift", "inventory"],
         &["verify", "--full"],
         &["verify", "orders"],
+        &["causal", "ls"],
         &["quarantine", "ls"],
         &["quarantine", "ls", "--reason", "mapping"],
         &["quarantine", "ls", "--state", "admitted"],
