@@ -185,6 +185,48 @@ fn counts_come_from_the_moment_of_the_head() {
     assert_eq!((head.position, head.counts.get("placed")), (Position(1), Some(&1)));
 }
 
+/// As many events as were sent, in few packs, much smaller than they were; and what somebody has damaged is told.
+#[test]
+fn events_as_they_were_sent_are_packed_together_and_damage_is_told() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let sent = |n: u64| {
+        let mut arrival = arrival(&n.to_string(), draft("s", Value::Null));
+        let data = format!(r#"{{"order":"o-{n}","items":[{{"sku":"MUG-{}","quantity":{}}}]}}"#, n % 7, n % 3);
+        arrival.sent.raw = format!(r#"{{"specversion":"1.0","source":"shop","id":"{n}","data":{data}}}"#).into_bytes();
+        arrival
+    };
+    take_in(&*store.log, (0..3000).map(sent).collect()).unwrap();
+    let conn = foreign(&folder, "log.db");
+    let sizes = "SELECT count(*), sum(count), max(length), sum(length), sum(length(pack)) FROM raws";
+    let of = |row: &rusqlite::Row<'_>| Ok([0, 1, 2, 3, 4].map(|column| row.get::<_, i64>(column).unwrap()));
+    let [packs, events, longest, length, packed] = conn.query_row(sizes, [], of).unwrap();
+    assert_eq!(events, 3000);
+    assert!(packs <= 4 && longest <= 128 << 10, "{packs} packs, of {longest} bytes at most");
+    assert!(packed * 5 < length, "{packed} bytes of {length}");
+
+    let half = "substr(pack, 1, length(pack) / 2)";
+    let damage = [
+        format!("pack = {half}"),
+        format!("pack = cast({half} || zeroblob(1) || substr(pack, length(pack) / 2 + 2) AS BLOB)"),
+        "pack = x'00'".to_owned(),
+        "length = 1".to_owned(),
+        "length = length + 1".to_owned(),
+        "length = 1 << 40".to_owned(),
+    ];
+    conn.execute_batch("CREATE TEMP TABLE whole AS SELECT * FROM raws").unwrap();
+    for damage in damage {
+        conn.execute_batch(&format!("UPDATE raws SET {damage}")).unwrap();
+        for result in [store.log.raws(Position::ZERO, 10).map(drop), store.log.raw(Position(7)).map(drop)] {
+            let told = matches!(&result, Err(StoreError::Corrupt(why)) if why.contains("raw events"));
+            assert!(told, "{damage}: {result:?}");
+        }
+        assert_eq!(store.log.pick(&[Position(7)]).unwrap().len(), 1, "the event itself is read");
+        conn.execute_batch("DELETE FROM raws; INSERT INTO raws SELECT * FROM whole").unwrap();
+    }
+    assert_eq!(store.log.raw(Position(7)).unwrap(), Some(sent(6).sent.raw));
+}
+
 /// What a file is made of, without the words it was made with.
 fn layout(folder: &TempDir) -> Vec<String> {
     let conn = foreign(folder, "log.db");
