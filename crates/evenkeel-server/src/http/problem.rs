@@ -129,6 +129,8 @@ catalogue! {
         "Nothing was taken. Send again after the seconds in Retry-After.";
     STOPPING = "stopping", SERVICE_UNAVAILABLE, "The server is stopping",
         "Nothing was taken. Send again once it is back.";
+    TOO_MANY_READS = "too-many-reads", SERVICE_UNAVAILABLE, "Too many reads that cost something are under way",
+        "Ask again after the seconds in Retry-After, or, of a strong read, accept labelled stale data with allow_stale=true.";
     NOT_MET = "not-met", SERVICE_UNAVAILABLE, "The read cannot be as fresh as asked for",
         "Ask again after the seconds in Retry-After, give it a larger budget_ms, or accept labelled stale data with \
          allow_stale=true or level=eventual.";
@@ -261,7 +263,7 @@ impl From<ReadError> for Problem {
             ReadError::Sql(SqlError::NoSql) => Self::new(NOT_OFFERED, SqlError::NoSql),
             ReadError::Sql(error @ (SqlError::TooLong(_) | SqlError::TooLarge(_))) => Self::new(QUERY_LIMIT, error),
             ReadError::Sql(error) => Self::new(BAD_SQL, error),
-            ReadError::Saturated { retry_after } => Self::new(BUSY, error).retry_after(retry_after),
+            ReadError::Saturated { retry_after } => Self::new(TOO_MANY_READS, error).retry_after(retry_after),
             ReadError::NotMet { reason, retry_after, label } => {
                 let problem = Self::new(NOT_MET, reason).retry_after(retry_after);
                 let Some(label) = label else { return problem };

@@ -122,6 +122,27 @@ fn what_is_not_allowed_or_costs_too_much_is_refused() {
     server.get("/v1/query").problem(405, "method-not-allowed");
 }
 
+/// As many statements as may are under way: the next is sent away, and one that is asked already shares an attempt.
+#[test]
+fn where_there_is_no_room_it_is_said_when_there_may_be() {
+    let server = Server::with("[read]\nquery_timeout_ms = 1500\nat_once = 1\nwaiting = 0", "");
+    server.publish(&order("1", "o-1", "1")).ok(202);
+    server.post(STRONG, &sql("SELECT count(*) AS n FROM orders")).ok(200);
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS n FROM n";
+    thread::scope(|scope| {
+        let first = scope.spawn(|| server.post("/v1/query", &sql(endless)).problem(400, "query-limit"));
+        thread::sleep(Duration::from_millis(400));
+        let refused = server.post("/v1/query", &sql("SELECT 1 AS one"));
+        refused.problem(503, "too-many-reads");
+        let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=60).contains(&seconds), "{seconds}");
+        // Reads of rows have room of their own.
+        server.get("/v1/models/orders/rows/o-1?level=strong&budget_ms=30000").ok(200);
+        first.join().unwrap();
+    });
+    server.post("/v1/query", &sql("SELECT 1 AS one")).ok(200);
+}
+
 /// A row that somebody takes away where nothing notes it is missed by no strong statement.
 #[test]
 fn a_strong_statement_believes_no_table_since_somebody_else_has_written() {

@@ -3,7 +3,7 @@ use crate::fixture::{column, event, folder, placed, shop, shop_with};
 use evenkeel::{
     Clock, SystemClock,
     core::{Position, Timestamp, drift::Verdict, freshness::Level, reconciliation::Method, retry::RetryPolicy},
-    reader::{ReadOptions, RowsRequest},
+    reader::{QueryRequest, ReadOptions, RowsRequest},
     stale::{Observed, StaleReader},
     store::sqlite::execute_as_stranger,
 };
@@ -45,7 +45,11 @@ fn check_staleness_on_every_read() {
         let row = shop.engine.get("orders", &["o-1"], options).unwrap().consistency;
         let missing = shop.engine.get("orders", &["nobody"], options).unwrap().consistency;
         let rows = shop.engine.rows("orders", &RowsRequest::default(), options).unwrap().consistency;
-        for said in [row, missing, rows] {
+        let some = RowsRequest { count: true, select: Some("order_id".into()), ..RowsRequest::default() };
+        let some = shop.engine.rows("orders", &some, options).unwrap().consistency;
+        let request = QueryRequest { sql: "SELECT count(*) AS n FROM orders".into(), ..QueryRequest::default() };
+        let summed = shop.engine.query(&request, options).unwrap().consistency;
+        for said in [row, missing, rows, some, summed] {
             assert_eq!((said.freshness, said.data_stale, said.lag_count), ("fresh", false, Some(0)));
             assert_eq!((said.level_requested, said.head), (level.as_str(), Some(1)));
             assert!(said.as_of.is_some() && said.read_model_last_write.is_some());
