@@ -47,6 +47,14 @@ fn describe() {
         "Times that every row of a model was read again and found as written"
     );
     describe_counter!("evenkeel_raw_events_forgotten_total", "Events that are no longer kept as they were sent");
+    describe_counter!(
+        "evenkeel_shared_attempts_total",
+        "Attempts at strong reads and statements, each made once for all who share it, by what is read"
+    );
+    describe_counter!(
+        "evenkeel_reads_without_room_total",
+        "Strong reads and statements sent away: too many were under way"
+    );
     describe_counter!("evenkeel_snapshots_total", "Snapshots of models that were begun, by model and result");
     describe_gauge!("evenkeel_snapshot_position", "The position of the snapshot of a model that was taken last");
     describe_gauge!(

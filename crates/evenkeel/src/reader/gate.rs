@@ -36,6 +36,17 @@ pub(crate) enum Of {
     Statement(QueryRequest),
 }
 
+impl Of {
+    /// As a label of metrics.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Row(..) => "row",
+            Self::Rows(..) => "rows",
+            Self::Statement(_) => "query",
+        }
+    }
+}
+
 /// What somebody who waits is told. `A` is what an attempt came to.
 pub(super) enum Told<A> {
     /// He makes it, for these others too.
@@ -123,6 +134,7 @@ impl<A> Gate<A> {
     pub(super) fn full(&self) -> ReadError {
         let takes = Duration::try_from_secs_f64(*self.takes.lock()).unwrap_or_default();
         let waiting = self.flights.lock().waiting();
+        metrics::counter!("evenkeel_reads_without_room_total").increment(1);
         let random = RandomState::new().hash_one(waiting);
         ReadError::Saturated { retry_after: ask_again(waiting, self.limits.at_once, takes, random) }
     }
@@ -143,6 +155,7 @@ impl<A> Gate<A> {
 impl<A: Clone> Flight<A> {
     /// The attempt came to this, and took so long.
     pub(super) fn land(mut self, answer: &A, took: Duration) {
+        metrics::counter!("evenkeel_shared_attempts_total", "of" => self.wanted.of.word()).increment(1);
         let mut takes = self.gate.takes.lock();
         *takes += LATEST * (took.as_secs_f64() - *takes);
         drop(takes);

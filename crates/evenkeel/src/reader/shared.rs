@@ -178,6 +178,8 @@ impl Reader<'_> {
         course: &mut Course,
         attempt: impl Fn(&Reader<'_>, &mut Course) -> Result<Step<T>, ReadError>,
     ) -> Result<Step<T>, ReadError> {
+        // Whatever was the case at an earlier attempt.
+        course.has_room = true;
         let before = self.clock.monotonic();
         let result = self.once(course, attempt);
         flight.land(&(result.clone(), course.clone()), self.clock.monotonic().saturating_sub(before));
