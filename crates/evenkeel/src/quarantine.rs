@@ -140,15 +140,19 @@ pub fn resume(
 ) -> Result<Option<u64>, StoreError> {
     let key = ParkKey::Source(source.into());
     let mut halted = false;
-    while let Some(entry) = log.line(&key, 1)?.pop().filter(|entry| entry.state == State::Quarantined) {
+    while let Some(entry) = log.line(&key, 1)?.pop() {
+        // One that was let go on, and whose line was not drained because that failed, is halted still.
         halted = true;
+        if entry.state != State::Quarantined {
+            break;
+        }
         log.transact(
             &Ask::for_entry(entry.id),
             Box::new(|facts| intake::resume(clock.now(), &entry, decision.clone(), &facts).0),
         )?;
     }
     let released = drain(log, gate, clock, &key)?;
-    Ok((halted || released > 0).then_some(released))
+    Ok(halted.then_some(released))
 }
 
 /// Releases what waits behind `key`, in order, until an entry waits for a person itself. The number admitted.
