@@ -42,7 +42,7 @@ fn a_herd_of_strong_reads_costs_the_sources_of_a_few() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let (calls, logs) = (stores.faults.calls(READ), stores.faults.calls(Operation::ReadLog));
     // The first is held up as long as the others come.
-    stores.faults.after(0, READ, || thread::sleep(Duration::from_millis(300)));
+    stores.faults.after(0, READ, || thread::sleep(Duration::from_secs(1)));
     let before = Instant::now();
     runtime.block_on(async {
         let mut herd = JoinSet::new();
@@ -89,7 +89,8 @@ fn a_herd_that_waits_for_the_head_is_woken_together() {
         }
     });
     let calls = stores.faults.calls(READ) - calls;
-    assert!(calls <= 30, "{calls} reads of the table");
+    // As long as they come there is an attempt after the other, each for all who came during the one before.
+    assert!(calls <= 100, "{calls} reads of the table");
 }
 
 /// A tally that holds up the first fold of an event with `n = 10`, whoever folds it: what says that it does, and what
