@@ -6,12 +6,14 @@ mod bulk;
 mod causal;
 mod impact;
 mod lineage;
+mod query;
 
 pub use accounting::{AccountReport, AccountingReport, CountedReport, SourceAccount};
 pub use bulk::{BulkEntry, BulkReport};
 pub use causal::{CausalReport, DotReport, PassedReport, SkipReport, SkippedReport, WaitingReport};
 pub use impact::{AdmittedCase, AdmittedImpact, ImpactReport, ValueChange, WaitingCase, WaitingImpact};
 pub use lineage::{ContractVersion, FieldOrigin, LineageReport};
+pub use query::{QueryAnswer, ReadModel};
 
 use evenkeel_core::{
     intake::SourceDot,
@@ -154,39 +156,6 @@ pub struct RowsAnswer {
     pub total: Option<u64>,
     /// How fresh they are.
     pub consistency: Consistency,
-}
-
-/// The rows of a statement, labelled with the worst of the models it reads.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct QueryAnswer {
-    /// The names of its columns, in order.
-    pub columns: Vec<String>,
-    /// Its rows in order, each by the names of the columns.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
-    pub rows: Vec<Object>,
-    /// Whether there are more than were asked for or may be given.
-    pub more: bool,
-    /// The models that were read.
-    pub models: Vec<ReadModel>,
-    /// How fresh the rows are.
-    pub consistency: Consistency,
-}
-
-/// A model that a statement has read.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct ReadModel {
-    /// Its name.
-    pub model: String,
-    /// `fresh`, `slightly_stale`, `stale` or `very_stale`.
-    pub freshness: &'static str,
-    /// Its drift status.
-    pub status: &'static str,
-    /// Events behind; null where not known.
-    pub lag_count: Option<u64>,
-    /// The position up to which the log is in its rows.
-    pub position: u64,
 }
 
 /// The drift of one model.
