@@ -246,7 +246,7 @@ fn admit_one(arrival: Arrival, work: &mut Work<'_>) -> Outcome {
     if let Some(known) = work.facts.known.get(&sent.id).filter(|known| !known.is_empty()) {
         let Some(place) = best_match(known, sent.digest) else {
             let refusal = id_conflict(&sent, &verdict);
-            return work.quarantine(sent, refusal, State::Quarantined);
+            return work.quarantine_void(sent, refusal, State::Quarantined, &clocks);
         };
         work.writes.book(&sent.source, Account::DUPLICATE);
         return match place {
@@ -279,7 +279,7 @@ fn admit_one(arrival: Arrival, work: &mut Work<'_>) -> Outcome {
     match (blocked_by, clocks.causes) {
         (Some(key), causes) => {
             let refusal = held_behind(&draft, key);
-            work.quarantine_void(sent, refusal, State::Held, &Clocks { hlc: clocks.hlc, causes })
+            work.quarantine_void(sent, refusal, State::Held, &Clocks { causes, ..Clocks::default() })
         }
         (None, Some(causes)) => work.offer(sent, draft, clocks.hlc, *causes),
         (None, None) => {

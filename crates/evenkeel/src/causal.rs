@@ -28,6 +28,9 @@ const IDLE: Duration = Duration::from_secs(60);
 /// The least time between two looks at the oldest event that waits.
 const LEAST: Duration = Duration::from_millis(5);
 
+/// How long events are recalled before others have their turn: each is a transaction of its own.
+pub(crate) const ROUND: Duration = Duration::from_millis(100);
+
 /// Who sends recalled events through.
 const RECALLER: &str = "evenkeel";
 
@@ -45,23 +48,26 @@ pub struct LookedAfter {
 /// # Errors
 /// Where the log cannot be read or written; what was done until then stays done.
 pub fn look_after(log: &dyn Log, gate: &Gate, clock: &dyn Clock, timeout: Duration) -> Result<LookedAfter, StoreError> {
-    let recalled = recall(log, gate, clock)?;
-    let mut expired = 0;
-    loop {
-        let Some(oldest) = log.waiting(1)?.pop() else {
-            return Ok(LookedAfter { moved: recalled + expired > 0, until_due: IDLE });
-        };
-        let waited = Duration::try_from_secs_f64(clock.now().seconds_since(oldest.since)).unwrap_or(Duration::MAX);
+    let (mut expired, mut until_due) = (0, IDLE);
+    while let Some(oldest) = log.waiting(1)?.pop() {
+        // A clock that was set back has waited for nothing yet.
+        let waited = clock.now().seconds_since(oldest.since).max(0.0);
+        let waited = Duration::try_from_secs_f64(waited).unwrap_or(Duration::MAX);
         if waited < timeout {
-            let until_due = (timeout - waited).clamp(LEAST, IDLE);
-            return Ok(LookedAfter { moved: recalled + expired > 0, until_due });
+            until_due = (timeout - waited).clamp(LEAST, IDLE);
+            break;
         }
         let count = expire(log, gate, clock, timeout)?;
         if count == 0 {
-            return Ok(LookedAfter { moved: recalled + expired > 0, until_due: LEAST });
+            until_due = LEAST;
+            break;
         }
         expired += count;
     }
+    // Last, so that no entry which cannot be recalled keeps others from being set aside.
+    let (recalled, are_all) = recall(log, gate, clock, ROUND)?;
+    let until_due = if are_all { until_due } else { LEAST };
+    Ok(LookedAfter { moved: recalled + expired > 0, until_due })
 }
 
 /// Sets aside some of what has waited for `timeout` or longer. How many events.
@@ -80,21 +86,28 @@ fn expire(log: &dyn Log, gate: &Gate, clock: &dyn Clock, timeout: Duration) -> R
     Ok(count)
 }
 
-/// Sends what was set aside through again, once what it waited for first was passed. How many entries.
+/// Sends what was set aside through again, once what it waited for first was passed, for about as long as `within`. How many
+/// entries, and whether there are no more.
 ///
 /// # Errors
 /// Where the log cannot be read or written; what was recalled until then stays recalled.
-pub fn recall(log: &dyn Log, gate: &Gate, clock: &dyn Clock) -> Result<usize, StoreError> {
+pub fn recall(log: &dyn Log, gate: &Gate, clock: &dyn Clock, within: Duration) -> Result<(usize, bool), StoreError> {
+    let end = clock.monotonic().saturating_add(within);
     let mut tried: HashSet<QuarantineId> = HashSet::new();
+    let mut done = 0;
     let decision = Decision { author: RECALLER.into(), note: "what it waited for was passed".into() };
     loop {
         let due = log.recallable(BATCH)?;
         let new: Vec<_> = due.into_iter().filter(|id| tried.insert(*id)).collect();
         if new.is_empty() {
-            return Ok(tried.len());
+            return Ok((done, true));
         }
         for id in new {
+            if clock.monotonic() >= end {
+                return Ok((done, false));
+            }
             quarantine::redrive(log, gate, clock, id, decision.clone())?;
+            done += 1;
         }
     }
 }

@@ -241,7 +241,7 @@ impl Engine {
         }
         consumer::mark_lost_history(log.as_ref(), home.as_ref())?;
         quarantine::resume_interrupted(log.as_ref(), &gate, clock.as_ref())?;
-        causal::recall(log.as_ref(), &gate, clock.as_ref())?;
+        causal::recall(log.as_ref(), &gate, clock.as_ref(), causal::ROUND)?;
         let wake: Vec<Arc<Slot>> = slots.values().cloned().collect();
         let committed = move || wake.iter().for_each(|slot| slot.wake.notify());
         let (ours, keeper) = ((Arc::clone(&log), Arc::clone(&gate)), Arc::clone(&clock));

@@ -211,7 +211,7 @@ pub(crate) fn verdict(gate: &Gate, entry: &Entry) -> (Verdict, Clocks) {
 /// event sent again is known by them. Where its source gave it no stamp, it has that of its receipt.
 fn as_it_arrived(entry: &Entry, (verdict, clocks): (Verdict, Clocks)) -> Arrival {
     let Entry { event_id: id, digest, source, raw_id, raw, hlc, .. } = entry.clone();
-    let clocks = Clocks { hlc: clocks.hlc.or(Some(hlc)), ..clocks };
+    let clocks = Clocks { received: Some(hlc), ..clocks };
     Arrival { sent: Sent { id, digest, source, raw_id, raw }, verdict, expected_version: None, clocks }
 }
 

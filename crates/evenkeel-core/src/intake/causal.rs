@@ -370,15 +370,32 @@ impl Work<'_> {
         if delivery == Delivery::Causal {
             self.pass(&dot.source, dot.seq);
         }
-        self.flow.stamps.insert(dot, hlc);
+        self.note_stamp(dot, hlc);
         placed
     }
 
     /// The greatest stamp of what is known with this mark.
     fn stamp_upto(&self, dot: &SourceDot) -> Option<Hlc> {
+        self.stamp_here(dot).max(self.facts.stamps.get(dot).copied())
+    }
+
+    /// The greatest stamp that was given here to an event of this source up to this number.
+    fn stamp_here(&self, dot: &SourceDot) -> Option<Hlc> {
         let begin = SourceDot::new(dot.source.clone(), 0);
-        let here = self.flow.stamps.range(begin..=dot.clone()).map(|(_, hlc)| *hlc).max();
-        here.max(self.facts.stamps.get(dot).copied())
+        self.flow.stamps.range(begin..=dot.clone()).next_back().map(|(_, hlc)| *hlc)
+    }
+
+    /// Keeps the greatest up to each number, so that asking costs nothing. Numbers come in order but for exceptions.
+    fn note_stamp(&mut self, dot: SourceDot, hlc: Hlc) {
+        let upto = self.stamp_here(&dot).map_or(hlc, |before| before.max(hlc));
+        let end = SourceDot::new(dot.source.clone(), u64::MAX);
+        for (_, later) in self.flow.stamps.range_mut(dot.clone()..=end) {
+            if *later >= upto {
+                break;
+            }
+            *later = upto;
+        }
+        self.flow.stamps.insert(dot, upto);
     }
 
     fn touch(&mut self, source: &SourceName) -> &mut Passed {

@@ -51,6 +51,8 @@ impl fmt::Display for SourceDot {
 pub struct Clocks {
     /// When its source says that it happened.
     pub hlc: Option<Hlc>,
+    /// The log's own stamp of when it was received first, where that was before. Nobody's claim: it is not judged.
+    pub received: Option<Hlc>,
     /// What it knew.
     pub causes: Option<Box<Causes>>,
 }
@@ -104,9 +106,9 @@ impl Clocks {
         };
         let hlc =
             text(HLC)?.map(|text| text.parse::<Hlc>().map_err(|error| bad(HLC)(error.to_string()))).transpose()?;
-        let Some(text) = text(VCLOCK)? else { return Ok(Self { hlc, causes: None }) };
+        let Some(text) = text(VCLOCK)? else { return Ok(Self { hlc, ..Self::default() }) };
         let causes = Causes::read(source, text, first_of)?;
-        Ok(Self { hlc, causes: Some(Box::new(causes)) })
+        Ok(Self { hlc, causes: Some(Box::new(causes)), ..Self::default() })
     }
 }
 

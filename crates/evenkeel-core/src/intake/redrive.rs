@@ -196,6 +196,7 @@ fn place(redrive: Redrive, released: Option<&ParkKey>, work: &mut Work<'_>) -> (
         return admitted(position);
     }
     if before.iter().any(|(digest, _)| *digest != sent.digest) {
+        work.void_of(&sent.source, &clocks);
         return refused(id, id_conflict(&sent, &verdict), State::Quarantined, work);
     }
     let draft = match verdict {
@@ -219,7 +220,7 @@ fn place(redrive: Redrive, released: Option<&ParkKey>, work: &mut Work<'_>) -> (
     sent.raw = Vec::new();
     let Some(causes) = clocks.causes else { return admitted(work.append(sent, draft).0) };
     // The stamp of its receipt, if its source gave it none: whatever came since is not what it knew.
-    let hlc = clocks.hlc.unwrap_or_else(|| work.stamp());
+    let hlc = clocks.hlc.or(clocks.received).unwrap_or_else(|| work.stamp());
     let on = SourceDot::new(sent.source.clone(), causes.seq);
     let event = Waiting { sent, draft, causes: *causes, hlc, since: now, on };
     work.begin(&event.sent.source, &event.causes);

@@ -23,7 +23,7 @@ fn counted(source: &str, seq: u64, knows: &[(&str, u64)]) -> Arrival {
     let knows = knows.iter().map(|(source, seq)| SourceDot::new(*source, *seq)).collect();
     let causes = Some(Box::new(Causes { seq, first: 1, knows }));
     let sample = Sample::new(&seq.to_string()).from(source).about(source).with(seq as i64);
-    Arrival { clocks: Clocks { hlc: None, causes }, ..sample.admitted() }
+    Arrival { clocks: Clocks { causes, ..Clocks::default() }, ..sample.admitted() }
 }
 
 /// An event as it would wait for one that never comes.

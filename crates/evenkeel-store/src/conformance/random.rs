@@ -195,7 +195,7 @@ fn counted(arrival: Arrival) -> Arrival {
     let mut knows: Vec<_> = knows.collect();
     knows.sort_unstable();
     let causes = Some(Box::new(Causes { seq: 1 + number / 3, first: 1, knows }));
-    Arrival { clocks: Clocks { hlc: None, causes }, ..arrival }
+    Arrival { clocks: Clocks { causes, ..Clocks::default() }, ..arrival }
 }
 
 fn sample(chance: &mut XorShift) -> Sample {

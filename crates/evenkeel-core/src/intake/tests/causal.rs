@@ -43,7 +43,7 @@ impl Made {
         let spec = Spec { subject: self.source as u8, ..Spec::default() };
         Arrival {
             sent: Sent { id, digest, source, raw_id: self.seq.to_string(), raw },
-            clocks: Clocks { hlc: None, causes },
+            clocks: Clocks { causes, ..Clocks::default() },
             ..spec.arrival(bad)
         }
     }
@@ -381,7 +381,7 @@ fn what_the_gate_refuses_holds_up_nobody_and_what_it_parks_is_not_overtaken() {
 fn a_stamp_from_the_future_is_set_aside_and_moves_no_clock() {
     let mut world = World::default();
     let sent = |id, hlc| {
-        let clocks = Clocks { hlc: Some(hlc), causes: None };
+        let clocks = Clocks { hlc: Some(hlc), ..Clocks::default() };
         Arrival { clocks, ..Spec { id, ..Spec::default() }.arrival(false) }
     };
     let now = at(1_000);
@@ -449,7 +449,7 @@ fn what_is_redriven_has_the_stamp_of_its_receipt_unless_it_knew_of_a_later_one()
     let again = |world: &World, event: &Made, id| {
         let entry: &Entry = &world.entries[&QuarantineId(id)];
         let arrival = event.arrival(false);
-        let arrival = Arrival { clocks: Clocks { hlc: Some(entry.hlc), ..arrival.clocks }, ..arrival };
+        let arrival = Arrival { clocks: Clocks { received: Some(entry.hlc), ..arrival.clocks }, ..arrival };
         Redrive { id: entry.id, version: entry.version, arrival }
     };
     let redriven = again(&world, &refused, 1);
@@ -469,4 +469,37 @@ fn what_is_redriven_has_the_stamp_of_its_receipt_unless_it_knew_of_a_later_one()
     world.decide(at(9), limits, &ask, |scene, facts| redrive(scene, redriven, None, decision(), facts));
     let known = world.log.iter().find(|event| event.raw_id == "2").unwrap().causality.hlc;
     assert!(world.log.last().unwrap().causality.hlc > known);
+}
+
+/// The stamp of its receipt is the log's own: nobody has claimed it, whatever the time of day is set to since.
+#[test]
+fn a_clock_that_was_set_back_holds_up_no_redrive() {
+    let mut world = World::default();
+    let limits = CausalLimits::default();
+    for (made, n) in [(event(0, 1, [1, 0, 0]), 1), (event(1, 1, [0, 1, 0]), 2)] {
+        let arrivals = vec![made.arrival(true)];
+        let ask = Ask::for_arrivals(&arrivals);
+        world.decide(at(100_000), limits, &ask, |scene, facts| admit(scene, arrivals, facts));
+        let entry: &Entry = &world.entries[&QuarantineId(n)];
+        let arrival = made.arrival(false);
+        let causes = if n == 1 { arrival.clocks.causes } else { None };
+        let clocks = Clocks { received: Some(entry.hlc), causes, hlc: None };
+        let redriven = Redrive { id: entry.id, version: entry.version, arrival: Arrival { clocks, ..arrival } };
+        let ask = Ask::for_redrive(&redriven);
+        let became =
+            world.decide(at(9), limits, &ask, |scene, facts| redrive(scene, redriven, None, decision(), facts));
+        assert!(matches!(became, Redriven::Admitted(_)), "{became:?}");
+    }
+}
+
+#[test]
+fn nobody_waits_for_an_event_whose_id_another_one_has() {
+    let mut world = World::default();
+    let limits = CausalLimits::default();
+    world.arrive(limits, vec![good(0, 1, [1, 0, 0])]);
+    let mut other = good(0, 2, [2, 0, 0]);
+    other.sent.id = event(0, 1, [1, 0, 0]).id();
+    let outcomes = world.arrive(limits, vec![other, good(0, 3, [3, 0, 0])]);
+    assert!(matches!(outcomes[0], Outcome::Quarantined { reason: Reason::IdConflict, .. }), "{outcomes:?}");
+    assert!(matches!(outcomes[1], Outcome::Admitted { .. }), "{outcomes:?}");
 }

@@ -203,6 +203,12 @@ pub(super) fn skips(conn: &Connection) -> Fallible<Vec<Skip>> {
 
 /// Entries that wait for what was passed since.
 pub(super) fn recallable(conn: &Connection, limit: usize) -> Fallible<Vec<QuarantineId>> {
+    // Asked after every commit, and nearly always there is none.
+    let mut any = conn
+        .prepare_cached("SELECT 1 FROM quarantine WHERE recall_source IS NOT NULL AND state = 'quarantined' LIMIT 1")?;
+    if !any.exists([])? {
+        return Ok(Vec::new());
+    }
     let mut select = conn.prepare_cached(
         // In this order of tables: there are few sources, and of what waits for one only the front is looked at.
         "SELECT id FROM passed CROSS JOIN quarantine ON recall_source = passed.source AND recall_seq <= upto \
@@ -269,10 +275,16 @@ pub(super) fn write(conn: &Connection, writes: &Writes) -> Fallible<()> {
             "INSERT INTO waiting(source, seq, event_id, digest, raw_id, raw, type, contract_version, subject, time, \
              extensions, data, causes, hlc, since, on_source, on_seq) \
              VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
-             ON CONFLICT(source, seq) DO UPDATE SET on_source = excluded.on_source, on_seq = excluded.on_seq",
+             ON CONFLICT(source, seq) DO UPDATE SET on_source = excluded.on_source, on_seq = excluded.on_seq \
+             WHERE event_id = excluded.event_id",
         )?;
+        let mut remove = conn.prepare_cached("DELETE FROM waiting WHERE source = ?1 AND seq = ?2")?;
         for event in &writes.waits {
-            insert_waiting(&mut insert, event)?;
+            // Another event waited under this mark, and does not any more.
+            if insert_waiting(&mut insert, event)? == 0 {
+                remove.execute(params![event.sent.source.as_str(), int(event.causes.seq)])?;
+                insert_waiting(&mut insert, event)?;
+            }
         }
     }
     for (source, Passed { upto, holes }) in &writes.passed {
@@ -293,7 +305,8 @@ pub(super) fn write(conn: &Connection, writes: &Writes) -> Fallible<()> {
     Ok(())
 }
 
-fn insert_waiting(insert: &mut CachedStatement<'_>, event: &Waiting) -> Fallible<()> {
+/// How many rows that wrote.
+fn insert_waiting(insert: &mut CachedStatement<'_>, event: &Waiting) -> Fallible<usize> {
     let Waiting { sent, draft, causes, hlc, since, on } = event;
     let data = serde_json::to_vec(&draft.data)?;
     insert.raw_bind_parameter(1, sent.source.as_str())?;
@@ -313,6 +326,5 @@ fn insert_waiting(insert: &mut CachedStatement<'_>, event: &Waiting) -> Fallible
     insert.raw_bind_parameter(15, since.as_micros())?;
     insert.raw_bind_parameter(16, on.source.as_str())?;
     insert.raw_bind_parameter(17, int(on.seq))?;
-    insert.raw_execute()?;
-    Ok(())
+    Ok(insert.raw_execute()?)
 }
