@@ -93,7 +93,7 @@ pub trait Log: Send + Sync {
     fn read(&self, after: Position, types: Option<&BTreeSet<EventType>>, limit: usize) -> Result<Slice>;
 
     /// Up to `limit` events of these types of one subject, in order: those after `after` in its stream (all after version 0)
-    /// and up to `upto` in the log.
+    /// and up to `upto` in the log. Fewer only where there are no more.
     fn stream(
         &self,
         subject: &str,

@@ -167,8 +167,8 @@ pub(crate) struct EventsOf<'e> {
 
 /// How they are found.
 enum Found {
-    /// By the subject, after this version of its stream.
-    Stream(String, StreamVersion),
+    /// By the subject, after this version of its stream; `None` where that was the last.
+    Stream(String, Option<StreamVersion>),
     /// By the index of touched keys: where they are, and how many of them were read.
     At(Vec<Position>, usize),
 }
@@ -184,7 +184,7 @@ impl<'e> EventsOf<'e> {
         upto: Position,
     ) -> Result<Self> {
         let found = match (key.0.as_slice(), fold.keyed_by_subject()) {
-            ([subject], true) => Found::Stream(subject.to_string(), StreamVersion(0)),
+            ([subject], true) => Found::Stream(subject.to_string(), Some(StreamVersion(0))),
             _ => {
                 let mut positions = models.touching(&fold.schema().model, table, hasher.key(key))?;
                 positions.retain(|position| *position <= upto);
@@ -197,9 +197,12 @@ impl<'e> EventsOf<'e> {
     /// The next of them; none at the end.
     pub(crate) fn page(&mut self) -> Result<Vec<Event>> {
         match &mut self.found {
-            Found::Stream(subject, after) => {
-                let page = self.log.stream(subject, &self.fold.schema().subscribes, *after, self.upto, PAGE)?;
-                *after = page.last().map_or(*after, |last| last.stream_version);
+            Found::Stream(_, None) => Ok(Vec::new()),
+            Found::Stream(subject, next) => {
+                let after = next.unwrap_or_default();
+                let page = self.log.stream(subject, &self.fold.schema().subscribes, after, self.upto, PAGE)?;
+                // Most rows have few events: they are not asked for twice.
+                *next = page.last().filter(|_| page.len() == PAGE).map(|last| last.stream_version);
                 Ok(page)
             }
             Found::At(positions, read) => {

@@ -105,6 +105,9 @@ const EVENTS: usize = 4;
 /// After so many events no further rows of a slice are folded afresh.
 const REFOLD_EVENTS: u64 = 500;
 
+/// Rows that are folded afresh together.
+const AT_ONCE: usize = 8;
+
 /// What a slice of the scrub came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scrubbed {
@@ -287,16 +290,15 @@ fn differing(checker: &Checker<'_>, rows: &[(Key, Option<Row>)], upto: Position,
     let Checker { log, models, fold, .. } = *checker;
     let mut wrong = Vec::new();
     let mut events = 0;
-    for (key, row) in rows {
+    for some in rows.chunks(AT_ONCE) {
         if events > REFOLD_EVENTS {
             break;
         }
-        let one = std::slice::from_ref(key);
-        let Some(mut folded) = refold((log, models), fold, Table::Live, one, upto, go_on)? else { break };
+        let keys: Vec<Key> = some.iter().map(|(key, _)| key.clone()).collect();
+        let Some(mut folded) = refold((log, models), fold, Table::Live, &keys, upto, go_on)? else { break };
         events += folded.events;
-        if folded.rows.remove(key) != *row {
-            wrong.push(key.clone());
-        }
+        let differ = some.iter().filter(|(key, row)| folded.rows.remove(key) != *row);
+        wrong.extend(differ.map(|(key, _)| key.clone()));
     }
     Ok(wrong)
 }
