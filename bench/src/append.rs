@@ -7,7 +7,7 @@ use crate::{
     raw::{RawLog, Record},
 };
 use evenkeel::{
-    core::intake::Arrival,
+    core::intake::{Arrival, CausalLimits},
     ingest::{self, IngestLimits},
 };
 use std::{path::Path, time::Instant};
@@ -96,7 +96,7 @@ fn keeping(dir: &Path, arrivals: &[Arrival], batch: usize, keep_raw: bool) -> Re
     let batches: Vec<_> = arrivals.chunks(batch).map(|batch| vec![batch.to_vec()]).collect();
     let start = Instant::now();
     for batch in batches {
-        ingest::commit_within(store.log.as_ref(), clock.as_ref(), &limits, batch)?;
+        ingest::commit_within(store.log.as_ref(), clock.as_ref(), (&limits, CausalLimits::default()), batch)?;
     }
     let rate = arrivals.len() as f64 / start.elapsed().as_secs_f64();
     drop(store);

@@ -61,7 +61,7 @@ fn ours(filled: &Filled, fold: &Declared, batch: usize) -> Result<f64> {
 }
 
 /// Ours: the projector until it has nothing to do.
-fn project(dir: &Path, fold: &Declared, batch: usize) -> Result<f64> {
+pub(crate) fn project(dir: &Path, fold: &Declared, batch: usize) -> Result<f64> {
     let store = folder::open(dir)?;
     store.models.register(fold.schema())?;
     let (log, models, clock) = (store.log.as_ref(), store.models.as_ref(), folder::clock());

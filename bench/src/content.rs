@@ -1,7 +1,7 @@
 //! Content: a rebuild beside the loop written by hand, the scrub beside a plain reading of the rows, and finding and
 //! repairing ten edited rows among all of them beside rebuilding the table.
 use crate::{
-    Result, catchup,
+    Result, catchup, digesting,
     events::{self, Source, subject},
     figure::{Pair, Plan, Table, Unit},
     folder::{self, Filled},
@@ -10,8 +10,9 @@ use evenkeel::{
     Engine, Options,
     core::{fold::Fold, reconciliation::Method},
     project, rebuild,
-    store::{Models, Table as Kind, sqlite::execute_as_stranger},
+    store::{Models, sqlite::execute_as_stranger},
 };
+use jiff::Timestamp;
 use rusqlite::{Connection, types::ValueRef};
 use std::{
     hint::black_box,
@@ -25,8 +26,6 @@ use std::{
 const ROWS: usize = 1_000_000;
 /// Rows that somebody else edits.
 const EDITED: u64 = 10;
-/// Rows digested at a time.
-const PAGE: usize = 4096;
 /// Events to a transaction of the loop by hand: what suits it best.
 const BY_HAND: usize = 50_000;
 
@@ -34,6 +33,7 @@ const BY_HAND: usize = 50_000;
 pub(crate) fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
     let project = events::project()?;
     let fold = project.models.first().ok_or("the project has no model")?.fold.clone();
+    digesting::measure(plan, &project, &fold, table)?;
     let keys = plan.events(ROWS, 1000) as u64;
     let shared: Arc<dyn Fold> = Arc::new(fold.clone());
     // The order of the keys is what suits the loop best: it only ever writes behind the last row.
@@ -53,23 +53,23 @@ pub(crate) fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
     drop((several, in_order));
 
     let dir = filled.copy()?;
-    let (scrub, plain) = {
-        let store = folder::open(dir.path())?;
-        store.models.register(shared.schema())?;
-        rebuild_in(&store, &shared)?;
-        let mut pair = Pair::default();
-        for _ in 0..plan.rounds {
-            pair.ours.push(scrubbed(store.models.as_ref(), &shared)?);
-            pair.rival.push(read(dir.path())?);
-        }
-        (pair.ours, pair.rival)
-    };
-    table.add("scrub, rows", "SELECT of all columns", Pair { ours: scrub, rival: plain }, Unit::PerSecond, None);
-
     let store = folder::open(dir.path())?;
-    let options = Options { auto_reconcile: false, scrub_rows_per_second: 0, ..Options::default() };
-    let engine = project::start(&project, store.log, store.models, None, folder::clock(), options)?;
-    engine.wait_until_current(Duration::from_secs(600))?;
+    store.models.register(shared.schema())?;
+    rebuild_in(&store, &shared)?;
+    let engine = |scrub_rows_per_second: u64| -> Result<Engine> {
+        let options = Options { auto_reconcile: false, scrub_rows_per_second, ..Options::default() };
+        let (log, models) = (store.log.clone(), store.models.clone());
+        let engine = project::start(&project, log, models, None, folder::clock(), options)?;
+        engine.wait_until_current(Duration::from_secs(600))?;
+        Ok(engine)
+    };
+    // As fast as it goes: what limits it is the reading, and folding some of the rows afresh.
+    let scrubbing = engine(u64::MAX)?;
+    let pair = plan.beside(|| scrubbed(&scrubbing, keys), || read(dir.path()))?;
+    scrubbing.stop();
+    table.add("scrub, rows", "SELECT of all columns", pair, Unit::PerSecond, None);
+
+    let engine = engine(0)?;
     let (mut find, mut mend) = (Pair::default(), Pair::default());
     for round in 0..plan.rounds as u64 {
         let (found, repaired) = edited_and_repaired(&engine, dir.path(), keys, round)?;
@@ -103,22 +103,24 @@ fn rebuild_in(store: &evenkeel::store::sqlite::SqliteStore, fold: &Arc<dyn Fold>
     Ok(events as f64 / start.elapsed().as_secs_f64())
 }
 
-/// Rows digested a second.
-fn scrubbed(models: &dyn Models, fold: &Arc<dyn Fold>) -> Result<f64> {
-    let model = &fold.schema().model;
-    let start = Instant::now();
-    let (mut rows, mut after) = (0u64, None);
-    loop {
-        let page = models.scrub(model, Kind::Live, after.as_ref(), PAGE)?;
-        rows += page.len() as u64;
-        if page.iter().any(|row| !row.intact) {
-            return Err("a row is not intact".into());
-        }
-        match page.into_iter().last() {
-            Some(last) => after = Some(last.key),
-            None => return Ok(rows as f64 / start.elapsed().as_secs_f64()),
+/// Rows scrubbed a second: from the beginning of one pass to that of the next.
+fn scrubbed(engine: &Engine, rows: u64) -> Result<f64> {
+    let begun = || -> Result<Option<Timestamp>> {
+        let report = engine.drift(Some("orders"))?.into_iter().next().ok_or("there is no such model")?;
+        Ok(report.content.verified_as_of.map(|at| at.parse()).transpose()?)
+    };
+    // The first ends a pass that began before this; what is as of the second has begun with it.
+    let (mut seen, mut changes) = (begun()?, Vec::new());
+    while changes.len() < 3 {
+        std::thread::sleep(Duration::from_millis(5));
+        let now = begun()?;
+        if now != seen {
+            changes.extend(now);
+            seen = now;
         }
     }
+    let took = changes[2].duration_since(changes[1]);
+    Ok(rows as f64 / took.as_secs_f64())
 }
 
 /// Rows read a second, every column of them.

@@ -9,6 +9,7 @@ mod clients;
 mod clocks;
 mod content;
 mod contract;
+mod digesting;
 mod events;
 mod figure;
 mod folder;
