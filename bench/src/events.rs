@@ -94,6 +94,12 @@ impl Source {
         json.into_bytes()
     }
 
+    /// The next event, of this key, with an amount that no invariant allows: it parks the key.
+    pub(crate) fn refused_of(&mut self, key: u64) -> Vec<u8> {
+        let event = String::from_utf8_lossy(&self.of(key)).replace(r#""total_amount":""#, r#""total_amount":"-"#);
+        event.into_bytes()
+    }
+
     /// The next `count` events.
     pub(crate) fn take(&mut self, count: usize) -> Vec<Vec<u8>> {
         (0..count).map(|_| self.next_event()).collect()

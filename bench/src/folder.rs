@@ -102,6 +102,20 @@ impl Filled {
         Ok(Self { folder })
     }
 
+    /// A copy of `filled` with every `one_of`-th key parked by an event that the contract refuses.
+    pub(crate) fn parking(project: &Project, filled: &Self, one_of: u64) -> Result<Self> {
+        let folder = filled.copy()?;
+        let store = open(folder.path())?;
+        let mut bad = Source::new("bad");
+        let parking: Vec<_> = (0..KEYS).step_by(usize::try_from(one_of)?).map(|key| bad.refused_of(key)).collect();
+        for events in parking.chunks(1000) {
+            let decide = |raw: &Vec<u8>| Ok(project.gate.decide(raw.clone(), None)?.arrival);
+            let arrivals = events.iter().map(decide).collect::<Result<Vec<_>>>()?;
+            ingest::commit(store.log.as_ref(), clock().as_ref(), Default::default(), arrivals)?;
+        }
+        Ok(Self { folder })
+    }
+
     /// A data folder with a copy of the log, and no models.
     pub(crate) fn copy(&self) -> Result<TempDir> {
         let folder = fresh()?;
