@@ -256,7 +256,7 @@ fn a_locked_store_says_so_is_read_meanwhile_and_goes_on() {
 #[test]
 fn full_models_keep_the_step_out_whole_and_go_on() {
     let folder = TempDir::new().unwrap();
-    let store = SqliteStore::open(folder.path(), SqliteOptions { max_pages: Some(30), ..options() }).unwrap();
+    let store = SqliteStore::open(folder.path(), SqliteOptions { max_pages: Some(40), ..options() }).unwrap();
     let model = ModelName::from("orders");
     store.models.register(&schema("orders", &[("id", ColumnType::Text), ("note", ColumnType::Text)])).unwrap();
     let names: Vec<_> = (0..200).map(|i| format!("{i:03}{}", "k".repeat(500))).collect();
