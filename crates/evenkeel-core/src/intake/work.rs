@@ -169,6 +169,7 @@ impl<'a> Work<'a> {
         *version = stream_version;
         facts.head = position;
         facts.known.entry(sent.id).or_default().push((sent.digest, Place::Log { position, stream_version }));
+        // An event from quarantine comes without: its entry has it.
         if !sent.raw.is_empty() {
             self.writes.raws.push(RawBody { position, raw: sent.raw });
         }
