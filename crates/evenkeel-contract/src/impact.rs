@@ -170,6 +170,7 @@ map = [{ from = "/id", to = "id", type = "text" }]
             stream_version: StreamVersion(1),
             recorded_at: Timestamp::default(),
             digest: Digest::of(raw),
+            replica: "a".into(),
             causality: Default::default(),
             draft,
         }

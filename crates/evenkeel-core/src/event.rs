@@ -3,11 +3,12 @@
 //! What a source sent is not here: that is the gate's input (`evenkeel-contract`).
 use crate::{
     clock::Hlc,
-    ids::{Digest, EventId, EventType, Position, SourceName, StreamVersion, Subject},
+    ids::{Digest, EventId, EventType, Position, ReplicaName, SourceName, StreamVersion, Subject},
     json::{self, Object, Value},
     time::Timestamp,
     words::words,
 };
+use serde::{Deserialize, Serialize};
 
 words! {
     /// What an event knew, and so who counts it.
@@ -30,13 +31,25 @@ pub struct Causality {
     pub seq: u64,
     /// Who counts it, and how it was delivered.
     pub delivery: Delivery,
+    /// What its writer had seen of the log, where it was sent with a consistency token.
+    pub saw: Option<Saw>,
 }
 
 impl Default for Causality {
     /// That of an event which the log is still to count.
     fn default() -> Self {
-        Self { hlc: Hlc::ZERO, seq: 0, delivery: Delivery::Log }
+        Self { hlc: Hlc::ZERO, seq: 0, delivery: Delivery::Log, saw: None }
     }
+}
+
+/// What the writer of an event had seen of the log, by the consistency token it was sent with: all up to a position, and
+/// the earlier events of the same request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Saw {
+    /// The last position that the token speaks of.
+    pub upto: Position,
+    /// A stamp that all events of the request have in common, and no others.
+    pub request: Hlc,
 }
 
 /// An event the gate has admitted: translated, valid in our domain, not yet in the log.
@@ -94,6 +107,8 @@ pub struct Event {
     pub recorded_at: Timestamp,
     /// Digest of the canonical bytes it was sent as.
     pub digest: Digest,
+    /// The replica that admitted it.
+    pub replica: ReplicaName,
     /// Its place in cause and effect.
     pub causality: Causality,
     /// What the gate made of it.

@@ -420,7 +420,7 @@ pub(crate) fn edit_report(edit: &Edit) -> EditReport {
 }
 
 fn event_report(event: Event, replica: &str) -> EventReport {
-    let Causality { hlc, seq, delivery } = event.causality;
+    let Causality { hlc, seq, delivery, .. } = event.causality;
     let of_source = delivery != Delivery::Log;
     EventReport {
         dot: DotReport {

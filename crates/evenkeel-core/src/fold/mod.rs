@@ -75,7 +75,7 @@ use crate::{
 /// #     time: None, extensions: Default::default(), data: Default::default() };
 /// # let event = Event { position: Default::default(), id: evenkeel_core::EventId::of("a", "1"), source: "a".into(),
 /// #     raw_id: "1".into(), stream_version: Default::default(), recorded_at: Default::default(),
-/// #     digest: Digest::of(b""), causality: Default::default(), draft };
+/// #     digest: Digest::of(b""), replica: "a".into(), causality: Default::default(), draft };
 /// # let mut touches = Vec::new();
 /// # activity.touches(&event, &mut touches);
 /// # activity.apply(&mut slot, &event, &touches[0], &key).and_then(|()| activity.apply(&mut slot, &event, &touches[0], &key))?;

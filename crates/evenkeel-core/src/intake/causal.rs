@@ -365,7 +365,7 @@ impl Work<'_> {
         // A new one is above all that was given, and no one else has it, as one just above what it knew might.
         let hlc = if known >= Some(event.hlc) { self.stamp() } else { event.hlc };
         self.facts.dots.insert(dot.clone(), event.sent.id);
-        let causality = Causality { hlc, seq: dot.seq, delivery };
+        let causality = Causality { hlc, seq: dot.seq, delivery, saw: None };
         let placed = self.append_as(event.sent, event.draft, causality);
         if delivery == Delivery::Causal {
             self.pass(&dot.source, dot.seq);

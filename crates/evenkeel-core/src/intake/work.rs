@@ -155,7 +155,7 @@ impl<'a> Work<'a> {
     pub(super) fn append(&mut self, sent: Sent, draft: Draft) -> (Position, StreamVersion) {
         let hlc = self.stamp();
         self.facts.clock.seq += 1;
-        let causality = Causality { hlc, seq: self.facts.clock.seq, delivery: Delivery::Log };
+        let causality = Causality { hlc, seq: self.facts.clock.seq, delivery: Delivery::Log, saw: None };
         self.append_as(sent, draft, causality)
     }
 
@@ -181,6 +181,7 @@ impl<'a> Work<'a> {
             stream_version,
             recorded_at: self.scene.now,
             digest: sent.digest,
+            replica: "a".into(),
             causality,
             draft,
         });

@@ -117,10 +117,12 @@ impl Sample {
             stream_version: StreamVersion(stream_version),
             recorded_at: at(recorded),
             digest: self.digest(),
+            replica: "a".into(),
             causality: Causality {
                 hlc: Hlc::at(at(recorded)).max(Hlc::from_u64(position)),
                 seq: position,
                 delivery: Delivery::Log,
+                saw: None,
             },
             draft: self.draft(),
         }

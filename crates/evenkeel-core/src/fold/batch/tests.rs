@@ -107,6 +107,7 @@ fn event(position: u64, event_type: &str, subject: &str, json: &str) -> Event {
         stream_version: StreamVersion(position),
         recorded_at: Timestamp::from_micros(0),
         digest: Digest::of(json.as_bytes()),
+        replica: "a".into(),
         causality: Default::default(),
         draft: Draft {
             event_type: event_type.into(),

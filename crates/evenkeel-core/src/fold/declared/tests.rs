@@ -54,6 +54,7 @@ fn event(position: u64, event_type: &str, json: &str) -> Event {
         stream_version: StreamVersion(position),
         recorded_at: Timestamp::from_micros(1_000_000 * position as i64),
         digest: Digest::of(json.as_bytes()),
+        replica: "a".into(),
         causality: Default::default(),
         draft: Draft {
             event_type: event_type.into(),

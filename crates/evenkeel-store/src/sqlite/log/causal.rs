@@ -57,7 +57,7 @@ pub(super) fn causality(
     };
     // What was recorded before there were stamps was counted by the log, and all of it.
     let seq = fields.opt_number(seq)?.unwrap_or(position);
-    Ok(Causality { hlc: hlc_or(fields, hlc, at)?, seq, delivery })
+    Ok(Causality { hlc: hlc_or(fields, hlc, at)?, seq, delivery, saw: None })
 }
 
 /// The log's clock.

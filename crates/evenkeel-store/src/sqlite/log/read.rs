@@ -199,6 +199,7 @@ fn event(
         stream_version: StreamVersion(fields.number(3)?),
         recorded_at,
         digest: Digest(fields.bytes32(10)?),
+        replica: "a".into(),
         causality: super::causal::causality(fields, [13, 14, 15], recorded_at, position.0)?,
         draft: Draft {
             event_type: shared(types, fields.text(4)?),

@@ -80,6 +80,7 @@ fn a_failed_transaction_leaves_no_trace_in_memory() {
             stream_version: StreamVersion(version),
             recorded_at: Timestamp::from_micros(NOW),
             digest: arrival.sent.digest,
+            replica: "a".into(),
             causality: Default::default(),
             draft: draft(subject, Value::Null),
         }
