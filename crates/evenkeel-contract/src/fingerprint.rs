@@ -7,17 +7,19 @@ use evenkeel_core::{
     condition::{self, Condition},
     fold::{Attribute, Clause, Op, OpKind, Operand},
     json::{Object, Value},
+    merge::OrderBy,
     schema::{Column, ColumnType},
 };
 
 /// The fingerprint of a model.
-pub(crate) fn of(columns: &[Column], key: &[usize], clauses: &[Clause]) -> Digest {
+pub(crate) fn of(columns: &[Column], clocks: &[Option<OrderBy>], key: &[usize], clauses: &[Clause]) -> Digest {
     let name = |index: &usize| columns.get(*index).map_or(Value::Null, |column| column.name.as_str().into());
-    let described = columns.iter().map(|column| {
+    let described = columns.iter().zip(clocks).map(|(column, clock)| {
         let mut members = vec![
             ("name", column.name.as_str().into()),
             ("type", column_type(column.ty).into()),
             ("merge", column.merge.as_str().into()),
+            ("clock", clock.unwrap_or(OrderBy::Hlc).as_str().into()),
         ];
         if let ColumnType::Money { currency } = column.ty {
             members.push(("currency", name(&currency)));
@@ -57,7 +59,12 @@ fn clause(clause: &Clause, columns: &[Column]) -> Value {
     ops.sort_by_key(|op| op.column);
     let op = |op: &Op| {
         let column = columns.get(op.column).map_or("", |column| column.name.as_str());
-        Value::from(vec![op_kind(op.kind).into(), column.into(), operand(&op.value)])
+        Value::from(vec![
+            op_kind(op.kind).into(),
+            column.into(),
+            operand(&op.value),
+            op.based_on.as_ref().map_or(Value::Null, operand),
+        ])
     };
     object([
         ("event", clause.event.as_str().into()),
@@ -76,6 +83,8 @@ fn op_kind(kind: OpKind) -> &'static str {
         OpKind::Add => "add",
         OpKind::Min => "min",
         OpKind::Max => "max",
+        OpKind::Insert => "insert",
+        OpKind::Remove => "remove",
     }
 }
 

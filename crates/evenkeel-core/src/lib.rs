@@ -31,6 +31,7 @@ pub mod history;
 pub mod ids;
 pub mod intake;
 pub mod json;
+pub mod merge;
 pub mod order;
 pub mod pace;
 pub mod quarantine;

@@ -39,6 +39,10 @@ words! {
         Bytes = "bytes",
         /// They are one write.
         Same = "same",
+        /// One knew the other.
+        Cause = "cause",
+        /// A write prevails over a deletion that did not know it.
+        AddWins = "add_wins",
     }
 }
 
@@ -73,7 +77,7 @@ impl Stamp {
     }
 
     /// Which part of the order tells the two apart, and how.
-    fn decided(&self, other: &Self) -> (Ordering, Rule) {
+    pub(crate) fn decided(&self, other: &Self) -> (Ordering, Rule) {
         let parts = [
             (self.hlc.cmp(&other.hlc), Rule::Hlc),
             (self.replica.cmp(&other.replica), Rule::Replica),

@@ -5,7 +5,7 @@ use crate::{
     decimal::{Currency, Decimal},
     event::Found,
     json::{Number, Object, Value},
-    schema::{ColumnType, Schema},
+    schema::{Column, ColumnType, Schema},
     time::{Date, Timestamp},
 };
 use serde::{Serialize, Serializer};
@@ -258,10 +258,19 @@ impl Row {
         Self { cells }
     }
 
-    /// The row as readers see it: columns by name.
+    /// The row as readers see it: columns by name, without ours.
     pub fn to_json(&self, schema: &Schema) -> Object {
+        self.to_json_where(schema, |column| !column.is_hidden())
+    }
+
+    /// The row as it is compared: columns by name, ours too.
+    pub fn to_json_whole(&self, schema: &Schema) -> Object {
+        self.to_json_where(schema, |_| true)
+    }
+
+    fn to_json_where(&self, schema: &Schema, is_wanted: impl Fn(&Column) -> bool) -> Object {
         let mut object = Object::default();
-        for (column, cell) in schema.columns.iter().zip(&self.cells) {
+        for (column, cell) in schema.columns.iter().zip(&self.cells).filter(|(column, _)| is_wanted(column)) {
             object.insert(column.name.clone(), cell.to_json());
         }
         object

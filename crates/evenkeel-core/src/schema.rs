@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 words! {
-    /// How concurrent writes to a column merge. As long as one log orders all writes, each of them is what applying
-    /// the events in log order gives.
+    /// What becomes of a column when writes meet that did not know each other. Where each knew those before it, as in a
+    /// log of events that say nothing of what they knew, all but the last three are what applying them in log order gives.
     Merge {
         /// The later write.
         Lww = "lww",
@@ -22,6 +22,12 @@ words! {
         Max = "max",
         /// The lesser value.
         Min = "min",
+        /// A set: who puts an element in prevails over who takes it out without having known that.
+        OrSet = "or_set",
+        /// All values that none of the others knew, until somebody writes who knows them.
+        Mv = "mv",
+        /// Whole versions: each write names the one it is based on.
+        Version = "version",
     }
 }
 
@@ -80,6 +86,16 @@ pub struct Column {
     pub merge: Merge,
 }
 
+/// How the names of columns begin that are ours: they stand in the table and in the digest, and no reader is shown them.
+pub const HIDDEN: &str = "_ek";
+
+impl Column {
+    /// Whether it is kept for ourselves.
+    pub fn is_hidden(&self) -> bool {
+        self.name.starts_with(HIDDEN)
+    }
+}
+
 /// The shape of a read model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schema {
@@ -98,9 +114,14 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// The index of the column named `name`.
+    /// The index of the column that readers know by this name.
     pub fn column(&self, name: &str) -> Option<usize> {
-        self.columns.iter().position(|column| column.name == name)
+        self.shown().find(|(_, column)| column.name == name).map(|(index, _)| index)
+    }
+
+    /// The columns that readers are shown, with their indices.
+    pub fn shown(&self) -> impl Iterator<Item = (usize, &Column)> {
+        self.columns.iter().enumerate().filter(|(_, column)| !column.is_hidden())
     }
 
     /// Whether the column at `index` is part of the key.

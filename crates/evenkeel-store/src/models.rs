@@ -10,6 +10,7 @@ use evenkeel_core::{
     digest::{Buckets, DigestKey, KeyHash, RowDigest, Sum},
     drift::{Content, Status},
     fold::{Park, ParkState, TouchId},
+    merge::{Conflict, ConflictId},
     query::{Place, Query},
     reconciliation::{Evidence, Reconciliation},
     row::{Key, Row},
@@ -211,10 +212,44 @@ pub struct Step {
     pub parks: Vec<Park>,
     /// Parked events that are resolved.
     pub unparks: Vec<TouchId>,
+    /// What was decided between writes that did not know each other: kept once, and not again where it is kept already.
+    pub conflicts: Vec<Conflict>,
     /// The checkpoint afterwards.
     pub checkpoint: Checkpoint,
     /// The distance to the log, for those who read the tables with SQL.
     pub measured: Option<Measured>,
+}
+
+/// How many records of conflicts are kept, of all models together: those latest in the log. A rebuild writes again what it
+/// comes upon.
+pub const KEPT_CONFLICTS: u64 = 100_000;
+
+/// Which records of conflicts are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConflictQuery {
+    /// Those of this model.
+    pub model: Option<ModelName>,
+    /// Those of this row.
+    pub key: Option<Key>,
+    /// Those of this name: one for each version of the model that has decided it.
+    pub id: Option<ConflictId>,
+    /// Those after this one: its position, its name and the version of its model.
+    pub before: Option<(Position, ConflictId, u32)>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// A record of a conflict.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordedConflict {
+    /// Its name.
+    pub id: ConflictId,
+    /// The model.
+    pub model: ModelName,
+    /// The version of the model that decided.
+    pub model_version: u32,
+    /// What was decided.
+    pub conflict: Conflict,
 }
 
 /// The distance between a model and the log, as kept beside the rows for the view `_ek_freshness`.
@@ -412,6 +447,11 @@ pub trait Models: Send + Sync {
 
     /// The latest reconciliations, newest first.
     fn reconciliations(&self, model: Option<&ModelName>, limit: usize) -> Result<Vec<Reconciliation>>;
+
+    /// The records of conflicts that are asked for, those of the latest writes first.
+    fn conflicts(&self, query: &ConflictQuery) -> Result<Vec<RecordedConflict>>;
+    /// How many records of conflicts of a model are kept.
+    fn count_conflicts(&self, model: &ModelName) -> Result<u64>;
 
     /// The key of this store's digests.
     fn digest_key(&self) -> DigestKey;

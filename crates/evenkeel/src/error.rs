@@ -138,6 +138,9 @@ pub enum EngineError {
     /// These events of a source cannot be declared not to come.
     #[error("{0}")]
     Skip(String),
+    /// Conflicts cannot be asked for like this.
+    #[error("{0}")]
+    Conflicts(String),
     /// The model's state does not allow it, or it was called off.
     #[error("{0}")]
     Method(String),

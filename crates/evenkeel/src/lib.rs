@@ -34,6 +34,7 @@ mod unasked;
 mod worker;
 
 pub mod causal;
+pub mod conflicts;
 pub mod consumer;
 pub mod impact;
 pub mod ingest;

@@ -175,8 +175,8 @@ impl Engine {
         let wrong = |wrong: &crate::content::Wrong| WrongRow {
             key: wrong.row.key.to_string(),
             cause: wrong.row.cause.as_str(),
-            expected: wrong.row.expected.as_ref().map(|row| row.to_json(slot.schema())),
-            actual: wrong.row.actual.as_ref().map(|row| row.to_json(slot.schema())),
+            expected: wrong.row.expected.as_ref().map(|row| row.to_json_whole(slot.schema())),
+            actual: wrong.row.actual.as_ref().map(|row| row.to_json_whole(slot.schema())),
         };
         Ok(VerifyReport {
             model: slot.name().to_string(),

@@ -234,7 +234,7 @@ impl Projector {
     /// What is to be written of what was gathered.
     fn step(&self, head: &SafeHead, gathered: Gathered, now: Timestamp) -> Step {
         let Gathered { batch, touches, through, .. } = gathered;
-        let Folded { rows, parks, counts, last_event, identities } = batch.finish();
+        let Folded { rows, parks, conflicts, counts, last_event, identities } = batch.finish();
         let (mut upserts, mut deletes) = (Vec::with_capacity(rows.len()), Vec::new());
         for Changed { key, row, replaces } in rows {
             match row {
@@ -259,6 +259,7 @@ impl Projector {
             settled: Vec::new(),
             parks,
             unparks: Vec::new(),
+            conflicts,
             measured: None,
             checkpoint,
         }
@@ -269,6 +270,10 @@ impl Projector {
         let digests = models.commit(&self.fold.schema().model, self.table, step)?;
         if let Some(pass) = pass {
             tell(pass, &mut self.hasher, step, &digests);
+        }
+        for conflict in step.conflicts.iter().filter(|_| self.table == Table::Live) {
+            let (model, merge) = (self.fold.schema().model.to_string(), conflict.strategy.as_str());
+            metrics::counter!("evenkeel_conflicts_total", "model" => model, "merge" => merge).increment(1);
         }
         self.checkpoint = step.checkpoint;
         self.generation += 1;

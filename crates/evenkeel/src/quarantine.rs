@@ -374,6 +374,7 @@ fn apply_line(
     }
     let (row, replaces) = found.map_or((None, None), |found| (Some(found.row), found.meant));
     let result = release(fold, key, row.clone(), &with_events);
+    step.conflicts.extend(result.conflicts);
     step.unparks.extend(with_events[..result.resolved].iter().map(|(park, _)| park.touch));
     if let (Some(error), Some((blocked, _))) = (result.error, with_events.get(result.resolved)) {
         step.parks.push(Park { state: ParkState::Poison, error, ..blocked.clone() });

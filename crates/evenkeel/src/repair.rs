@@ -132,8 +132,8 @@ pub(crate) fn evidence(checker: &Checker<'_>, wrong: &[Wrong]) -> Vec<Evidence> 
     let of = |wrong: &Wrong| Evidence {
         key: wrong.row.key.to_string(),
         cause: wrong.row.cause,
-        expected: wrong.row.expected.as_ref().map(|row| row.to_json(schema).to_string()),
-        actual: wrong.row.actual.as_ref().map(|row| row.to_json(schema).to_string()),
+        expected: wrong.row.expected.as_ref().map(|row| row.to_json_whole(schema).to_string()),
+        actual: wrong.row.actual.as_ref().map(|row| row.to_json_whole(schema).to_string()),
     };
     wrong.iter().map(of).collect()
 }

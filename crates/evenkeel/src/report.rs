@@ -4,6 +4,7 @@
 mod accounting;
 mod bulk;
 mod causal;
+mod conflicts;
 mod impact;
 mod lineage;
 mod query;
@@ -11,6 +12,7 @@ mod query;
 pub use accounting::{AccountReport, AccountingReport, CountedReport, SourceAccount};
 pub use bulk::{BulkEntry, BulkReport};
 pub use causal::{CausalReport, DotReport, PassedReport, SkipReport, SkippedReport, WaitingReport};
+pub use conflicts::{ConflictReport, ConflictsReport, ContenderReport, KnownReport, SeenReport};
 pub use impact::{AdmittedCase, AdmittedImpact, ImpactReport, ValueChange, WaitingCase, WaitingImpact};
 pub use lineage::{ContractVersion, FieldOrigin, LineageReport};
 pub use query::{QueryAnswer, ReadModel};

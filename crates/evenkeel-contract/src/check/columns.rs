@@ -7,7 +7,10 @@ use crate::{
     diagnostic::{Diagnostic, did_you_mean},
     reader::{At, Sink},
 };
-use evenkeel_core::schema::{Column, ColumnType, Merge};
+use evenkeel_core::{
+    merge::OrderBy,
+    schema::{Column, ColumnType, Merge},
+};
 
 /// The columns of a model, checked. Where something is wrong it has been reported, and what is here only serves to
 /// find more.
@@ -55,6 +58,8 @@ pub(crate) fn check<'d>(model: &'d ModelDecl, sink: &Sink) -> Columns<'d> {
         name(&decl.name, "column", sink);
         minor_clash(decl, &model.columns, sink);
         merge_fits(decl, sink);
+        clock_fits(model, decl, sink);
+        companion_clash(decl, &model.columns, sink);
     }
     for (index, decl) in model.columns.iter().enumerate() {
         let ty = match &decl.ty {
@@ -112,10 +117,39 @@ fn merge_fits(decl: &ColumnDecl, sink: &Sink) {
         Merge::GCounter => ty.value == ColumnKind::I64,
         Merge::PnCounter => matches!(ty.value, ColumnKind::I64 | ColumnKind::Decimal),
         Merge::Max | Merge::Min => ty.value != ColumnKind::Json,
+        Merge::OrSet => !matches!(ty.value, ColumnKind::Json | ColumnKind::Money),
+        Merge::Mv | Merge::Version => true,
     };
     if !fits {
         let message = format!("a column of type `{}` cannot merge as `{}`", ty.value.as_str(), decl.merge.value);
         sink.error(&decl.merge.place, message);
+    }
+}
+
+/// Which stamps order a column, where it has an order at all.
+fn clock_fits(model: &ModelDecl, decl: &ColumnDecl, sink: &Sink) {
+    let Some(clock) = &decl.clock else { return };
+    let merge = decl.merge.value;
+    if !matches!(merge, Merge::Lww | Merge::Mv | Merge::Version) {
+        sink.error(&clock.place, format!("a column that merges as `{merge}` is not ordered by a clock"));
+    } else if clock.value == OrderBy::Wall && !model.allow_wall_clock {
+        let message = "a wall clock that is fast wins over every other writer";
+        let help = "use `hlc`, or write allow_wall_clock = true at the top of the model if that is what you want";
+        sink.push(Diagnostic::error(&clock.place, message).help(help));
+    }
+}
+
+/// Merging keeps columns of its own beside some.
+fn companion_clash(decl: &ColumnDecl, columns: &[ColumnDecl], sink: &Sink) {
+    let suffix = match decl.merge.value {
+        Merge::Mv => "siblings",
+        Merge::Version => "version",
+        _ => return,
+    };
+    let taken = format!("{}_{suffix}", decl.name.value);
+    if let Some(other) = columns.iter().find(|other| other.name.value == taken) {
+        let message = format!("`{taken}` is reserved for the {suffix} of `{}`", decl.name.value);
+        sink.push(Diagnostic::error(&other.name.place, message).related(&decl.merge.place, "it merges like this"));
     }
 }
 
@@ -161,6 +195,10 @@ fn key(model: &ModelDecl, columns: &mut Columns<'_>, sink: &Sink) {
         };
         if columns.key.contains(&Some(index)) {
             sink.error(&named.place, format!("`{}` stands twice in the key", named.value));
+        }
+        if matches!(decl.merge.value, Merge::OrSet | Merge::Mv | Merge::Version) {
+            let message = format!("`{}` is part of the key and has one value for ever", named.value);
+            sink.push(Diagnostic::error(&decl.merge.place, message).related(&named.place, "in the key here"));
         }
         let mut usable = true;
         if let Some(ty) = &decl.ty {

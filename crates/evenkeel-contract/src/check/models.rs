@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     contract::FieldKind,
-    declare::{ClauseDecl, ContractDecl, ModelDecl, OpDecl, model::ColumnKind},
+    declare::{ClauseDecl, ColumnDecl, ContractDecl, ModelDecl, OpDecl, model::ColumnKind},
     diagnostic::{Diagnostic, did_you_mean},
     fingerprint,
     reader::{At, Sink},
@@ -34,7 +34,8 @@ pub(crate) fn check(model: &ModelDecl, catalogue: &Catalogue<'_>, sink: &Sink) -
     }
     let clauses: Vec<_> = model.clauses.iter().map(|clause| check_clause(clause, &columns, catalogue, sink)).collect();
     let key: Vec<usize> = columns.key.iter().copied().flatten().collect();
-    let fingerprint = fingerprint::of(&columns.columns, &key, &clauses);
+    let clocks: Vec<_> = model.columns.iter().map(|column| column.clock.as_ref().map(|clock| clock.value)).collect();
+    let fingerprint = fingerprint::of(&columns.columns, &clocks, &key, &clauses);
     let schema = Schema {
         model: ModelName::from(model.name.value.as_str()),
         version: model.version,
@@ -43,7 +44,11 @@ pub(crate) fn check(model: &ModelDecl, catalogue: &Catalogue<'_>, sink: &Sink) -
         subscribes: BTreeSet::new(),
         fingerprint,
     };
-    Declared::new(schema, clauses)
+    let declared = Declared::new(schema, clauses);
+    clocks.into_iter().enumerate().fold(declared, |declared, (column, clock)| match clock {
+        Some(clock) => declared.ordered_by(column, clock),
+        None => declared,
+    })
 }
 
 /// Checks that no two models share a name.
@@ -137,6 +142,20 @@ impl Scope<'_> {
         }
     }
 
+    /// That what is put into a set or taken out fits its elements: one by itself, or an array.
+    fn check_elements(&self, value: &At<Operand>, index: usize, columns: &Columns<'_>) {
+        match &value.value {
+            Operand::Value(Value::Array(items)) => {
+                for item in items {
+                    let one = At { value: Operand::Value(item.clone()), place: value.place.clone() };
+                    self.check_fits(&one, index, columns);
+                }
+            }
+            _ if self.targets(value).iter().any(|target| target.kind == Some(FieldKind::Array)) => {}
+            _ => drop(self.check_fits(value, index, columns)),
+        }
+    }
+
     fn mismatch(&self, place: &crate::diagnostic::Place, message: String, target: &Target) {
         let diagnostic = Diagnostic::error(place, message);
         self.sink.push(match (&target.field, target.kind) {
@@ -225,18 +244,52 @@ fn check_op(op: &OpDecl, columns: &Columns<'_>, scope: &Scope<'_>) -> Option<Op>
     let fits = match (op.kind, kind) {
         (OpKind::Add, Some(kind)) => matches!(kind, ColumnKind::I64 | ColumnKind::Decimal | ColumnKind::Money),
         (OpKind::Min | OpKind::Max, Some(kind)) => kind != ColumnKind::Json,
-        (OpKind::Set | OpKind::SetOnce, _) | (_, None) => true,
+        (OpKind::Set | OpKind::SetOnce | OpKind::Insert | OpKind::Remove, _) | (_, None) => true,
     };
+    merges(op, decl, scope);
     match (fits, kind) {
         (false, Some(kind)) => {
             let what = if op.kind == OpKind::Add { "`add` needs a number" } else { "`min` and `max` need an order" };
             let message = format!("{what}, and `{name}` is {}", kind.as_str());
             scope.sink.push(Diagnostic::error(&op.column.place, message).related(&decl.name.place, "declared here"));
         }
+        _ if matches!(op.kind, OpKind::Insert | OpKind::Remove) => scope.check_elements(&op.value, index, columns),
         _ => drop(scope.check_fits(&op.value, index, columns)),
     }
+    if let Some(based_on) = &op.based_on {
+        for target in scope.targets(based_on) {
+            if let Some(kind) = target.kind.filter(|kind| !matches!(kind, FieldKind::Text | FieldKind::Json)) {
+                let message = format!("a version is named by the identity of its event, which is text, not {kind}");
+                scope.mismatch(&based_on.place, message, &target);
+            }
+        }
+    }
     shrinks(op, decl.merge.value, scope);
-    Some(Op { kind: op.kind, column: index, value: op.value.value.clone() })
+    let based_on = op.based_on.as_ref().map(|based_on| based_on.value.clone());
+    Some(Op { kind: op.kind, column: index, value: op.value.value.clone(), based_on })
+}
+
+/// Sets take elements in and out, siblings and versions are written whole, and nothing else does so.
+fn merges(op: &OpDecl, decl: &ColumnDecl, scope: &Scope<'_>) {
+    let merge = decl.merge.value;
+    let is_of_set = matches!(op.kind, OpKind::Insert | OpKind::Remove);
+    let message = match merge {
+        Merge::OrSet if !is_of_set => format!("`{}` is a set: use `insert` and `remove`", decl.name.value),
+        Merge::Mv | Merge::Version if op.kind != OpKind::Set => {
+            format!("`{}` merges as `{merge}` and can only be `set`", decl.name.value)
+        }
+        Merge::OrSet | Merge::Mv | Merge::Version => String::new(),
+        _ if is_of_set => format!("`{}` is no set: `insert` and `remove` need merge = \"or_set\"", decl.name.value),
+        _ => String::new(),
+    };
+    if !message.is_empty() {
+        let diagnostic = Diagnostic::error(&op.column.place, message);
+        scope.sink.push(diagnostic.related(&decl.name.place, "declared here"));
+    }
+    if let Some(based_on) = op.based_on.as_ref().filter(|_| merge != Merge::Version) {
+        let message = format!("`based_on` is for columns that merge as `version`, and `{}` does not", decl.name.value);
+        scope.sink.push(Diagnostic::error(&based_on.place, message).related(&decl.name.place, "declared here"));
+    }
 }
 
 /// A counter that only grows takes no negative constant.

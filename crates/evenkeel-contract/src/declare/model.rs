@@ -11,6 +11,7 @@ use evenkeel_core::{
     fold::{OpKind, Operand},
     freshness::Level,
     json::Pointer,
+    merge::OrderBy,
     schema::Merge,
 };
 
@@ -27,6 +28,8 @@ pub(crate) struct ModelDecl {
     pub(crate) drift: DriftSettings,
     pub(crate) require: Option<Level>,
     pub(crate) default_level: Option<Level>,
+    /// Whether columns may be ordered by what sources say of the time.
+    pub(crate) allow_wall_clock: bool,
 }
 
 /// A column as declared.
@@ -36,6 +39,8 @@ pub(crate) struct ColumnDecl {
     /// `None` where it could not be read.
     pub(crate) ty: Option<At<ColumnKind>>,
     pub(crate) merge: At<Merge>,
+    /// What puts concurrent writes in order, where that is said.
+    pub(crate) clock: Option<At<OrderBy>>,
     /// The column of a money column's currency.
     pub(crate) currency: Option<At<String>>,
 }
@@ -90,6 +95,8 @@ pub(crate) struct OpDecl {
     pub(crate) kind: OpKind,
     pub(crate) column: At<String>,
     pub(crate) value: At<Operand>,
+    /// The version that is changed.
+    pub(crate) based_on: Option<At<Operand>>,
 }
 
 /// Reads a model. `None` where not even its name could be read.
@@ -110,6 +117,7 @@ pub(crate) fn read(file: &Node, defaults: DriftSettings, sink: &Sink) -> Option<
     }
     let require = level(&mut reader, "require");
     let default_level = level(&mut reader, "default_level");
+    let allow_wall_clock = reader.optional::<At<bool>>("allow_wall_clock").is_some_and(|allowed| allowed.value);
     reader.finish();
     Some(ModelDecl {
         name: name?,
@@ -121,6 +129,7 @@ pub(crate) fn read(file: &Node, defaults: DriftSettings, sink: &Sink) -> Option<
         drift,
         require,
         default_level,
+        allow_wall_clock,
     })
 }
 
@@ -133,15 +142,17 @@ fn column(entry: &Entry, sink: &Sink) -> ColumnDecl {
     let name = entry.key.clone();
     let lww = At { value: Merge::Lww, place: entry.node.place.clone() };
     let Data::Table(table) = &entry.node.value else {
-        return ColumnDecl { name, ty: column_kind(&entry.node, sink), merge: lww, currency: None };
+        return ColumnDecl { name, ty: column_kind(&entry.node, sink), merge: lww, clock: None, currency: None };
     };
     let mut reader = Reader::new(table, &entry.node.place, sink);
     reader.demand("type");
     let ty = reader.node("type").and_then(|node| column_kind(node, sink));
     let merge = merge(&mut reader).unwrap_or(lww);
+    let clocks: Vec<_> = OrderBy::ALL.iter().map(|order| (order.as_str(), *order)).collect();
+    let clock = reader.word("clock", &clocks);
     let currency = reader.optional("currency");
     reader.finish();
-    ColumnDecl { name, ty, merge, currency }
+    ColumnDecl { name, ty, merge, clock, currency }
 }
 
 fn column_kind(node: &Node, sink: &Sink) -> Option<At<ColumnKind>> {
@@ -161,12 +172,6 @@ fn column_kind(node: &Node, sink: &Sink) -> Option<At<ColumnKind>> {
 }
 
 fn merge(reader: &mut Reader<'_>) -> Option<At<Merge>> {
-    let later = ["or_set", "mv", "version"];
-    let node = reader.node("merge")?;
-    if let Some(word) = node.as_text().filter(|word| later.contains(word)) {
-        reader.sink.error(&node.place, format!("merge `{word}` is not supported yet"));
-        return None;
-    }
     let words: Vec<_> = Merge::ALL.iter().map(|merge| (merge.as_str(), *merge)).collect();
     reader.word("merge", &words)
 }
@@ -228,18 +233,21 @@ struct Body {
     ops: Vec<OpDecl>,
 }
 
-const OPS: [(&str, OpKind); 5] = [
+const OPS: [(&str, OpKind); 7] = [
     ("set", OpKind::Set),
     ("set_once", OpKind::SetOnce),
     ("add", OpKind::Add),
     ("min", OpKind::Min),
     ("max", OpKind::Max),
+    ("insert", OpKind::Insert),
+    ("remove", OpKind::Remove),
 ];
 
-const LATER: [&str; 3] = ["insert", "remove", "based_on"];
+/// Beside `set`: of columns of versions, which one each write is based on.
+const BASED_ON: &str = "based_on";
 
 fn body_keys() -> impl Iterator<Item = &'static str> {
-    OPS.iter().map(|(key, _)| *key).chain(LATER).chain(["key", "delete"])
+    OPS.iter().map(|(key, _)| *key).chain([BASED_ON, "key", "delete"])
 }
 
 fn body(reader: &mut Reader<'_>, element: bool) -> Body {
@@ -257,20 +265,35 @@ fn body(reader: &mut Reader<'_>, element: bool) -> Body {
                 sink.push(Diagnostic::error(&entry.key.place, message).related(&first.column.place, "the first"));
             }
             if let Some(value) = operand::read(&entry.node, element, sink) {
-                ops.push(OpDecl { kind, column: entry.key.clone(), value });
+                ops.push(OpDecl { kind, column: entry.key.clone(), value, based_on: None });
             }
         }
     }
-    for later in LATER {
-        given |= reader.entry(later).is_some();
-        reader.not_yet(later);
+    if let Some(table) = reader.table(BASED_ON) {
+        given |= table.rest().next().is_some();
+        for entry in table.rest() {
+            based_on(entry, &mut ops, element, sink);
+        }
     }
     let delete = delete(reader, given);
     if !given && !delete {
-        let help = "add one of `set`, `set_once`, `add`, `min`, `max`, `delete`, `each`";
+        let help = "add one of `set`, `set_once`, `add`, `min`, `max`, `insert`, `remove`, `delete`, `each`";
         sink.push(Diagnostic::error(&reader.place, "this clause does nothing").help(help));
     }
     Body { over: None, key, delete, ops }
+}
+
+/// Which version the write to a column is based on.
+fn based_on(entry: &Entry, ops: &mut [OpDecl], element: bool, sink: &Sink) {
+    let Some(value) = operand::read(&entry.node, element, sink) else { return };
+    let name = &entry.key.value;
+    match ops.iter_mut().find(|op| op.kind == OpKind::Set && op.column.value == *name) {
+        Some(op) => op.based_on = Some(value),
+        None => {
+            let message = format!("`based_on` of `{name}`, which is not set here");
+            sink.push(Diagnostic::error(&entry.key.place, message).help(format!("write set = {{ {name} = … }} too")));
+        }
+    }
 }
 
 /// `delete = true`, which stands alone.

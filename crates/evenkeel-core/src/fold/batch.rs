@@ -12,6 +12,7 @@ use crate::{
     digest::{RowDigest, Sum},
     event::Event,
     ids::{EventId, Position},
+    merge::Conflict,
     row::{Key, Row},
     time::Timestamp,
 };
@@ -50,6 +51,7 @@ pub struct Batch {
     /// Keys with a parked event: later events of theirs are held.
     parked: HashSet<Key>,
     parks: Vec<Park>,
+    conflicts: Vec<Conflict>,
     counts: Counts,
     last_event: Option<EventId>,
     identities: BTreeMap<Window, Sum>,
@@ -64,6 +66,8 @@ pub struct Folded {
     pub rows: Vec<Changed>,
     /// Events that are parked.
     pub parks: Vec<Park>,
+    /// What was decided between writes that did not know each other.
+    pub conflicts: Vec<Conflict>,
     /// What became of the events.
     pub counts: Counts,
     /// The last event.
@@ -121,9 +125,9 @@ impl Batch {
         self.parked.extend(keys);
     }
 
-    /// How many rows and parked events are held in memory.
+    /// How many rows, parked events and conflicts are held in memory.
     pub fn len(&self) -> usize {
-        self.slots.len() + self.parks.len()
+        self.slots.len() + self.parks.len() + self.conflicts.len()
     }
 
     /// Whether nothing is held.
@@ -176,7 +180,9 @@ impl Batch {
             before.push((number, slot.row.clone()));
         }
         let (index, touch) = &plan.touches[number];
-        if let Err(error) = fold.apply(&mut slot.row, &plan.events[*index], touch, key) {
+        let decided = self.conflicts.len();
+        if let Err(error) = fold.apply_recording(&mut slot.row, &plan.events[*index], touch, key, &mut self.conflicts) {
+            self.conflicts.truncate(decided);
             slot.row = as_before(fold, plan, before, (number, key));
             self.parked.insert(key.clone());
             return Err((ParkState::Poison, error.to_string()));
@@ -206,8 +212,8 @@ impl Batch {
         let slots = self.slots.into_iter().filter(|(_, slot)| is_written(slot));
         let mut rows: Vec<_> = slots.map(|(key, Slot { row, replaces, .. })| Changed { key, row, replaces }).collect();
         rows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        let Self { parks, counts, last_event, identities, .. } = self;
-        Folded { rows, parks, counts, last_event, identities }
+        let Self { parks, conflicts, counts, last_event, identities, .. } = self;
+        Folded { rows, parks, conflicts, counts, last_event, identities }
     }
 }
 

@@ -2,13 +2,17 @@
 //!
 //! Not here: reading declarations from files and checking them against contracts (`evenkeel-contract`). What is
 //! checked there (columns exist, a column once per clause, keys complete) is taken for granted here.
-use super::{Fold, FoldError, Touch};
+use super::{
+    Fold, FoldError, Touch,
+    merging::{Merging, Writing},
+};
 use crate::{
     condition::Condition,
     decimal::{Currency, Decimal, Money},
     event::{Event, Found},
     ids::EventType,
     json::{Pointer, Value},
+    merge::{Conflict, OrderBy},
     row::{self, Cell, Key, KeyPart, Misfit, Row},
     schema::{Column, ColumnType, Merge, Schema},
     time::Timestamp,
@@ -61,6 +65,10 @@ pub enum OpKind {
     Min,
     /// Keep the greater.
     Max,
+    /// Put elements into a set: a value, or each of an array.
+    Insert,
+    /// Take elements out of a set: a value, or each of an array.
+    Remove,
 }
 
 /// One operation on one column.
@@ -72,6 +80,8 @@ pub struct Op {
     pub column: usize,
     /// The value. Where it is missing from the event the column is left as it is.
     pub value: Operand,
+    /// Of a column of versions, where the event says which one it is based on.
+    pub based_on: Option<Operand>,
 }
 
 /// The array a clause fans out over.
@@ -101,20 +111,32 @@ pub struct Clause {
 /// A declared model.
 #[derive(Debug, Clone)]
 pub struct Declared {
-    schema: Schema,
+    pub(super) schema: Schema,
     clauses: Vec<Clause>,
     by_type: HashMap<EventType, Vec<u16>>,
+    pub(super) merging: Merging,
 }
 
 impl Declared {
     /// From a checked declaration. At most 65,535 clauses are used.
+    ///
+    /// Beside the columns of `schema` its table has those that merging needs: the siblings of columns of several values
+    /// (`<column>_siblings`), the names of versions (`<column>_version`), and what is known of the writes (`_ek_merge`).
     pub fn new(mut schema: Schema, clauses: Vec<Clause>) -> Self {
         let mut by_type: HashMap<EventType, Vec<u16>> = HashMap::new();
         for (clause, index) in clauses.iter().zip(0..u16::MAX) {
             by_type.entry(clause.event.clone()).or_default().push(index);
         }
         schema.subscribes = by_type.keys().cloned().collect();
-        Self { schema, clauses, by_type }
+        let merging = Merging::new(&mut schema, &clauses);
+        Self { schema, clauses, by_type, merging }
+    }
+
+    /// With concurrent writes to the column at this index put in order by other stamps than those of their events.
+    #[must_use]
+    pub fn ordered_by(mut self, column: usize, order: OrderBy) -> Self {
+        self.merging.order_by(column, order);
+        self
     }
 
     /// The clauses, in declared order.
@@ -141,7 +163,11 @@ impl Declared {
 
 impl Operand {
     /// The value, `None` where the event has none.
-    fn find<'e>(&'e self, event: &'e Event, element: Option<&'e Value>) -> Result<Option<Found<'e>>, Misfit> {
+    pub(super) fn find<'e>(
+        &'e self,
+        event: &'e Event,
+        element: Option<&'e Value>,
+    ) -> Result<Option<Found<'e>>, Misfit> {
         Ok(match self {
             Self::Event(pointer) => event.at(pointer),
             Self::Element(pointer) => element.and_then(|element| pointer.get(element)).map(Found::Value),
@@ -210,29 +236,31 @@ impl Fold for Declared {
     }
 
     fn apply(&self, slot: &mut Option<Row>, event: &Event, touch: &Touch, key: &Key) -> Result<(), FoldError> {
+        self.apply_recording(slot, event, touch, key, &mut Vec::new())
+    }
+
+    fn apply_recording(
+        &self,
+        slot: &mut Option<Row>,
+        event: &Event,
+        touch: &Touch,
+        key: &Key,
+        conflicts: &mut Vec<Conflict>,
+    ) -> Result<(), FoldError> {
         let clause = &self.clauses[usize::from(touch.clause)];
-        if clause.delete {
-            *slot = None;
-            return Ok(());
-        }
         let element = clause.each.as_ref().and_then(|each| match event.at(&each.over) {
             Some(Found::Value(Value::Array(items))) => items.get(touch.element as usize),
             _ => None,
         });
-        let row = slot.get_or_insert_with(|| Row::new(&self.schema, key));
-        for op in &clause.ops {
-            let misfit = |misfit| FoldError::Misfit { column: self.schema.columns[op.column].name.clone(), misfit };
-            let written = match op.instant(&self.schema, event) {
-                Some(at) => op.merge(&self.schema.columns[op.column], row, Cell::Timestamp(at))?,
-                None => match op.value.find(event, element).map_err(misfit)? {
-                    Some(found) => op.result(&self.schema, row, &found)?,
-                    None => continue,
-                },
-            };
-            for (column, cell) in written {
-                row.cells[column] = cell;
-            }
+        let mut writing = Writing::new(self, event, element, slot.as_ref())?;
+        if clause.delete {
+            writing.delete(slot, key)?;
+        } else {
+            let row = slot.get_or_insert_with(|| Row::new(&self.schema, key));
+            clause.ops.iter().try_for_each(|op| writing.write(op, row))?;
+            writing.keep_state(row);
         }
+        conflicts.extend(writing.conflicts(key));
         Ok(())
     }
 
@@ -247,10 +275,10 @@ impl Fold for Declared {
 }
 
 /// The cells one operation writes: one, or for money two.
-type Written = SmallVec<[(usize, Cell); 2]>;
+pub(super) type Written = SmallVec<[(usize, Cell); 2]>;
 
 impl Op {
-    fn result(&self, schema: &Schema, row: &Row, found: &Found<'_>) -> Result<Written, FoldError> {
+    pub(super) fn result(&self, schema: &Schema, row: &Row, found: &Found<'_>) -> Result<Written, FoldError> {
         let column = &schema.columns[self.column];
         if let ColumnType::Money { currency } = column.ty {
             return self.money(column, row, currency, found);
@@ -261,7 +289,7 @@ impl Op {
     }
 
     /// The instant of an attribute for a column of instants, which need not be written out and read again.
-    fn instant(&self, schema: &Schema, event: &Event) -> Option<Timestamp> {
+    pub(super) fn instant(&self, schema: &Schema, event: &Event) -> Option<Timestamp> {
         match (&self.value, schema.columns[self.column].ty) {
             (Operand::Attribute(Attribute::Time), ColumnType::Timestamp) => event.draft.time,
             (Operand::Attribute(Attribute::RecordedTime), ColumnType::Timestamp) => Some(event.recorded_at),
@@ -270,7 +298,7 @@ impl Op {
     }
 
     /// What becomes of a column that is not money when `new` comes to it.
-    fn merge(&self, column: &Column, row: &Row, new: Cell) -> Result<Written, FoldError> {
+    pub(super) fn merge(&self, column: &Column, row: &Row, new: Cell) -> Result<Written, FoldError> {
         let old = &row.cells[self.column];
         if (self.kind, column.merge) == (OpKind::Add, Merge::GCounter) {
             grows(&column.name, &new)?;
@@ -284,7 +312,7 @@ impl Op {
             OpKind::Add => smallvec::smallvec![(self.column, add(&column.name, old, &new)?)],
             OpKind::Min if less(&new, old) => smallvec::smallvec![(self.column, new)],
             OpKind::Max if less(old, &new) => smallvec::smallvec![(self.column, new)],
-            OpKind::Min | OpKind::Max => Written::new(),
+            OpKind::Min | OpKind::Max | OpKind::Insert | OpKind::Remove => Written::new(),
         })
     }
 
@@ -310,7 +338,7 @@ impl Op {
         let Cell::Decimal(old) = row.cells[self.column] else { return Ok(write(new.amount())) };
         match self.kind {
             OpKind::Set => return Ok(write(new.amount())),
-            OpKind::SetOnce => return Ok(Written::new()),
+            OpKind::SetOnce | OpKind::Insert | OpKind::Remove => return Ok(Written::new()),
             OpKind::Add | OpKind::Min | OpKind::Max => {}
         }
         match &row.cells[currency] {
@@ -374,7 +402,7 @@ fn add(column: &str, old: &Cell, new: &Cell) -> Result<Cell, FoldError> {
 }
 
 /// Whether `left` is less; values of different kinds are not.
-fn less(left: &Cell, right: &Cell) -> bool {
+pub(super) fn less(left: &Cell, right: &Cell) -> bool {
     match (left, right) {
         (Cell::Text(left), Cell::Text(right)) => left < right,
         (Cell::I64(left), Cell::I64(right)) => left < right,

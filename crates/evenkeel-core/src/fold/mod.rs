@@ -6,6 +6,7 @@ mod batch;
 mod declared;
 mod fresh;
 mod given_up;
+mod merging;
 mod release;
 
 pub use batch::{Batch, Changed, Folded, Plan};
@@ -18,6 +19,7 @@ use crate::{
     decimal::DecimalError,
     event::Event,
     ids::{EventId, Position},
+    merge::Conflict,
     quarantine::Decision,
     row::{Key, Misfit, Row},
     schema::Schema,
@@ -95,6 +97,23 @@ pub trait Fold: Send + Sync {
     /// # Errors
     /// Where the event cannot be applied. The key is then parked, and what was left in `slot` is thrown away.
     fn apply(&self, slot: &mut Option<Row>, event: &Event, touch: &Touch, key: &Key) -> Result<(), FoldError>;
+
+    /// As [`Fold::apply`], adding to `conflicts` what was decided between writes that did not know each other. Whatever is
+    /// added before an error is thrown away too.
+    ///
+    /// # Errors
+    /// As [`Fold::apply`].
+    fn apply_recording(
+        &self,
+        slot: &mut Option<Row>,
+        event: &Event,
+        touch: &Touch,
+        key: &Key,
+        conflicts: &mut Vec<Conflict>,
+    ) -> Result<(), FoldError> {
+        let _ = conflicts;
+        self.apply(slot, event, touch, key)
+    }
 
     /// Whether the key of every row is the subject of the events that touch it. Where it is, a reader of a row can be
     /// told how many events about it wait in the gate's quarantine.

@@ -4,6 +4,7 @@
 use super::{Fold, Park, ParkState, Touch};
 use crate::{
     event::Event,
+    merge::Conflict,
     row::{Key, Row},
 };
 
@@ -12,6 +13,8 @@ use crate::{
 pub struct Released {
     /// The row afterwards; `None` for no row.
     pub row: Option<Row>,
+    /// What was decided between writes that did not know each other.
+    pub conflicts: Vec<Conflict>,
     /// How many parks, from the first, are resolved.
     pub resolved: usize,
     /// Why the next one cannot be applied; `None` where all are resolved.
@@ -21,12 +24,14 @@ pub struct Released {
 /// Applies the parked events of `key`, given in log order with their events, up to the first that still cannot be
 /// applied. Discarded ones are passed over.
 pub fn release(fold: &dyn Fold, key: &Key, row: Option<Row>, parks: &[(Park, Event)]) -> Released {
-    let mut released = Released { row, resolved: 0, error: None };
+    let mut released = Released { row, conflicts: Vec::new(), resolved: 0, error: None };
     for (park, event) in parks {
         if park.state != ParkState::Discarded {
             let touch = Touch { key: Ok(key.clone()), clause: park.touch.clause, element: park.touch.element };
             let mut slot = released.row.clone();
-            if let Err(error) = fold.apply(&mut slot, event, &touch, key) {
+            let decided = released.conflicts.len();
+            if let Err(error) = fold.apply_recording(&mut slot, event, &touch, key, &mut released.conflicts) {
+                released.conflicts.truncate(decided);
                 released.error = Some(error.to_string());
                 return released;
             }

@@ -8,6 +8,7 @@ mod causal;
 mod check;
 mod check_history;
 mod completions;
+mod conflicts;
 mod contract;
 mod demo;
 mod drift;
@@ -139,6 +140,10 @@ enum Command {
     Accounting(accounting::Args),
     /// Look at what waits for other events, and declare that events will not come
     Causal(causal::Args),
+    /// List writes that did not know each other: which of them stands, which does not, and why
+    ///
+    /// With --replay each is decided again from its record; the answer is "no" (1) where one differs.
+    Conflicts(conflicts::Args),
     /// Look into the quarantine, and decide about what waits there
     Quarantine(quarantine::Args),
     /// Run the whole engine in virtual time under faults, seed by seed
@@ -223,6 +228,7 @@ fn run(context: &Context, command: Command) -> Done {
         Command::Lineage(args) => lineage::run(context, &args),
         Command::Accounting(args) => accounting::run(context, &args),
         Command::Causal(args) => causal::run(context, &args),
+        Command::Conflicts(args) => conflicts::run(context, &args),
         Command::Quarantine(args) => quarantine::run(context, &args),
         Command::Simulate(args) => simulate::run(context, &args),
         Command::CheckHistory(args) => check_history::run(context, &args),
@@ -268,7 +274,8 @@ impl From<EngineError> for Failure {
             | EngineError::NoConsumer(_)
             | EngineError::Edit(_)
             | EngineError::Consumer(_)
-            | EngineError::Skip(_) => Self::usage(error.to_string()),
+            | EngineError::Skip(_)
+            | EngineError::Conflicts(_) => Self::usage(error.to_string()),
             EngineError::EntryState { .. }
             | EngineError::EntryChanged { .. }
             | EngineError::NotHalted(_)

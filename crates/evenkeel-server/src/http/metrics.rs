@@ -43,6 +43,10 @@ fn describe() {
     describe_counter!("evenkeel_events_total", "Events received, by source and what became of them");
     describe_counter!("evenkeel_reconciliations_total", "Reconciliations, by model, method and result");
     describe_counter!(
+        "evenkeel_conflicts_total",
+        "Conflicts met and resolved as events were applied, by model and merge"
+    );
+    describe_counter!(
         "evenkeel_scrub_passes_total",
         "Times that every row of a model was read again and found as written"
     );

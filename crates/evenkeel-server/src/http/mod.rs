@@ -7,6 +7,7 @@ mod accounting;
 mod body;
 mod caching;
 mod causal;
+mod conflicts;
 mod consumers;
 mod contracts;
 mod drift;
@@ -129,6 +130,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .routes(routes!(contracts::impact))
         .routes(routes!(causal::read))
         .routes(routes!(causal::skip))
+        .routes(routes!(conflicts::list))
+        .routes(routes!(conflicts::show))
         .routes(routes!(quarantine::list))
         .routes(routes!(quarantine::show))
         .routes(routes!(quarantine::redrive))

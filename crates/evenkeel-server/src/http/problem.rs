@@ -78,6 +78,8 @@ catalogue! {
         "`consistency` says how much of the log this is true for; ask with level=strong to have all of it.";
     NO_RECONCILIATION = "no-reconciliation", NOT_FOUND, "There is no such reconciliation",
         "/v1/reconciliations lists the latest.";
+    NO_CONFLICT = "no-conflict", NOT_FOUND, "There is no such conflict",
+        "/v1/conflicts lists those that are kept.";
     NO_CONSUMER = "no-consumer", NOT_FOUND, "There is no such consumer",
         "PUT /v1/consumers/{name} registers one; GET /v1/consumers lists them.";
     BAD_CONTRACT = "bad-contract", BAD_REQUEST, "The contracts are not as they must be",
@@ -285,7 +287,9 @@ impl From<EngineError> for Problem {
         match error {
             EngineError::NoModel(_) => Self::new(NO_MODEL, error),
             EngineError::NoConsumer(_) => Self::new(NO_CONSUMER, error),
-            EngineError::Consumer(detail) | EngineError::Skip(detail) => Self::new(BAD_REQUEST, detail),
+            EngineError::Consumer(detail) | EngineError::Skip(detail) | EngineError::Conflicts(detail) => {
+                Self::new(BAD_REQUEST, detail)
+            }
             EngineError::NoEvent(_) => Self::new(NO_EVENT, error),
             EngineError::NoContract(_) => Self::new(NO_CONTRACT, error),
             EngineError::NoEntry(_) => Self::new(NO_ENTRY, error),

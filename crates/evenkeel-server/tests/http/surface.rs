@@ -3,7 +3,7 @@ use super::{client, project::Server};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const OPERATIONS: [&str; 39] = [
+const OPERATIONS: [&str; 41] = [
     "DELETE /v1/consumers/{name}",
     "GET /",
     "GET /healthz",
@@ -13,6 +13,8 @@ const OPERATIONS: [&str; 39] = [
     "GET /readyz",
     "GET /v1/accounting",
     "GET /v1/causal",
+    "GET /v1/conflicts",
+    "GET /v1/conflicts/{id}",
     "GET /v1/consumers",
     "GET /v1/drift",
     "GET /v1/events/{event}/lineage",

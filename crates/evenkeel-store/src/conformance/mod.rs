@@ -25,6 +25,7 @@ pub mod append;
 pub mod builds;
 pub mod causal;
 pub mod cells;
+pub mod conflicts;
 pub mod edits;
 pub mod fixture;
 pub mod identity;
@@ -255,6 +256,10 @@ macro_rules! __conformance_cases {
                 what_is_condemned_stays_so_until_a_swap
                 a_live_table_is_watched
                 consumers_are_kept_with_what_they_reported
+            }
+            conflicts {
+                conflicts_are_kept_once_and_found_again
+                conflicts_are_recorded_with_their_step
             }
             sums {
                 digests_are_those_of_the_rows

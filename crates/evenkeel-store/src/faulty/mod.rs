@@ -96,6 +96,8 @@ pub enum Operation {
     Record,
     /// [`crate::Models::reconciliations`], [`crate::Models::reconciliation`] or [`crate::Models::evidence`]
     ReadReconciliations,
+    /// [`crate::Models::conflicts`] or [`crate::Models::count_conflicts`]
+    ReadConflicts,
     /// [`crate::Snapshots::begin`] or [`crate::Draft::write`]
     WriteSnapshot,
     /// [`crate::Draft::keep`]

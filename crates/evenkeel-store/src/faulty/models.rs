@@ -2,8 +2,8 @@
 //! [`super::Fault`]'s.
 use super::{Fault, Operation, Script, Shell};
 use crate::{
-    Admit, Answered, Build, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed, Selected,
-    Selection, Settled, SqlError, Statement, Step, Table,
+    Admit, Answered, Build, ConflictQuery, Loaded, Measured, ModelState, Models, Piece, RecordedConflict, Result,
+    RowAt, Rows, Scrubbed, Selected, Selection, Settled, SqlError, Statement, Step, Table,
     memory::{Torn, Volatile},
 };
 use evenkeel_core::{
@@ -158,6 +158,14 @@ impl<M: Models + Volatile + Torn> Models for FaultyModels<M> {
 
     fn reconciliations(&self, model: Option<&ModelName>, limit: usize) -> Result<Vec<Reconciliation>> {
         self.0.read(Operation::ReadReconciliations, |models| models.reconciliations(model, limit))
+    }
+
+    fn conflicts(&self, query: &ConflictQuery) -> Result<Vec<RecordedConflict>> {
+        self.0.read(Operation::ReadConflicts, |models| models.conflicts(query))
+    }
+
+    fn count_conflicts(&self, model: &ModelName) -> Result<u64> {
+        self.0.read(Operation::ReadConflicts, |models| models.count_conflicts(model))
     }
 
     fn digest_key(&self) -> DigestKey {

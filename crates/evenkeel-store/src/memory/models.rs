@@ -10,8 +10,9 @@ pub use tamper::Tamper;
 
 use super::Volatile;
 use crate::{
-    Admit, Answered, Books, Build, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed,
-    Selected, Selection, Settled, SqlError, Statement, Step, StoreError, StoredRow, Table,
+    Admit, Answered, Books, Build, ConflictQuery, Loaded, Measured, ModelState, Models, Piece, RecordedConflict,
+    Result, RowAt, Rows, Scrubbed, Selected, Selection, Settled, SqlError, Statement, Step, StoreError, StoredRow,
+    Table,
 };
 use evenkeel_core::{
     Digest, ModelName, Position, Timestamp,
@@ -94,6 +95,10 @@ impl Models for MemoryModels {
             return Err(StoreError::Conflict { model: model.clone(), expected: step.generation, found });
         }
         let digests = home.table_mut(model, table)?.write(step);
+        if !step.conflicts.is_empty() {
+            let schema = home.table(model, table)?.schema.clone();
+            home.records.keep_conflicts(&schema, &step.conflicts);
+        }
         let stored = home.model_mut(model)?;
         if table == Table::Live {
             stored.settle(&step.settled);
@@ -253,6 +258,14 @@ impl Models for MemoryModels {
 
     fn reconciliations(&self, model: Option<&ModelName>, limit: usize) -> Result<Vec<Reconciliation>> {
         Ok(self.0.lock().records.latest(model).take(limit).cloned().collect())
+    }
+
+    fn conflicts(&self, query: &ConflictQuery) -> Result<Vec<RecordedConflict>> {
+        Ok(self.0.lock().records.conflicts(query))
+    }
+
+    fn count_conflicts(&self, model: &ModelName) -> Result<u64> {
+        Ok(self.0.lock().records.count_conflicts(model))
     }
 
     fn digest_key(&self) -> DigestKey {

@@ -7,11 +7,7 @@ use crate::{
     },
     repair::repair,
 };
-use evenkeel_core::{
-    drift::Verdict,
-    fold::Declared,
-    row::{Cell, Row},
-};
+use evenkeel_core::{drift::Verdict, fold::Declared, row::Cell};
 use evenkeel_store::memory::{MemoryStore, Tamper};
 use std::sync::Arc;
 
@@ -26,8 +22,10 @@ fn noted(changed: impl Fn(u8) -> bool) -> (MemoryStore, Declared) {
     projector.advance(&*store.log, &*store.models, now(), None).unwrap();
     for n in 0..ROWS {
         let key = Key::text(format!("k{n}").as_str());
-        let sum = if changed(n) { 4 } else { 3 };
-        let row = Row { cells: vec![Cell::Text(format!("k{n}").as_str().into()), Cell::I64(sum)] };
+        let mut row = store.models.get(model, &key).unwrap().row.unwrap();
+        if changed(n) {
+            row.cells[1] = Cell::I64(4);
+        }
         store.models.tamper(model, now(), Tamper::Write(key, Some(row))).unwrap();
     }
     (store, fold())

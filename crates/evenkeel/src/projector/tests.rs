@@ -31,7 +31,7 @@ fn does() -> impl Strategy<Value = Does> {
 }
 
 pub(crate) fn fold() -> Declared {
-    let column = |name: &str, ty| Column { name: name.into(), ty, merge: Merge::Lww };
+    let column = |name: &str, ty| Column { name: name.into(), ty, merge: Merge::PnCounter };
     let schema = Schema {
         model: "sums".into(),
         version: 1,
@@ -49,7 +49,7 @@ pub(crate) fn fold() -> Declared {
         delete,
         ops,
     };
-    let add = Op { kind: OpKind::Add, column: 1, value: pointer("/data/n") };
+    let add = Op { kind: OpKind::Add, column: 1, value: pointer("/data/n"), based_on: None };
     Declared::new(schema, vec![clause("added", false, vec![add]), clause("deleted", true, Vec::new())])
 }
 

@@ -251,6 +251,7 @@ fn is_write(operation: Operation) -> bool {
         | Operation::ReadState
         | Operation::ReadContent
         | Operation::ReadReconciliations
+        | Operation::ReadConflicts
         | Operation::ReadSnapshot => false,
         Operation::Transact
         | Operation::Register

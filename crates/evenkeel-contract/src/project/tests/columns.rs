@@ -244,7 +244,7 @@ fn merges_fit_their_types() {
         .edit("models/orders.toml", r#"merge = "pn_counter""#, r#"merge = "pn_count""#)
         .says(
             r#"
-error: expected `lww`, `g_counter`, `pn_counter`, `max` or `min`, found "pn_count"
+error: expected `lww`, `g_counter`, `pn_counter`, `max`, `min`, `or_set`, `mv` or `version`, found "pn_count"
  --> models/orders.toml:9:33
   |
 9 | units = { type = "i64", merge = "pn_count" }

@@ -2,6 +2,7 @@
 mod columns;
 mod contracts;
 mod maps;
+mod merges;
 mod models;
 mod settings;
 mod together;

@@ -20,7 +20,10 @@ fn the_shop_compiles_to_gate_models_and_settings() {
     assert_eq!(stock.drift, project.settings.drift);
     let schema = orders.fold.schema();
     assert_eq!(schema.columns[2].ty, ColumnType::Money { currency: 3 });
-    assert_eq!(schema.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>()[4..], ["units", "status"]);
+    assert_eq!(
+        schema.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>()[4..],
+        ["units", "status", "_ek_merge"]
+    );
     assert_eq!(stock.fold.schema().key, [0, 1]);
     assert_eq!(stock.fold.clauses()[0].ops.len(), 2);
 }

@@ -6,10 +6,12 @@ use super::super::{
 };
 use super::*;
 use crate::{
+    clock::Hlc,
     condition::{self, Comparison, Condition},
-    event::Draft,
+    event::{Draft, Saw},
     ids::{Digest, Position, StreamVersion},
     json::{Object, parse},
+    merge::ConflictId,
     schema::{Column, ColumnType, Merge, Schema},
 };
 use proptest::prelude::*;
@@ -41,7 +43,7 @@ fn model() -> Declared {
         fingerprint: Digest::of(b"m 1"),
     };
     let subject = || vec![Operand::Attribute(Attribute::Subject)];
-    let op = |kind, column, value| Op { kind, column, value };
+    let op = |kind, column, value| Op { kind, column, value, based_on: None };
     let clause =
         |event: &str, ops| Clause { event: event.into(), when: vec![], each: None, key: subject(), delete: false, ops };
     let if_sure = Condition::Compare(
@@ -123,9 +125,18 @@ fn event(position: u64, event_type: &str, subject: &str, json: &str) -> Event {
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let event_type =
         prop_oneof![3 => Just("set"), 3 => Just("add"), 1 => Just("gone"), 3 => Just("lines"), 1 => Just("other")];
-    prop::collection::vec((event_type, 0..3u8, data_json()), 0..40).prop_map(|events| {
+    // Some say what they had seen, and do not know all that is before them.
+    let seen = prop::option::weighted(0.4, any::<prop::sample::Index>());
+    prop::collection::vec((event_type, 0..3u8, data_json(), seen), 0..40).prop_map(|events| {
         let numbered = events.into_iter().zip(1..);
-        numbered.map(|((event_type, k, json), p)| event(p, event_type, &format!("k{k}"), &json)).collect()
+        let made = |((event_type, k, json, seen), p): ((_, u8, String, Option<prop::sample::Index>), u64)| {
+            let mut event = event(p, event_type, &format!("k{k}"), &json);
+            let upto = seen.map(|seen| Position(seen.index(p as usize) as u64));
+            event.causality.saw = upto.map(|upto| Saw { upto, request: Hlc::from_u64(p) });
+            event.causality.hlc = Hlc::from_u64(1000 + p);
+            event
+        };
+        numbered.map(made).collect()
     })
 }
 
@@ -148,6 +159,7 @@ fn discarded() -> impl Strategy<Value = GivenUp> {
 struct Store {
     rows: BTreeMap<Key, Row>,
     parks: Vec<Park>,
+    conflicts: BTreeMap<ConflictId, Conflict>,
     counts: Counts,
     last_event: Option<EventId>,
 }
@@ -193,6 +205,8 @@ impl Store {
             assert_eq!(replaces, before.map(|_| DIGEST));
         }
         self.parks.extend(folded.parks);
+        let name = |conflict: Conflict| (conflict.id(&fold.schema().model), conflict);
+        self.conflicts.extend(folded.conflicts.into_iter().map(name));
         self.counts = self.counts.plus(folded.counts);
         self.last_event = folded.last_event.or(self.last_event);
     }
@@ -383,7 +397,7 @@ proptest! {
         let mut store = Store::fold(&model, &events, &[5, 5], &GivenUp::default());
         for key in store.parked_keys() {
             let parks = store.parked(&key, &events);
-            let Released { row, resolved, error } = release(&mended, &key, store.rows.get(&key).cloned(), &parks);
+            let Released { row, resolved, error, .. } = release(&mended, &key, store.rows.get(&key).cloned(), &parks);
             prop_assert_eq!((resolved, error), (parks.len(), None));
             store.put(key, row);
         }

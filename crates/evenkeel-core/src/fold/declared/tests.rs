@@ -33,7 +33,7 @@ fn element(pointer: &str) -> Operand {
 }
 
 fn op(kind: OpKind, column: usize, value: Operand) -> Op {
-    Op { kind, column, value }
+    Op { kind, column, value, based_on: None }
 }
 
 fn clause(event: &str, key: Vec<Operand>, ops: Vec<Op>) -> Clause {
@@ -92,8 +92,11 @@ fn after(model: &Declared, values: &[&str]) -> Result<String, FoldError> {
             model.apply(&mut slot, &event, touch, touch.key.as_ref().unwrap_or(&key))?;
         }
     }
-    let row = slot.map(|row| row.cells[1..].iter().map(|cell| cell.to_json().to_string()).collect::<Vec<_>>());
-    Ok(row.map_or("no row".into(), |cells| cells.join(" ")))
+    let shown = |row: Row| {
+        let cells = model.schema().shown().skip(1).map(|(column, _)| row.cells[column].to_json().to_string());
+        cells.collect::<Vec<_>>().join(" ")
+    };
+    Ok(slot.map_or("no row".into(), shown))
 }
 
 fn plain(kind: OpKind, ty: ColumnType, values: &[&str]) -> String {
@@ -306,7 +309,7 @@ fn keys_of_several_columns_name_one_row_each() {
     let mut fresh = FreshFold::new(&model, &given_up, |_| true);
     fresh.feed(&[moved]);
     let key = Key::parse(model.schema(), &["a", "2"]).unwrap();
-    assert_eq!(fresh.row(&key).unwrap().cells, [Cell::Text("a".into()), Cell::I64(2), Cell::I64(5)]);
+    assert_eq!(fresh.row(&key).unwrap().cells[..3], [Cell::Text("a".into()), Cell::I64(2), Cell::I64(5)]);
     assert_eq!(Key::of(model.schema(), fresh.row(&key).unwrap()), key);
     fresh.feed(&[event(2, "cleared", r#"{"shelf":2,"sku":"a"}"#)]);
     assert!(fresh.row(&key).is_some(), "its condition does not hold");

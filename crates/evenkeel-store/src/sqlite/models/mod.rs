@@ -13,6 +13,7 @@
 mod audit;
 mod build;
 mod cells;
+mod conflicts;
 mod consumers;
 mod content;
 mod freeze;
@@ -35,8 +36,8 @@ use super::{
     folder::Folder,
 };
 use crate::{
-    Admit, Answered, Build, KEPT_RECORDS, Loaded, Measured, ModelState, Models, Piece, Result, RowAt, Rows, Scrubbed,
-    Selected, Selection, Settled, SqlError, Statement, Step, Table,
+    Admit, Answered, Build, ConflictQuery, KEPT_CONFLICTS, KEPT_RECORDS, Loaded, Measured, ModelState, Models, Piece,
+    RecordedConflict, Result, RowAt, Rows, Scrubbed, Selected, Selection, Settled, SqlError, Statement, Step, Table,
 };
 use evenkeel_core::{
     Digest, ModelName, Position, Timestamp,
@@ -72,9 +73,9 @@ const FORMAT: Format = Format {
     file: "models.db",
     holds: "home of models",
     application_id: 0x456b_6d64,
-    version: 6,
+    version: 7,
     create,
-    upgrades: &[include_str!("upgrade_6.sql")],
+    upgrades: &[include_str!("upgrade_6.sql"), include_str!("upgrade_7.sql")],
 };
 
 fn create() -> String {
@@ -187,6 +188,7 @@ impl Models for SqliteModels {
                 watch::settle(conn, &home.layout, &step.settled)?;
             }
             parks::write(conn, home.table_id, &step.parks, &step.unparks)?;
+            conflicts::write(conn, &home.layout.schema, &step.conflicts, KEPT_CONFLICTS)?;
             state::set_checkpoint(conn, home.table_id, &step.checkpoint)?;
             if let (Some(measured), Table::Live) = (&step.measured, table) {
                 state::set_measured(conn, model, measured)?;
@@ -337,6 +339,14 @@ impl Models for SqliteModels {
 
     fn reconciliations(&self, model: Option<&ModelName>, limit: usize) -> Result<Vec<Reconciliation>> {
         self.read(|conn| audit::latest(conn, model, limit))
+    }
+
+    fn conflicts(&self, query: &ConflictQuery) -> Result<Vec<RecordedConflict>> {
+        self.read(|conn| conflicts::list(conn, query))
+    }
+
+    fn count_conflicts(&self, model: &ModelName) -> Result<u64> {
+        self.read(|conn| conflicts::count(conn, model))
     }
 
     fn digest_key(&self) -> DigestKey {

@@ -174,6 +174,27 @@ CREATE TABLE _ek_evidence(
   PRIMARY KEY(reconciliation, number)
 ) STRICT, WITHOUT ROWID;
 
+-- What was decided between writes to a column that did not know each other: winner and loser with their marks and values, as
+-- JSON, under the position of the later of the two.
+CREATE TABLE _ek_conflicts(
+  position INTEGER NOT NULL,
+  id TEXT NOT NULL,
+  model TEXT NOT NULL,
+  model_version INTEGER NOT NULL,
+  key TEXT NOT NULL,
+  column_name TEXT NOT NULL,
+  strategy TEXT NOT NULL,
+  relation TEXT NOT NULL,
+  rule TEXT NOT NULL,
+  winner TEXT NOT NULL,
+  loser TEXT NOT NULL,
+  at TEXT NOT NULL,
+  PRIMARY KEY(position, id, model_version)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX _ek_conflicts_of_model ON _ek_conflicts(model, position);
+CREATE INDEX _ek_conflicts_of_row ON _ek_conflicts(model, key, position);
+CREATE INDEX _ek_conflicts_by_id ON _ek_conflicts(id);
+
 -- How fresh each model is. Counts, positions and status are those of `measured_at`; the two ages are of the moment of
 -- the query, so they grow when nothing measures any more.
 --   model                    the model, and its table

@@ -159,7 +159,7 @@ fn definitions<'l>(models: impl Iterator<Item = &'l Layout>, views: &[View]) -> 
 
 /// The columns of a model's table that readers see: the declared ones, and minor units of money.
 fn visible(layout: &Layout) -> Vec<String> {
-    let named = layout.schema.columns.iter().flat_map(|column| {
+    let named = layout.schema.shown().flat_map(|(_, column)| {
         let minor = matches!(column.ty, ColumnType::Money { .. }).then(|| format!("{}_minor", column.name));
         [Some(column.name.clone()), minor]
     });

@@ -269,7 +269,9 @@ fn of_an_index_of_an_older_format_nothing_is_believed() {
     store.models.register(model).unwrap();
     store.models.index(&model.model, Table::Live, &[(KeyHash(1), Position(1))]).unwrap();
     drop(store);
-    foreign(&folder, "models.db").execute_batch("DROP TABLE _ek_indexes; PRAGMA user_version = 5;").unwrap();
+    foreign(&folder, "models.db")
+        .execute_batch("DROP TABLE _ek_indexes; DROP TABLE _ek_conflicts; PRAGMA user_version = 5;")
+        .unwrap();
     let models = open(&folder).models;
     assert_eq!(models.index_is_sound(&model.model, Table::Live), Ok(false));
     models.settle_index(&model.model, Table::Live).unwrap();
@@ -294,6 +296,10 @@ fn no_hot_query_scans() {
         "SELECT key FROM _ek_evidence WHERE reconciliation = ?1 ORDER BY number LIMIT ?2",
         "SELECT 1 FROM _ek_parks WHERE table_id = ?1 AND key = ?2 AND state IN ('quarantined', 'held')",
         state::SELECT,
+        "SELECT id FROM _ek_conflicts WHERE model = ?1 ORDER BY position DESC LIMIT ?2",
+        "SELECT id FROM _ek_conflicts WHERE model = ?1 AND key = ?2 ORDER BY position DESC LIMIT ?3",
+        "SELECT id FROM _ek_conflicts WHERE id = ?1",
+        "SELECT id FROM _ek_conflicts WHERE position <= ?1 ORDER BY position DESC LIMIT ?2",
     ];
     let queries = [select, delete, after].map(String::as_str).into_iter().chain(others);
     let conn = foreign(&folder, "models.db");

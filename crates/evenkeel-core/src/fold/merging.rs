@@ -1,0 +1,435 @@
+//! Declared models where writes meet: which columns keep marks, and what each operation does then.
+//!
+//! The rules themselves are in [`crate::merge`]; here they are brought to the cells of a row. A model that has nothing to keep
+//! marks of has no column for them, and pays nothing.
+use super::{
+    FoldError,
+    declared::{Clause, Declared, Op, OpKind, Written, less},
+};
+use crate::{
+    event::{Event, Found},
+    ids::EventId,
+    json::{Object, Value},
+    merge::{self, Conflict, Contender, Contribution, Elements, Mark, Named, OrderBy, Settled, State, version_of},
+    order::WriteKind,
+    row::{Cell, Key, Misfit, Row},
+    schema::{Column, ColumnType, Merge, Schema},
+};
+use std::sync::Arc;
+
+/// The most values that stand beside each other in a column. Whoever writes a further one must know some of them.
+const MAX_SIBLINGS: usize = 1000;
+
+/// What merging needs to know of a model, beside its schema.
+#[derive(Debug, Clone)]
+pub(super) struct Merging {
+    columns: Vec<Merged>,
+    /// The column that holds the marks.
+    state: Option<usize>,
+    /// Whether rows can be deleted.
+    deletes: bool,
+}
+
+/// A column, as far as merging is concerned.
+#[derive(Debug, Clone)]
+struct Merged {
+    order: OrderBy,
+    /// What its elements are, where it is a set.
+    element: ColumnType,
+    /// The column of its siblings or of its version's name.
+    beside: Option<usize>,
+}
+
+impl Merging {
+    /// Adds to `schema` the columns that merging needs.
+    pub(super) fn new(schema: &mut Schema, clauses: &[Clause]) -> Self {
+        let deletes = clauses.iter().any(|clause| clause.delete);
+        let is_tracked = |op: &Op| match op.kind {
+            OpKind::Set | OpKind::SetOnce | OpKind::Insert | OpKind::Remove => true,
+            OpKind::Add | OpKind::Min | OpKind::Max => deletes || schema.columns[op.column].merge == Merge::Lww,
+        };
+        let is_kept = clauses.iter().flat_map(|clause| &clause.ops).any(is_tracked);
+        let mut columns = Vec::with_capacity(schema.columns.len());
+        let mut beside = Vec::new();
+        for column in &mut schema.columns {
+            let mut merged = Merged { order: OrderBy::Hlc, element: column.ty, beside: None };
+            let mut add = |suffix: &str, ty| {
+                merged.beside = Some(beside.len());
+                beside.push(Column { name: format!("{}_{suffix}", column.name), ty, merge: Merge::Lww });
+            };
+            match column.merge {
+                Merge::Mv => add("siblings", ColumnType::Json),
+                Merge::Version => add("version", ColumnType::Text),
+                Merge::OrSet => column.ty = ColumnType::Json,
+                Merge::Lww | Merge::GCounter | Merge::PnCounter | Merge::Max | Merge::Min => {}
+            }
+            columns.push(merged);
+        }
+        let declared = schema.columns.len();
+        columns.iter_mut().flat_map(|column| &mut column.beside).for_each(|beside| *beside += declared);
+        schema.columns.extend(beside);
+        let state = is_kept.then_some(schema.columns.len());
+        if is_kept {
+            schema.columns.push(Column { name: "_ek_merge".into(), ty: ColumnType::Text, merge: Merge::Lww });
+        }
+        Self { columns, state, deletes }
+    }
+
+    pub(super) fn order_by(&mut self, column: usize, order: OrderBy) {
+        if let Some(column) = self.columns.get_mut(column) {
+            column.order = order;
+        }
+    }
+}
+
+/// One event being applied to one row.
+pub(super) struct Writing<'w> {
+    model: &'w Declared,
+    event: &'w Event,
+    element: Option<&'w Value>,
+    mark: Arc<Mark>,
+    state: State,
+    settled: Vec<(usize, Settled)>,
+}
+
+impl<'w> Writing<'w> {
+    pub(super) fn new(
+        model: &'w Declared,
+        event: &'w Event,
+        element: Option<&'w Value>,
+        row: Option<&Row>,
+    ) -> Result<Self, FoldError> {
+        let kept = row.and_then(|row| model.merging.state.map(|column| &row.cells[column]));
+        let state = match kept {
+            Some(Cell::Text(text)) => State::from_text(text).map_err(|bad| FoldError::Custom(bad.to_string()))?,
+            _ => State::default(),
+        };
+        let mark = Arc::new(Mark::of(event, OrderBy::Hlc));
+        Ok(Self { model, event, element, mark, state, settled: Vec::new() })
+    }
+
+    /// What was decided, of the row of `key`.
+    pub(super) fn conflicts(self, key: &Key) -> impl Iterator<Item = Conflict> {
+        let Self { model, event, settled, .. } = self;
+        settled.into_iter().map(move |(index, Settled { winner, loser, relation, rule })| {
+            let column = &model.schema.columns[index];
+            let (name, strategy) = (column.name.clone(), column.merge);
+            Conflict { key: key.clone(), column: name, strategy, relation, rule, winner, loser, at: event.recorded_at }
+        })
+    }
+
+    /// Puts the marks back into the row.
+    pub(super) fn keep_state(&self, row: &mut Row) {
+        if let Some(column) = self.model.merging.state {
+            row.cells[column] = self.state.to_text().map_or(Cell::Null, |text| Cell::Text(text.into()));
+        }
+    }
+
+    /// The mark of what is written to a column.
+    fn mark(&self, column: usize) -> Arc<Mark> {
+        match self.model.merging.columns[column].order {
+            OrderBy::Hlc => Arc::clone(&self.mark),
+            other => Arc::new(Mark::of(self.event, other)),
+        }
+    }
+
+    /// Does one operation.
+    pub(super) fn write(&mut self, op: &Op, row: &mut Row) -> Result<(), FoldError> {
+        let schema = &self.model.schema;
+        let column = &schema.columns[op.column];
+        let misfit = |misfit| FoldError::Misfit { column: column.name.clone(), misfit };
+        let at = op.instant(schema, self.event);
+        let found = match at {
+            Some(_) => None,
+            None => match op.value.find(self.event, self.element).map_err(misfit)? {
+                Some(found) => Some(found),
+                None => return Ok(()),
+            },
+        };
+        let result = |op: &Op, row: &Row| match (at, &found) {
+            (Some(at), _) => op.merge(column, row, Cell::Timestamp(at)),
+            (None, Some(found)) => op.result(schema, row, found),
+            (None, None) => Ok(Written::new()),
+        };
+        match (op.kind, column.merge) {
+            (OpKind::Insert | OpKind::Remove, _) => found.map_or(Ok(()), |found| self.change_set(op, row, &found)),
+            (OpKind::Set | OpKind::SetOnce, Merge::Mv) => {
+                let written = result(&Op { kind: OpKind::Set, ..op.clone() }, row)?;
+                self.write_sibling(op.column, row, written)
+            }
+            (OpKind::Set, _) => {
+                let written = result(op, row)?;
+                self.set(op, row, written)
+            }
+            (OpKind::SetOnce, _) => {
+                let is_set = !row.cells[op.column].is_null();
+                let slot = self.state.get(op.column);
+                let knows = slot.is_none_or(|slot| slot.entries.iter().flatten().all(|writer| self.mark.knows(writer)));
+                if is_set && knows {
+                    return Ok(());
+                }
+                let written = result(&Op { kind: OpKind::Set, ..op.clone() }, row)?;
+                self.set(op, row, written)
+            }
+            (OpKind::Add | OpKind::Min | OpKind::Max, Merge::Lww | Merge::Mv | Merge::Version | Merge::OrSet) => {
+                let written = result(op, row)?;
+                let mark = self.mark(op.column);
+                let mut settled = Vec::new();
+                let applies =
+                    written.is_empty() || column_of(&mut self.state, &mut settled, op.column, column).adjust(&mark);
+                put(row, if applies { written } else { Written::new() });
+                Ok(())
+            }
+            (OpKind::Add | OpKind::Min | OpKind::Max, _) => {
+                let written = result(op, row)?;
+                if self.model.merging.deletes {
+                    self.contribute(op, at, found.as_ref());
+                }
+                put(row, written);
+                Ok(())
+            }
+        }
+    }
+
+    /// Keeps what a write adds to a counter or an extreme.
+    fn contribute(&mut self, op: &Op, at: Option<crate::Timestamp>, found: Option<&Found<'_>>) {
+        let value = match (at, found) {
+            (Some(at), _) => at.to_string().into(),
+            (None, Some(found)) => found.to_value(),
+            (None, None) => Value::Null,
+        };
+        let slot = self.state.slot(op.column);
+        match op.kind {
+            _ if value == Value::Null => {}
+            OpKind::Add => slot.contribute(&self.mark, value),
+            kind => {
+                let ty = self.model.schema.columns[op.column].ty;
+                let cell = |value: &Value| Cell::from_json(ty, value).unwrap_or_default();
+                let new = cell(&value);
+                let beyond =
+                    |old: &Value| if kind == OpKind::Max { !less(&new, &cell(old)) } else { !less(&cell(old), &new) };
+                slot.contribute_extreme(&self.mark, value, beyond);
+            }
+        }
+    }
+
+    /// Sets a register.
+    fn set(&mut self, op: &Op, row: &mut Row, written: Written) -> Result<(), FoldError> {
+        let (schema, index) = (&self.model.schema, op.column);
+        let column = &schema.columns[index];
+        let beside = self.model.merging.columns[index].beside.filter(|_| column.merge == Merge::Version);
+        let named = beside.map(|_| self.based_on(op)).transpose()?;
+        let based_on = self.state.get(index).and_then(|slot| slot.based_on);
+        let standing = beside.and_then(|beside| version_of(&row.cells[beside])).map(|id| Named { id, based_on });
+        let mark = self.mark(index);
+        let mut settled = Vec::new();
+        if beside.is_none() && column_of(&mut self.state, &mut settled, index, column).overwrite(&mark) {
+            put(row, written);
+            return Ok(());
+        }
+        let contender = |row: &Row, version| Contender {
+            mark: Mark::clone(&mark),
+            kind: WriteKind::Set,
+            value: value_of(schema, row, index),
+            version,
+        };
+        let present = contender(row, standing);
+        let mut next = row.clone();
+        put(&mut next, written);
+        let incoming = contender(&next, named);
+        let further = || {
+            let (old, new) = (&row.cells[index], &next.cells[index]);
+            !new.is_null()
+                && (old.is_null() || if column.merge == Merge::Max { less(old, new) } else { less(new, old) })
+        };
+        let takes = column_of(&mut self.state, &mut settled, index, column).set(present, incoming, further);
+        self.settled.extend(settled.into_iter().map(|settled| (index, settled)));
+        if takes {
+            *row = next;
+            if let Some(beside) = beside {
+                row.cells[beside] = Cell::Text(self.event.id.to_string().into());
+            }
+        }
+        Ok(())
+    }
+
+    /// How the version that is written is called, and what it names as its base.
+    fn based_on(&self, op: &Op) -> Result<Named, FoldError> {
+        let column = &self.model.schema.columns[op.column].name;
+        let misfit = |misfit| FoldError::Misfit { column: column.clone(), misfit };
+        let found = match &op.based_on {
+            Some(operand) => operand.find(self.event, self.element).map_err(misfit)?,
+            None => None,
+        };
+        let based_on = match found {
+            None | Some(Found::Value(Value::Null)) => None,
+            Some(found) => {
+                let base: Option<EventId> = found.as_str().and_then(|text| text.parse().ok());
+                let expected = || Misfit {
+                    expected: format!("the version it is based on, as {column}_version names it"),
+                    found: crate::row::found(&found.to_value()),
+                };
+                Some(base.ok_or_else(|| misfit(expected()))?)
+            }
+        };
+        Ok(Named { id: self.event.id, based_on })
+    }
+
+    /// Writes beside what it did not know.
+    fn write_sibling(&mut self, index: usize, row: &mut Row, written: Written) -> Result<(), FoldError> {
+        let schema = &self.model.schema;
+        let Some(beside) = self.model.merging.columns[index].beside else { return Ok(()) };
+        let mark = Mark::clone(&self.mark(index));
+        let mut next = row.clone();
+        put(&mut next, written);
+        let incoming = Contender { mark, kind: WriteKind::Set, value: value_of(schema, &next, index), version: None };
+        let (mut siblings, mut settled) = (Elements::of(&row.cells[beside]), Vec::new());
+        column_of(&mut self.state, &mut settled, index, &schema.columns[index]).write_sibling(&mut siblings, incoming);
+        if siblings.0.len() > MAX_SIBLINGS {
+            let why = format!(
+                "column {} has {MAX_SIBLINGS} values that did not know each other: a write that knows some of them must come",
+                schema.columns[index].name
+            );
+            return Err(FoldError::Custom(why));
+        }
+        self.settled.extend(settled.into_iter().map(|settled| (index, settled)));
+        self.show_siblings(index, beside, row, siblings)
+    }
+
+    /// Shows the latest of the siblings in the column itself.
+    fn show_siblings(&self, index: usize, beside: usize, row: &mut Row, siblings: Elements) -> Result<(), FoldError> {
+        let first = siblings.0.first().cloned().unwrap_or_default();
+        row.cells[beside] = siblings.into_cell();
+        let pick = Op { kind: OpKind::Set, column: index, value: super::Operand::Value(Value::Null), based_on: None };
+        let written = pick.result(&self.model.schema, row, &Found::Value(&first))?;
+        put(row, written);
+        Ok(())
+    }
+
+    /// Puts elements into a set, or takes them out.
+    fn change_set(&mut self, op: &Op, row: &mut Row, found: &Found<'_>) -> Result<(), FoldError> {
+        let column = &self.model.schema.columns[op.column];
+        let ty = self.model.merging.columns[op.column].element;
+        let values: Vec<&Value> = match found {
+            Found::Value(Value::Array(items)) => items.iter().collect(),
+            Found::Value(Value::Null) => Vec::new(),
+            Found::Value(value) => vec![*value],
+            Found::Text(_) | Found::Int(_) => Vec::new(),
+        };
+        let attribute = matches!(found, Found::Text(_) | Found::Int(_)).then(|| found.to_value());
+        let mut elements = Vec::with_capacity(values.len());
+        for value in values.into_iter().chain(&attribute).filter(|value| **value != Value::Null) {
+            let cell = Cell::from_json(ty, value)
+                .map_err(|misfit| FoldError::Misfit { column: column.name.clone(), misfit })?;
+            elements.push(cell.to_json());
+        }
+        let (mut set, mut settled) = (Elements::of(&row.cells[op.column]), Vec::new());
+        let mark = self.mark(op.column);
+        let mut merged = column_of(&mut self.state, &mut settled, op.column, column);
+        match op.kind {
+            OpKind::Remove => merged.remove(&mut set, ty, &elements, &mark),
+            _ => merged.insert(&mut set, ty, elements, &mark),
+        }
+        row.cells[op.column] = set.into_cell();
+        Ok(())
+    }
+
+    /// Deletes the row, but for what the event did not know of it.
+    pub(super) fn delete(&mut self, slot: &mut Option<Row>, key: &Key) -> Result<(), FoldError> {
+        let Some(row) = slot.take().filter(|_| self.mark.saw.is_some() || self.mark.clock.is_some()) else {
+            return Ok(());
+        };
+        let mut left = Row::new(&self.model.schema, key);
+        let mut state = std::mem::take(&mut self.state);
+        let mut outlives = false;
+        for index in 0..self.model.merging.columns.len() {
+            if !self.model.schema.is_key(index) && state.get(index).is_some() {
+                outlives |= self.outlives(index, &row, &mut left, &mut state)?;
+            }
+        }
+        self.state = state;
+        if outlives {
+            self.keep_state(&mut left);
+            *slot = Some(left);
+        }
+        Ok(())
+    }
+
+    /// Keeps of a column what the deletion did not know; whether there was anything.
+    fn outlives(&mut self, index: usize, row: &Row, left: &mut Row, state: &mut State) -> Result<bool, FoldError> {
+        let schema = &self.model.schema;
+        let column = &schema.columns[index];
+        let beside = self.model.merging.columns[index].beside;
+        let mark = Mark::clone(&self.mark);
+        let deletion = Contender { mark, kind: WriteKind::Delete, value: Value::Null, version: None };
+        let mut settled = Vec::new();
+        let mut merged = column_of(state, &mut settled, index, column);
+        let shown = if column.merge == Merge::Mv { beside } else { Some(index) };
+        if let (Merge::OrSet | Merge::Mv, Some(shown)) = (column.merge, shown) {
+            let mut elements = Elements::of(&row.cells[shown]);
+            merged.keep_unknown(&mut elements, &deletion.mark);
+            let any = !elements.0.is_empty();
+            if column.merge == Merge::Mv {
+                self.show_siblings(index, shown, left, elements)?;
+            } else {
+                left.cells[shown] = elements.into_cell();
+            }
+            return Ok(any);
+        }
+        let value = value_of(schema, row, index);
+        let present = Contender { mark: deletion.mark.clone(), kind: WriteKind::Set, value, version: None };
+        let stands = merged.outlives(present, &deletion);
+        self.settled.extend(settled.into_iter().map(|settled| (index, settled)));
+        if stands {
+            let currency = if let ColumnType::Money { currency } = column.ty { Some(currency) } else { None };
+            for column in [Some(index), beside, currency].into_iter().flatten() {
+                left.cells[column] = row.cells[column].clone();
+            }
+            return Ok(true);
+        }
+        let slot = state.slot(index);
+        slot.entries.clear();
+        slot.based_on = None;
+        slot.keep_contributed(&deletion.mark);
+        let kind = match column.merge {
+            Merge::Max => OpKind::Max,
+            Merge::Min => OpKind::Min,
+            _ => OpKind::Add,
+        };
+        for Contribution { value, .. } in &slot.added {
+            let op = Op { kind, column: index, value: super::Operand::Value(Value::Null), based_on: None };
+            let written = op.result(schema, left, &Found::Value(value))?;
+            put(left, written);
+        }
+        Ok(!state.slot(index).added.is_empty())
+    }
+}
+
+fn column_of<'s>(
+    state: &'s mut State,
+    settled: &'s mut Vec<Settled>,
+    index: usize,
+    column: &Column,
+) -> merge::Column<'s> {
+    merge::Column { merge: column.merge, slot: state.slot(index), settled }
+}
+
+fn put(row: &mut Row, written: Written) {
+    for (column, cell) in written {
+        row.cells[column] = cell;
+    }
+}
+
+/// The value of a column as it is recorded: of money the amount and its currency.
+fn value_of(schema: &Schema, row: &Row, index: usize) -> Value {
+    let value = row.cells[index].to_json();
+    match schema.columns[index].ty {
+        ColumnType::Money { currency } if value != Value::Null => {
+            let mut money = Object::default();
+            money.insert("amount", value);
+            money.insert("currency", row.cells[currency].to_json());
+            money.into()
+        }
+        _ => value,
+    }
+}

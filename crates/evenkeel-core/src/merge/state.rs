@@ -1,0 +1,238 @@
+//! The marks of a row's columns, as the row keeps them: a hidden column of its own, in canonical bytes.
+//!
+//! Most rows were written by events that knew all before them: their state is one mark and which columns bear it. Equal
+//! states give equal bytes, so the row's digest covers them. Not here: how they change ([`super::Column`]).
+use super::{
+    Counted, Mark,
+    contribution::{Contribution, Contributor},
+};
+use crate::{
+    clock::Hlc,
+    codec::{CodecError, FORMAT, Reader, put_bytes, put_number},
+    event::Saw,
+    ids::{EventId, Position},
+    intake::SourceDot,
+};
+use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// The type, as it stands in the bytes.
+const TAG: u8 = 40;
+
+/// The state of a row that cannot be read: nobody but the projector writes it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the merge state of the row cannot be read: {0}")]
+pub struct BadState(pub String);
+
+/// The writes whose value something in a column is.
+pub(super) type Writers = SmallVec<[Arc<Mark>; 1]>;
+
+/// What is kept of one column.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Slot {
+    /// Of each thing that stands in the column the writes that put it there: of a register the one value, of siblings and
+    /// sets each of theirs, in the order in which the column shows them.
+    pub entries: SmallVec<[SmallVec<[Arc<Mark>; 1]>; 1]>,
+    /// Of a version what it was based on.
+    pub based_on: Option<EventId>,
+    /// Of a counter or an extreme, where rows can be deleted, what each write contributed, the oldest first.
+    pub added: Vec<Contribution>,
+}
+
+impl Slot {
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.added.is_empty() && self.based_on.is_none()
+    }
+
+    fn marks(&self) -> impl Iterator<Item = &Arc<Mark>> {
+        let contributors = self.added.iter().filter_map(|contribution| match &contribution.by {
+            Contributor::Marked(mark) => Some(mark),
+            Contributor::Plain(_) => None,
+        });
+        self.entries.iter().flatten().chain(contributors)
+    }
+}
+
+/// What is kept of a row, column by column.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State(Vec<(usize, Slot)>);
+
+impl State {
+    /// What is kept of the column at this index.
+    pub fn get(&self, column: usize) -> Option<&Slot> {
+        self.0.iter().find(|(index, _)| *index == column).map(|(_, slot)| slot)
+    }
+
+    /// The same, to change it.
+    pub fn slot(&mut self, column: usize) -> &mut Slot {
+        let at = self.0.partition_point(|(index, _)| *index < column);
+        if self.0.get(at).is_none_or(|(index, _)| *index != column) {
+            self.0.insert(at, (column, Slot::default()));
+        }
+        &mut self.0[at].1
+    }
+
+    /// The columns of which something is kept.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Slot)> {
+        self.0.iter().map(|(column, slot)| (*column, slot))
+    }
+
+    /// As text for the row's own column; `None` where nothing is kept.
+    pub fn to_text(&self) -> Option<String> {
+        let slots: Vec<_> = self.0.iter().filter(|(_, slot)| !slot.is_empty()).collect();
+        if slots.is_empty() {
+            return None;
+        }
+        let mut marks: Vec<&Arc<Mark>> = Vec::with_capacity(4);
+        for mark in slots.iter().flat_map(|(_, slot)| slot.marks()) {
+            if !marks.iter().any(|known| Arc::ptr_eq(known, mark) || known == &mark) {
+                marks.push(mark);
+            }
+        }
+        marks.sort_by_key(|mark| order_of(mark));
+        let mut out = Vec::with_capacity(16 + 24 * marks.len() + 2 * slots.len());
+        out.extend([FORMAT, TAG]);
+        put_number(&mut out, marks.len() as u128);
+        marks.iter().for_each(|mark| put_mark(&mut out, mark));
+        let place = |mark: &Arc<Mark>| {
+            marks.iter().position(|known| Arc::ptr_eq(known, mark) || *known == mark).unwrap_or_default()
+        };
+        put_number(&mut out, slots.len() as u128);
+        for (column, slot) in slots {
+            put_slot(&mut out, *column, slot, &place);
+        }
+        Some(BASE64_STANDARD_NO_PAD.encode(out))
+    }
+
+    /// Reads [`State::to_text`].
+    ///
+    /// # Errors
+    /// Where it is not what any state is written as.
+    pub fn from_text(text: &str) -> Result<Self, BadState> {
+        let bytes = BASE64_STANDARD_NO_PAD.decode(text).map_err(|error| BadState(error.to_string()))?;
+        let read = |input: &mut Reader<'_>| {
+            input.header(TAG)?;
+            let marks = (0..input.count()?).map(|_| mark(input).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+            let slots = (0..input.count()?).map(|_| slot(input, &marks)).collect::<Result<Vec<_>, CodecError>>()?;
+            Ok((slots, input.clone().end()?))
+        };
+        let (slots, ()) = read(&mut Reader::new(&bytes)).map_err(|error: CodecError| BadState(error.to_string()))?;
+        Ok(Self(slots))
+    }
+}
+
+/// A canonical order of marks: a write has one position, and stands at one stamp in each column.
+fn order_of(mark: &Mark) -> (Position, Hlc) {
+    (mark.position, mark.hlc)
+}
+
+const OF_SOURCE: u8 = 1;
+const SAW: u8 = 2;
+const CLOCK: u8 = 4;
+
+fn put_mark(out: &mut Vec<u8>, mark: &Mark) {
+    let is_sources = matches!(mark.by, Counted::Source(_));
+    let flag = |is: bool, flag: u8| if is { flag } else { 0 };
+    out.push(flag(is_sources, OF_SOURCE) | flag(mark.saw.is_some(), SAW) | flag(mark.clock.is_some(), CLOCK));
+    put_number(out, u128::from(mark.position.0));
+    put_bytes(out, mark.by.name().as_bytes());
+    put_number(out, u128::from(mark.seq));
+    out.extend_from_slice(&mark.hlc.as_u64().to_be_bytes());
+    if let Some(saw) = mark.saw {
+        put_number(out, u128::from(saw.upto.0));
+        out.extend_from_slice(&saw.request.as_u64().to_be_bytes());
+    }
+    if let Some(clock) = &mark.clock {
+        put_number(out, clock.len() as u128);
+        for dot in clock.iter() {
+            put_bytes(out, dot.source.as_str().as_bytes());
+            put_number(out, u128::from(dot.seq));
+        }
+    }
+}
+
+fn stamp(input: &mut Reader<'_>) -> Result<Hlc, CodecError> {
+    let mut number = 0;
+    for _ in 0..8 {
+        number = number << 8 | u64::from(input.byte()?);
+    }
+    Ok(Hlc::from_u64(number))
+}
+
+fn mark(input: &mut Reader<'_>) -> Result<Mark, CodecError> {
+    let flags = input.byte()?;
+    if flags > OF_SOURCE | SAW | CLOCK {
+        return Err(CodecError::NotCanonical("a mark with flags that there are not"));
+    }
+    let position = Position(input.number()?);
+    let name = input.text()?;
+    let by = if flags & OF_SOURCE > 0 { Counted::Source(name.into()) } else { Counted::Replica(name.into()) };
+    let (seq, hlc) = (input.number()?, stamp(input)?);
+    let saw =
+        if flags & SAW > 0 { Some(Saw { upto: Position(input.number()?), request: stamp(input)? }) } else { None };
+    let dot = |input: &mut Reader<'_>| Ok(SourceDot::new(input.text()?, input.number()?));
+    let clock = if flags & CLOCK > 0 {
+        Some((0..input.count()?).map(|_| dot(input)).collect::<Result<Vec<_>, CodecError>>()?.into())
+    } else {
+        None
+    };
+    Ok(Mark { position, by, seq, hlc, saw, clock })
+}
+
+/// Of the kinds of slots, one with a single write is by far the most frequent.
+const SINGLE: u128 = 0;
+const WHOLE: u128 = 1;
+
+fn put_slot(out: &mut Vec<u8>, column: usize, slot: &Slot, place: &dyn Fn(&Arc<Mark>) -> usize) {
+    let put = |out: &mut Vec<u8>, number: usize| put_number(out, number as u128);
+    if let ([entry], None, []) = (slot.entries.as_slice(), slot.based_on, slot.added.as_slice())
+        && let [mark] = entry.as_slice()
+    {
+        put_number(out, (column as u128) << 1 | SINGLE);
+        return put(out, place(mark));
+    }
+    put_number(out, (column as u128) << 1 | WHOLE);
+    put(out, slot.entries.len());
+    for entry in &slot.entries {
+        put(out, entry.len());
+        entry.iter().for_each(|mark| put(out, place(mark)));
+    }
+    out.push(u8::from(slot.based_on.is_some()));
+    slot.based_on.iter().for_each(|base| out.extend_from_slice(&base.0));
+    put(out, slot.added.len());
+    slot.added.iter().fold(0, |after, contribution| contribution.put(out, after, place));
+}
+
+fn slot(input: &mut Reader<'_>, marks: &[Arc<Mark>]) -> Result<(usize, Slot), CodecError> {
+    let bad = CodecError::NotCanonical;
+    let mark = |input: &mut Reader<'_>| {
+        let place = usize::try_from(input.number()?).ok();
+        place.and_then(|place| marks.get(place)).cloned().ok_or(bad("a mark that is not there"))
+    };
+    let head = input.wide()?;
+    let column = usize::try_from(head >> 1).map_err(|_| bad("a column that there cannot be"))?;
+    let mut slot = Slot::default();
+    if head & 1 == SINGLE {
+        slot.entries.push(SmallVec::from_iter([mark(input)?]));
+        return Ok((column, slot));
+    }
+    for _ in 0..input.count()? {
+        let entry = (0..input.count()?).map(|_| mark(input)).collect::<Result<_, _>>()?;
+        slot.entries.push(entry);
+    }
+    if input.byte()? != 0 {
+        let mut id = [0; 32];
+        for byte in &mut id {
+            *byte = input.byte()?;
+        }
+        slot.based_on = Some(EventId(id));
+    }
+    let mut after = 0;
+    for _ in 0..input.count()? {
+        let (contribution, last) = Contribution::read(input, after, marks)?;
+        after = last;
+        slot.added.push(contribution);
+    }
+    Ok((column, slot))
+}
