@@ -10,7 +10,7 @@ use core::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
-use evenkeel_core::{drift::Thresholds, freshness::FreshnessLimits, intake::CausalLimits, pace, token};
+use evenkeel_core::{ReplicaName, drift::Thresholds, freshness::FreshnessLimits, intake::CausalLimits, pace, token};
 
 /// The settings of a node.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -52,7 +52,11 @@ pub struct NodeSettings {
 
 impl Default for NodeSettings {
     fn default() -> Self {
-        Self { id: "a".into(), data: "evenkeel-data".into(), listen: (Ipv4Addr::LOCALHOST, 7400).into() }
+        Self {
+            id: ReplicaName::default().to_string(),
+            data: "evenkeel-data".into(),
+            listen: (Ipv4Addr::LOCALHOST, 7400).into(),
+        }
     }
 }
 

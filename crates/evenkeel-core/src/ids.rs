@@ -188,9 +188,17 @@ number! {
 }
 
 name! {
-    /// The name of a replica: a node that accepts writes.
+    /// The name of a replica: a node that accepts writes, and its log.
     ReplicaName
 }
+
+impl Default for ReplicaName {
+    /// `a`: that of a node to which nobody gave one.
+    fn default() -> Self {
+        "a".into()
+    }
+}
+
 name! {
     /// The CloudEvents `source` of an event: which bounded context emitted it.
     SourceName

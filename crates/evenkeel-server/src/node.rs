@@ -80,7 +80,8 @@ pub(crate) fn store(
         settings::Synchronous::Full => Synchronous::Full,
         settings::Synchronous::Normal => Synchronous::Normal,
     };
-    let options = SqliteOptions { synchronous, ..SqliteOptions::new(Arc::new(move || now.now())) };
+    let replica = settings.node.id.as_str().into();
+    let options = SqliteOptions { synchronous, replica, ..SqliteOptions::new(Arc::new(move || now.now())) };
     Ok((SqliteStore::open(&data_dir(settings, dir, data), options)?, clock))
 }
 

@@ -96,6 +96,8 @@ impl ServeError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Project(_) | Self::View { .. } | Self::Exposed(_) | Self::Log(_) => 2,
+            // A setting is wrong, and not the store.
+            Self::Store(StoreError::OtherReplica { .. }) => 2,
             Self::Store(_) | Self::Engine(_) | Self::Listen { .. } | Self::Start(_) | Self::Metrics(_) => 3,
             Self::StopTimedOut(_) => 1,
         }

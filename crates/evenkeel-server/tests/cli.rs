@@ -229,6 +229,24 @@ fn what_cannot_be_reached_ends_with_3() {
 }
 
 #[test]
+fn a_log_is_not_opened_under_the_name_of_another_node() {
+    let project = Project::minimal();
+    assert_eq!(project.run(&["publish", "sample.ndjson"]).code, 0);
+    let settings = project.path("evenkeel.toml");
+    let ours = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, ours.replacen("id = \"a\"", "id = \"b\"", 1)).unwrap();
+    for args in [&["drift"][..], &["publish", "sample.ndjson"], &["serve", "--listen", "127.0.0.1:0"]] {
+        let run = project.run(args);
+        assert_eq!(run.code, 2, "{args:?}: {run:?}");
+        for said in ["log.db", "this is the log of the node \"a\"", "set `[node] id = \"a\"`", "[node] data"] {
+            assert!(run.stderr.contains(said), "{args:?}: {said} is not in {run:?}");
+        }
+    }
+    fs::write(&settings, ours).unwrap();
+    assert_eq!(project.run(&["drift"]).code, 0);
+}
+
+#[test]
 fn check_shows_every_mistake_at_once_with_its_line() {
     let project = Project::minimal();
     let edit = |name: &str, from: &str, to: &str| {

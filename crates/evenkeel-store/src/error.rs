@@ -1,7 +1,7 @@
 //! What can go wrong in a store, by what its caller can do about it.
 //!
 //! Which error of a backend is which is the backend's to say.
-use evenkeel_core::ModelName;
+use evenkeel_core::{ModelName, ReplicaName};
 use std::path::PathBuf;
 
 /// The result of a storage operation.
@@ -25,6 +25,19 @@ pub enum StoreError {
         found: u32,
         /// The newest known format.
         supported: u32,
+    },
+    /// The log bears another name than the node that would write it. The marks of its events name it: under two names what
+    /// is one replica would be taken for two, and under the name of another one its events for that one's.
+    #[error(
+        "{path}: this is the log of the node {found:?}, not of {wanted:?}; set `[node] id = \"{found}\"`, or another `[node] data` to begin a log of its own"
+    )]
+    OtherReplica {
+        /// The file.
+        path: PathBuf,
+        /// Its name.
+        found: ReplicaName,
+        /// The name under which it was to be opened.
+        wanted: ReplicaName,
     },
     /// What was read is not what was written.
     #[error("the store holds what cannot be read: {0}")]

@@ -291,7 +291,7 @@ impl Engine {
     ) -> Result<Vec<EventReport>, EngineError> {
         let types: Option<BTreeSet<EventType>> = event_type.map(|name| BTreeSet::from([name.into()]));
         let slice = self.inner.log.read(after, types.as_ref(), limit.clamp(1, 10_000))?;
-        Ok(slice.events.into_iter().map(|event| event_report(event, &self.inner.options.holder)).collect())
+        Ok(slice.events.into_iter().map(event_report).collect())
     }
 
     fn decide_entry(&self, id: &str, word: Word, what: ParkDecision) -> Result<DecisionReport, EngineError> {
@@ -419,13 +419,13 @@ pub(crate) fn edit_report(edit: &Edit) -> EditReport {
     EditReport { patch: edit.patch.clone(), author, note, at: edit.at.to_string() }
 }
 
-fn event_report(event: Event, replica: &str) -> EventReport {
+fn event_report(event: Event) -> EventReport {
     let Causality { hlc, seq, delivery, .. } = event.causality;
     let of_source = delivery != Delivery::Log;
     EventReport {
         dot: DotReport {
             source: of_source.then(|| event.source.to_string()),
-            replica: (!of_source).then(|| replica.to_owned()),
+            replica: (!of_source).then(|| event.replica.to_string()),
             seq,
         },
         hlc: hlc.to_string(),

@@ -4,7 +4,7 @@
 use super::{Arrival, Causes, LogClock, Passed, Redrive, SourceDot, Untrusted, Verdict, Waiting, guards};
 use crate::{
     clock::Hlc,
-    ids::{Digest, EventId, Position, SourceName, StreamVersion, Subject},
+    ids::{Digest, EventId, Position, ReplicaName, SourceName, StreamVersion, Subject},
     quarantine::{EntryVersion, ParkKey, QuarantineId, Reason, State},
     time::Timestamp,
 };
@@ -132,6 +132,8 @@ pub enum Place {
 /// What the store knows, read in the transaction that will write.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
+    /// The log's name, which the events that it counts bear in their marks.
+    pub replica: ReplicaName,
     /// The position of the last event.
     pub head: Position,
     /// The number the next quarantine entry gets.

@@ -181,7 +181,7 @@ impl<'a> Work<'a> {
             stream_version,
             recorded_at: self.scene.now,
             digest: sent.digest,
-            replica: "a".into(),
+            replica: facts.replica.clone(),
             causality,
             draft,
         });

@@ -255,6 +255,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let failure = Self::unreachable(error.to_string());
         match error {
+            StoreError::OtherReplica { .. } => Self::usage(failure.what),
             StoreError::InUse(_) => failure.help(
                 "a server or another command works in it: name the server with --url, or wait until the other is done",
             ),

@@ -6,7 +6,7 @@ mod causal;
 use super::{Now, Volatile};
 use crate::{DecideAsking, EntryFilter, Log, QuarantineCount, Result, Slice, StoreError};
 use evenkeel_core::{
-    Digest, Epoch, Event, EventId, EventType, Position, SourceName, Subject, Timestamp,
+    Digest, Epoch, Event, EventId, EventType, Position, ReplicaName, SourceName, Subject, Timestamp,
     accounting::{Account, Books},
     checkpoint::SafeHead,
     content::{Window, identity},
@@ -28,6 +28,7 @@ use std::{
 /// A log in memory.
 pub struct MemoryLog {
     epoch: Epoch,
+    replica: ReplicaName,
     now: Now,
     state: Mutex<LogState>,
     grown: Condvar,
@@ -54,9 +55,13 @@ struct LogState {
 }
 
 impl MemoryLog {
-    /// An empty log. `epoch` is its life, `now` the clock of its safe head.
-    pub fn new(epoch: Epoch, now: Now) -> Self {
-        Self { epoch, now, state: Mutex::default(), grown: Condvar::new() }
+    /// An empty log of the node `replica`. `epoch` is its life, `now` the clock of its safe head.
+    pub fn new(epoch: Epoch, now: Now, replica: ReplicaName) -> Self {
+        Self { epoch, replica, now, state: Mutex::default(), grown: Condvar::new() }
+    }
+
+    fn facts(&self, state: &LogState, ask: &Ask) -> Facts {
+        Facts { replica: self.replica.clone(), ..state.facts(ask) }
     }
 }
 
@@ -132,6 +137,7 @@ impl LogState {
         let states = ask.entries.iter().filter_map(|id| Some((*id, standing(self.entries.get(id)?))));
         let line = ask.line.iter().flat_map(|(key, limit)| self.line(key).take(*limit));
         Facts {
+            replica: ReplicaName::default(),
             head: self.head(),
             next_entry: self.next_entry(),
             known: known.collect(),
@@ -273,7 +279,7 @@ impl Log for MemoryLog {
 
     fn transact_asking(&self, ask: &Ask, decide: DecideAsking<'_>) -> Result<()> {
         let mut state = self.state.lock();
-        let writes = decide(state.facts(ask), &mut |ask| state.facts(ask));
+        let writes = decide(self.facts(&state, ask), &mut |ask| self.facts(&state, ask));
         state.check(&writes)?;
         let grows = !writes.events.is_empty();
         state.write(writes);

@@ -12,7 +12,7 @@ pub use models::{MemoryModels, ModelsImage, Tamper};
 pub use snapshots::{MemorySnapshots, SnapshotsImage};
 
 use crate::{Result, StoredRow, Table};
-use evenkeel_core::{Epoch, ModelName, Timestamp, row::Key};
+use evenkeel_core::{Epoch, ModelName, ReplicaName, Timestamp, row::Key};
 use std::{fmt, sync::Arc};
 
 /// Where a store gets the time from.
@@ -61,9 +61,15 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// An empty store. `epoch` is the life of its log, `now` the clock of its safe head.
+    /// An empty store of a node to which nobody gave a name. `epoch` is the life of its log, `now` the clock of its safe
+    /// head.
     pub fn new(epoch: Epoch, now: Now) -> Self {
-        Self { log: Arc::new(MemoryLog::new(epoch, now)), models: Arc::default(), snapshots: Arc::default() }
+        Self::named(ReplicaName::default(), epoch, now)
+    }
+
+    /// As [`MemoryStore::new`], of the node `replica`.
+    pub fn named(replica: ReplicaName, epoch: Epoch, now: Now) -> Self {
+        Self { log: Arc::new(MemoryLog::new(epoch, now, replica)), models: Arc::default(), snapshots: Arc::default() }
     }
 }
 

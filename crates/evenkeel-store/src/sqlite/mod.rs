@@ -36,7 +36,7 @@ pub use models::{SqliteModels, check_views};
 pub use snapshots::SqliteSnapshots;
 
 use crate::Result;
-use evenkeel_core::Timestamp;
+use evenkeel_core::{ReplicaName, Timestamp};
 use folder::Folder;
 use std::{fmt, path::Path, sync::Arc};
 
@@ -64,12 +64,15 @@ pub struct SqliteOptions {
     pub now: Now,
     /// The greatest size of each file, in pages of 4096 bytes; `None` for as much as the disk holds.
     pub max_pages: Option<u32>,
+    /// The name of the node. A new log takes it, and keeps it.
+    pub replica: ReplicaName,
 }
 
 impl SqliteOptions {
-    /// Durable, waiting two seconds for locks, of any size.
+    /// Durable, waiting two seconds for locks, of any size, of a node to which nobody gave a name.
     pub fn new(now: Now) -> Self {
-        Self { synchronous: Synchronous::Full, busy_timeout_ms: 2000, now, max_pages: None }
+        let replica = ReplicaName::default();
+        Self { synchronous: Synchronous::Full, busy_timeout_ms: 2000, now, max_pages: None, replica }
     }
 }
 
@@ -79,6 +82,7 @@ impl fmt::Debug for SqliteOptions {
             .field("synchronous", &self.synchronous)
             .field("busy_timeout_ms", &self.busy_timeout_ms)
             .field("max_pages", &self.max_pages)
+            .field("replica", &self.replica)
             .finish_non_exhaustive()
     }
 }
@@ -111,6 +115,7 @@ impl SqliteStore {
     /// # Errors
     /// - [`crate::StoreError::InUse`] where another process has it, and nothing was touched;
     /// - [`crate::StoreError::Newer`] where a newer program wrote it, and nothing was touched;
+    /// - [`crate::StoreError::OtherReplica`] where its log bears another name than [`SqliteOptions::replica`];
     /// - [`crate::StoreError::Corrupt`] where a file is damaged or not ours, and it was not touched;
     /// - [`crate::StoreError::Unavailable`] where it cannot be made, read or written now.
     pub fn open(dir: &Path, options: SqliteOptions) -> Result<Self> {

@@ -129,6 +129,7 @@ impl World {
             entries.chain(self.log.iter().filter(|event| event.id == *id).map(in_log)).collect::<Vec<_>>()
         };
         Facts {
+            replica: "r".into(),
             head: Position(self.log.len() as u64),
             next_entry: self.entries.len() as u64 + 1,
             known: ask.ids.iter().map(|id| (*id, known(id))).collect(),

@@ -22,9 +22,9 @@ use super::{
     fields::{Fields, epoch},
     folder::Folder,
 };
-use crate::{DecideAsking, EntryFilter, Log, QuarantineCount, Result, Slice};
+use crate::{DecideAsking, EntryFilter, Log, QuarantineCount, Result, Slice, StoreError};
 use evenkeel_core::{
-    Epoch, Event, EventId, EventType, Position, SourceName, StreamVersion, Timestamp,
+    Epoch, Event, EventId, EventType, Position, ReplicaName, SourceName, StreamVersion, Timestamp,
     accounting::Books,
     checkpoint::SafeHead,
     content::Window,
@@ -69,6 +69,7 @@ pub struct SqliteLog {
     db: Database<Streams, Names>,
     epoch: Epoch,
     origin: Origin,
+    replica: ReplicaName,
     now: Now,
     /// Taken only by who has the writer.
     packer: Mutex<Packer>,
@@ -99,9 +100,9 @@ impl SqliteLog {
             let position = head(conn)?.map_or(Position::ZERO, |(position, _)| position);
             Ok((epoch(Fields(row).text(0)?)?, Tip { position, counts: Arc::new(counts(conn)?) }))
         })?;
-        let origin = origin(&db, epoch)?;
+        let (origin, replica) = (origin(&db, epoch)?, replica(&db, &options.replica)?);
         let (packer, tip, grown) = (Mutex::default(), Mutex::new(tip), Condvar::new());
-        Ok(Self { db, epoch, origin, now: Arc::clone(&options.now), packer, tip, grown })
+        Ok(Self { db, epoch, origin, replica, now: Arc::clone(&options.now), packer, tip, grown })
     }
 
     pub(super) fn database(&self) -> &Database<Streams, Names> {
@@ -144,6 +145,25 @@ fn origin(db: &Database<Streams, Names>, epoch: Epoch) -> Result<Origin> {
     })
 }
 
+/// The log's name: `wanted` where it has none yet, be it new or from before logs kept their names.
+fn replica(db: &Database<Streams, Names>, wanted: &ReplicaName) -> Result<ReplicaName> {
+    let read = |conn: &Connection| {
+        let mut select = conn.prepare("SELECT value FROM meta WHERE name = 'replica'")?;
+        let mut rows = select.query([])?;
+        rows.next()?.map(|row| Ok(ReplicaName::from(Fields(row).text(0)?))).transpose()
+    };
+    match db.read(|conn, _| read(conn))? {
+        Some(found) if found == *wanted => Ok(found),
+        Some(found) => {
+            Err(StoreError::OtherReplica { path: db.folder().join(FORMAT.file), found, wanted: wanted.clone() })
+        }
+        None => db.write(|conn, _| {
+            conn.execute("INSERT INTO meta VALUES('replica', ?1)", [wanted.as_str()])?;
+            Ok(Done::Commit(wanted.clone()))
+        }),
+    }
+}
+
 /// The last event's position and identity.
 fn head(conn: &Connection) -> Fallible<Option<(Position, EventId)>> {
     let mut last = conn.prepare_cached("SELECT position, event_id FROM events ORDER BY position DESC LIMIT 1")?;
@@ -178,7 +198,7 @@ impl Log for SqliteLog {
     fn transact_asking(&self, ask: &Ask, decide: DecideAsking<'_>) -> Result<()> {
         let mut writer = self.db.writer();
         let appended = writer.transact(|conn, streams| {
-            let facts = facts::load(conn, streams, ask)?;
+            let facts = Facts { replica: self.replica.clone(), ..facts::load(conn, streams, ask)? };
             let head = facts.head;
             let mut unreadable = None;
             let writes = decide(facts, &mut |ask| {
@@ -203,7 +223,7 @@ impl Log for SqliteLog {
 
     fn read(&self, after: Position, types: Option<&BTreeSet<EventType>>, limit: usize) -> Result<Slice> {
         self.db.read(|conn, names| {
-            let events = read::after(conn, names, after, types, limit)?;
+            let events = read::after(conn, names, &self.replica, (after, types), limit)?;
             let through = match events.last() {
                 // The end was reached, and it is the end of the moment that was read.
                 _ if events.len() < limit => head(conn)?.map_or(after, |(head, _)| head.max(after)),
@@ -222,11 +242,11 @@ impl Log for SqliteLog {
         upto: Position,
         limit: usize,
     ) -> Result<Vec<Event>> {
-        self.db.read(|conn, names| read::stream(conn, names, (subject, types), after, upto, limit))
+        self.db.read(|conn, names| read::stream(conn, names, &self.replica, (subject, types), after, upto, limit))
     }
 
     fn pick(&self, positions: &[Position]) -> Result<Vec<Event>> {
-        self.db.read(|conn, names| read::pick(conn, names, positions))
+        self.db.read(|conn, names| read::pick(conn, names, &self.replica, positions))
     }
 
     fn identities(&self, types: &BTreeSet<EventType>, from: Window, upto: Position) -> Result<Vec<(Window, Sum)>> {
@@ -238,7 +258,7 @@ impl Log for SqliteLog {
     }
 
     fn find(&self, id: EventId) -> Result<Option<Event>> {
-        self.db.read(|conn, names| read::find(conn, names, id))
+        self.db.read(|conn, names| read::find(conn, names, &self.replica, id))
     }
 
     fn raws(&self, after: Position, limit: usize) -> Result<Vec<RawBody>> {

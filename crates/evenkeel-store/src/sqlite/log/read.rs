@@ -7,7 +7,7 @@ use crate::sqlite::{
     fields::{Fields, int, size},
 };
 use evenkeel_core::{
-    Digest, Draft, Event, EventId, EventType, Position, SourceName, StreamVersion, Subject, Timestamp,
+    Digest, Draft, Event, EventId, EventType, Position, ReplicaName, SourceName, StreamVersion, Subject, Timestamp,
     json::{self, Object, Value},
 };
 use rusqlite::{CachedStatement, Connection};
@@ -47,8 +47,8 @@ where
 pub(super) fn after(
     conn: &Connection,
     names: &mut Names,
-    after: Position,
-    types: Option<&BTreeSet<EventType>>,
+    replica: &ReplicaName,
+    (after, types): (Position, Option<&BTreeSet<EventType>>),
     limit: usize,
 ) -> Fallible<Vec<Event>> {
     let sql = format!("{SELECT} WHERE position > ?1{} ORDER BY position LIMIT ?2", one_of(types, 3));
@@ -60,7 +60,7 @@ pub(super) fn after(
     let mut rows = select.raw_query();
     let mut events = Vec::with_capacity(limit.min(1024));
     while let Some(row) = rows.next()? {
-        events.push(event(Fields(row), &mut names.types, &mut names.sources, &mut subjects)?);
+        events.push(event(Fields(row), &mut names.types, &mut names.sources, &mut subjects, replica)?);
     }
     Ok(events)
 }
@@ -84,6 +84,7 @@ pub(super) fn oldest_after(
 pub(super) fn stream(
     conn: &Connection,
     names: &mut Names,
+    replica: &ReplicaName,
     (subject, types): (&str, &BTreeSet<EventType>),
     after: StreamVersion,
     upto: Position,
@@ -104,31 +105,41 @@ pub(super) fn stream(
     let mut rows = select.raw_query();
     let mut events = Vec::new();
     while let Some(row) = rows.next()? {
-        events.push(event(Fields(row), &mut names.types, &mut names.sources, &mut subjects)?);
+        events.push(event(Fields(row), &mut names.types, &mut names.sources, &mut subjects, replica)?);
     }
     Ok(events)
 }
 
 /// The events at these positions.
-pub(super) fn pick(conn: &Connection, names: &mut Names, positions: &[Position]) -> Fallible<Vec<Event>> {
+pub(super) fn pick(
+    conn: &Connection,
+    names: &mut Names,
+    replica: &ReplicaName,
+    positions: &[Position],
+) -> Fallible<Vec<Event>> {
     let mut select = conn.prepare_cached(&format!("{SELECT} WHERE position = ?1"))?;
     let mut subjects = Subjects::new(conn, &mut names.subjects)?;
     let mut events = Vec::with_capacity(positions.len());
     for position in positions {
         let mut rows = select.query([int(position.0)])?;
         if let Some(row) = rows.next()? {
-            events.push(event(Fields(row), &mut names.types, &mut names.sources, &mut subjects)?);
+            events.push(event(Fields(row), &mut names.types, &mut names.sources, &mut subjects, replica)?);
         }
     }
     Ok(events)
 }
 
 /// The event with this identity.
-pub(super) fn find(conn: &Connection, names: &mut Names, id: EventId) -> Fallible<Option<Event>> {
+pub(super) fn find(
+    conn: &Connection,
+    names: &mut Names,
+    replica: &ReplicaName,
+    id: EventId,
+) -> Fallible<Option<Event>> {
     let mut select = conn.prepare_cached(&format!("{SELECT} WHERE event_id = ?1"))?;
     let mut subjects = Subjects::new(conn, &mut names.subjects)?;
     let mut rows = select.query([id.0])?;
-    rows.next()?.map(|row| event(Fields(row), &mut names.types, &mut names.sources, &mut subjects)).transpose()
+    rows.next()?.map(|row| event(Fields(row), &mut names.types, &mut names.sources, &mut subjects, replica)).transpose()
 }
 
 /// The condition that the type is one of these, with parameters from number `first` on. Its text depends only on how
@@ -178,6 +189,7 @@ fn event(
     types: &mut Cache<EventType, EventType>,
     sources: &mut Cache<SourceName, SourceName>,
     subjects: &mut Subjects<'_>,
+    replica: &ReplicaName,
 ) -> Fallible<Event> {
     let position = Position(fields.number(0)?);
     let bad = |what: &str, why: String| Fault::Bad(format!("{what} of event {position}: {why}"));
@@ -199,7 +211,7 @@ fn event(
         stream_version: StreamVersion(fields.number(3)?),
         recorded_at,
         digest: Digest(fields.bytes32(10)?),
-        replica: "a".into(),
+        replica: replica.clone(),
         causality: super::causal::causality(fields, [13, 14, 15], recorded_at, position.0)?,
         draft: Draft {
             event_type: shared(types, fields.text(4)?),

@@ -5,7 +5,10 @@ use crate::{
         edits,
         fixture::{Sample, edit},
     },
-    sqlite::tests::{NOW, arrival, draft, foreign, open, take_in},
+    sqlite::{
+        SqliteOptions, SqliteStore,
+        tests::{NOW, arrival, draft, foreign, open, options, take_in},
+    },
 };
 use evenkeel_core::{
     Event, EventId, Position, StreamVersion, Timestamp,
@@ -62,6 +65,35 @@ fn a_log_keeps_its_own_id_and_secret() {
     assert_ne!(ours.log, other.log);
     assert_ne!(ours.key, other.key);
     assert_eq!(open(&a).log.safe_head().unwrap().epoch, ours.epoch);
+}
+
+#[test]
+fn a_log_keeps_the_name_it_began_with_and_is_opened_under_no_other() {
+    let folder = TempDir::new().unwrap();
+    let open_as = |name: &str| SqliteStore::open(folder.path(), SqliteOptions { replica: name.into(), ..options() });
+    let names = |store: &SqliteStore| {
+        let log = &*store.log;
+        let mut events = log.read(Position::ZERO, None, 10).unwrap().events;
+        events.extend(log.find(EventId::of("shop", "1")).unwrap());
+        events.extend(log.pick(&[Position(1)]).unwrap());
+        events.extend(log.stream("s", &["placed".into()].into(), StreamVersion(0), Position(9), 9).unwrap());
+        events.iter().map(|event| event.replica.to_string()).collect::<Vec<_>>()
+    };
+    let store = open_as("till-7").unwrap();
+    take_in(&*store.log, vec![arrival("1", draft("s", Value::Null))]).unwrap();
+    assert_eq!(names(&store), ["till-7"; 4]);
+    drop(store);
+
+    let refused = open_as("b").unwrap_err();
+    let named = |found: &str, wanted: &str| matches!(&refused, StoreError::OtherReplica { found: f, wanted: w, .. } if f.as_str() == found && w.as_str() == wanted);
+    assert!(named("till-7", "b"), "{refused}");
+    assert!(refused.to_string().contains("set `[node] id = \"till-7\"`"), "{refused}");
+    assert_eq!(names(&open_as("till-7").unwrap()), ["till-7"; 4]);
+
+    // One from before logs had names takes that of the node which opens it first.
+    foreign(&folder, "log.db").execute("DELETE FROM meta WHERE name = 'replica'", []).unwrap();
+    assert_eq!(names(&open_as("b").unwrap()), ["b"; 4]);
+    assert!(matches!(open_as("till-7"), Err(StoreError::OtherReplica { .. })));
 }
 
 #[test]
@@ -289,6 +321,6 @@ fn a_log_of_format_2_becomes_one_of_today_with_everything_in_it() {
     assert_eq!((edited.version, &edited.edits[0].patch), (EntryVersion(2), &patch));
     // Older than any that is known.
     foreign(&old, "log.db").pragma_update(None, "user_version", 1).unwrap();
-    let refused = crate::sqlite::SqliteStore::open(old.path(), crate::sqlite::tests::options()).unwrap_err();
+    let refused = SqliteStore::open(old.path(), options()).unwrap_err();
     assert!(matches!(&refused, StoreError::Corrupt(why) if why.contains("format 1")), "{refused}");
 }
