@@ -43,7 +43,7 @@ impl Default for Causality {
 }
 
 /// What the writer of an event had seen of the log, by the consistency token it was sent with: all up to a position, and
-/// the earlier events of the same request.
+/// the earlier events of the same request, which are those with lesser stamps. Its own stamp is above all of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Saw {
     /// The last position that the token speaks of.

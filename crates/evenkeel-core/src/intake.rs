@@ -19,7 +19,8 @@ mod work;
 
 pub use causal::{Passed, Skip, Waiting, expire, skip};
 pub use clocks::{
-    BadClocks, CausalLimits, Causes, Clocks, HLC, LogClock, MAX_ENTRIES, MAX_SEQ, SourceDot, VCLOCK, canonical_vclock,
+    BadClocks, CausalLimits, Causes, Clocks, HLC, LogClock, MAX_ENTRIES, MAX_SEQ, Seen, SourceDot, VCLOCK,
+    canonical_vclock,
 };
 pub use facts::{Ask, Facts, Place, Standing};
 pub use quota::{OverQuota, Quota, Untrusted};
@@ -200,7 +201,7 @@ pub enum Outcome {
     },
 }
 
-/// Takes arrivals in, in their order.
+/// Takes arrivals in, in their order; they are those of one request.
 ///
 /// ```
 /// use evenkeel_core::{Digest, Draft, EventId, Position, StreamVersion, Timestamp, intake::*, json::Value};
@@ -225,27 +226,43 @@ pub enum Outcome {
 /// assert_eq!(writes.events.len(), 1);
 /// ```
 pub fn admit<'s>(scene: impl Into<Scene<'s>>, arrivals: Vec<Arrival>, facts: Facts) -> (Writes, Vec<Outcome>) {
+    let (writes, mut outcomes) = admit_requests(scene, vec![arrivals], facts);
+    (writes, outcomes.pop().unwrap_or_default())
+}
+
+/// As [`admit`], for several requests one after the other.
+pub fn admit_requests<'s>(
+    scene: impl Into<Scene<'s>>,
+    requests: Vec<Vec<Arrival>>,
+    facts: Facts,
+) -> (Writes, Vec<Vec<Outcome>>) {
     let mut work = Work::new(scene.into(), facts);
-    let mut filed = Vec::with_capacity(arrivals.len());
-    for arrival in arrivals {
-        let id = arrival.sent.id;
-        filed.push((id, admit_one(arrival, &mut work)));
-        work.run();
+    let mut filed = Vec::with_capacity(requests.len());
+    for arrivals in requests {
+        work.begin_request();
+        let mut of_request = Vec::with_capacity(arrivals.len());
+        for arrival in arrivals {
+            let id = arrival.sent.id;
+            of_request.push((id, admit_one(arrival, &mut work)));
+            work.run();
+        }
+        filed.push(of_request);
     }
     // What came after it may have been what it waited for.
     let last = |(id, outcome): (EventId, Outcome)| match outcome {
         Outcome::Waiting { .. } => work.became(id).cloned().unwrap_or(outcome),
         decided => decided,
     };
-    let outcomes = filed.into_iter().map(last).collect();
+    let outcomes = filed.into_iter().map(|of_request| of_request.into_iter().map(last).collect()).collect();
     (work.finish(), outcomes)
 }
 
 fn admit_one(arrival: Arrival, work: &mut Work<'_>) -> Outcome {
-    let Arrival { sent, verdict, expected_version, clocks } = arrival;
+    let Arrival { sent, verdict, expected_version, mut clocks } = arrival;
     if let Some(known) = work.facts.known.get(&sent.id).filter(|known| !known.is_empty()) {
         let Some(place) = best_match(known, sent.digest) else {
             let refusal = id_conflict(&sent, &verdict);
+            work.hear(&mut clocks);
             return work.quarantine_void(sent, refusal, State::Quarantined, &clocks);
         };
         work.writes.book(&sent.source, Account::DUPLICATE);
@@ -255,6 +272,7 @@ fn admit_one(arrival: Arrival, work: &mut Work<'_>) -> Outcome {
             Place::Waiting => Outcome::Waiting { waits_for: work.unmet_of(&sent.source, &clocks), repeated: true },
         };
     }
+    work.hear(&mut clocks);
     let judged = match verdict {
         Verdict::Quarantine(refusal) => Err((refusal, State::Quarantined)),
         Verdict::Admit(draft) => match clocks.hlc.and_then(|hlc| work.skewed(hlc)) {
@@ -276,15 +294,15 @@ fn admit_one(arrival: Arrival, work: &mut Work<'_>) -> Outcome {
             return Outcome::VersionConflict { expected, actual, parked };
         }
     }
-    match (blocked_by, clocks.causes) {
-        (Some(key), causes) => {
-            let refusal = held_behind(&draft, key);
-            work.quarantine_void(sent, refusal, State::Held, &Clocks { causes, ..Clocks::default() })
-        }
-        (None, Some(causes)) => work.offer(sent, draft, clocks.hlc, *causes),
-        (None, None) => {
+    if let Some(key) = blocked_by {
+        let refusal = held_behind(&draft, key);
+        return work.quarantine_void(sent, refusal, State::Held, &clocks);
+    }
+    match clocks.causes.take() {
+        Some(causes) => work.offer(sent, draft, *causes, &clocks),
+        None => {
             work.writes.book(&sent.source, Account::ADMITTED);
-            let (position, stream_version) = work.append(sent, draft);
+            let (position, stream_version) = work.append(sent, draft, &clocks);
             Outcome::Admitted { position, stream_version }
         }
     }

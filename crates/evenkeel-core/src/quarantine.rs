@@ -8,6 +8,7 @@ pub use edit::{Edit, MAX_EDITS};
 
 use crate::{
     clock::Hlc,
+    event::Saw,
     ids::{Digest, EventId, EventType, Position, SourceName, Subject},
     intake::SourceDot,
     time::Timestamp,
@@ -191,6 +192,8 @@ pub struct Entry {
     pub hlc: Hlc,
     /// The first of the events that it waits for: once that was passed, the entry is sent through again unasked.
     pub recall: Option<SourceDot>,
+    /// What its writer had seen of the log, where it was sent with a consistency token.
+    pub saw: Option<Saw>,
 }
 
 /// A person's word on an entry.

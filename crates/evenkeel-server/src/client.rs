@@ -171,8 +171,11 @@ impl Client {
     ///
     /// # Errors
     /// Where no answer came: the events may have been taken or not.
-    pub(crate) fn post_events(&self, batch: &[u8]) -> Result<Answer, Unanswered> {
-        let request = self.agent.post(format!("{}/v1/events", self.base)).content_type(BATCH);
+    pub(crate) fn post_events(&self, batch: &[u8], token: Option<&str>) -> Result<Answer, Unanswered> {
+        let mut request = self.agent.post(format!("{}/v1/events", self.base)).content_type(BATCH);
+        if let Some(token) = token {
+            request = request.header("Consistency-Token", token);
+        }
         let request = request.config().timeout_global(Some(REQUEST)).build();
         request.send(batch).map_err(Unanswered::of).and_then(answer)
     }

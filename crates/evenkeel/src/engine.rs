@@ -3,7 +3,7 @@
 //! This file starts, feeds and stops it; what an operator asks of it is in `operate` and `inspect`, what readers ask in
 //! `reader/shared.rs` and `reader/statement.rs`.
 use crate::{
-    Clock, EngineError, PublishError, ReadError, causal,
+    Clock, EngineError, PublishError, PublishOptions, ReadError, causal,
     consumer::{self, Watched},
     ingest::{Ingest, IngestLimits},
     monitor::{self, Observation},
@@ -20,7 +20,7 @@ use evenkeel_core::{
     drift::{Report, Status, Verdict},
     flights::FlightLimits,
     freshness::FreshnessLimits,
-    intake::{Arrival, Outcome},
+    intake::{Arrival, Outcome, Seen},
     pace,
     quarantine::Reason,
     retry::RetryPolicy,
@@ -306,7 +306,8 @@ impl Engine {
     }
 
     /// Publishes events given in the CloudEvents JSON format and waits until they are durable. They are taken in order
-    /// and all or none; `expected_version` makes the append of a single event conditional.
+    /// and all or none; an expected version makes the append of a single event conditional, a token says what the writer
+    /// had seen.
     ///
     /// Events that cannot be applied are taken too: a [`Receipt`] says what became of each. A call that is dropped
     /// while it waits may have published.
@@ -317,9 +318,9 @@ impl Engine {
     pub async fn publish(
         &self,
         events: Vec<Vec<u8>>,
-        expected_version: Option<StreamVersion>,
+        options: impl Into<PublishOptions>,
     ) -> Result<Vec<Receipt>, PublishError> {
-        let arrivals = self.decide(events, expected_version)?;
+        let arrivals = self.decide(events, options.into())?;
         let filed = filed(&arrivals);
         let reply = self.inner.ingest.submit(arrivals)?;
         let outcomes = reply.await.map_err(|_| PublishError::Stopping)??;
@@ -333,9 +334,9 @@ impl Engine {
     pub fn publish_blocking(
         &self,
         events: Vec<Vec<u8>>,
-        expected_version: Option<StreamVersion>,
+        options: impl Into<PublishOptions>,
     ) -> Result<Vec<Receipt>, PublishError> {
-        let arrivals = self.decide(events, expected_version)?;
+        let arrivals = self.decide(events, options.into())?;
         let filed = filed(&arrivals);
         let reply = self.inner.ingest.submit(arrivals)?;
         let outcomes = reply.blocking_recv().map_err(|_| PublishError::Stopping)??;
@@ -343,18 +344,18 @@ impl Engine {
     }
 
     /// The gate's verdicts, in the caller's thread: only the log's writer is shared.
-    fn decide(
-        &self,
-        events: Vec<Vec<u8>>,
-        expected_version: Option<StreamVersion>,
-    ) -> Result<Vec<Arrival>, PublishError> {
+    fn decide(&self, events: Vec<Vec<u8>>, options: PublishOptions) -> Result<Vec<Arrival>, PublishError> {
+        let PublishOptions { expected_version, token } = options;
         if expected_version.is_some() && events.len() != 1 {
             return Err(PublishError::NotSingle { events: events.len() });
         }
+        let seen = token.map(|token| self.inner.seen_by(token)).transpose()?.map(Seen::Upto);
         let decide = |(index, raw)| {
             let decided = self.inner.gate.decide(raw, expected_version);
             let unreadable = |error: Unreadable| PublishError::Unreadable { index, message: error.to_string() };
-            decided.map(|decided| decided.arrival).map_err(unreadable)
+            let mut arrival = decided.map_err(unreadable)?.arrival;
+            arrival.clocks.seen = seen;
+            Ok(arrival)
         };
         events.into_iter().enumerate().map(decide).collect()
     }

@@ -39,6 +39,9 @@ pub enum PublishError {
         /// How many events there are.
         events: usize,
     },
+    /// The token is not of this log as it is.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// A source nobody declared has left as much in quarantine as it may.
     #[error(transparent)]
     OverQuota(#[from] OverQuota),

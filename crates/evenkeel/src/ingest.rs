@@ -40,7 +40,7 @@ pub fn commit(
     Ok(outcomes)
 }
 
-/// As [`commit`] for several submissions in one transaction: each is taken whole or, where a source nobody declared has used
+/// As [`commit`] for several submissions in one transaction, each of which is a request: it is taken whole or, where a source nobody declared has used
 /// up its quota, not at all. Of `limits` only the quota counts, and whether events are kept as they were sent.
 ///
 /// # Errors
@@ -56,21 +56,22 @@ pub fn commit_within(
     log.transact_asking(
         &ask,
         Box::new(|mut facts, more| {
-            let mut arrivals = Vec::with_capacity(submissions.iter().map(Vec::len).sum());
+            let mut requests = Vec::with_capacity(submissions.len());
             let mut taken = Vec::with_capacity(submissions.len());
             for submission in submissions {
-                taken.push(limits.quota.take(&submission, &mut facts).map(|()| submission.len()));
-                if matches!(taken.last(), Some(Ok(_))) {
-                    arrivals.extend(submission);
+                taken.push(limits.quota.take(&submission, &mut facts));
+                if matches!(taken.last(), Some(Ok(()))) {
+                    requests.push(submission);
                 }
             }
             let scene = Scene { now: clock.now(), limits: causal, more: Some(more) };
-            let (mut writes, outcomes) = intake::admit(scene, arrivals, facts);
+            let (mut writes, outcomes) = intake::admit_requests(scene, requests, facts);
             if !limits.keep_raw {
                 writes.raws.clear();
             }
             let mut outcomes = outcomes.into_iter();
-            answers = taken.into_iter().map(|taken| Ok(outcomes.by_ref().take(taken?).collect())).collect();
+            let answer = |taken: Result<(), OverQuota>| taken.map(|()| outcomes.next().unwrap_or_default());
+            answers = taken.into_iter().map(answer).collect();
             writes
         }),
     )?;

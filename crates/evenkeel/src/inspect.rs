@@ -10,7 +10,7 @@ use crate::{
     },
     report::{
         AccountingReport, BulkReport, CountedReport, DecisionReport, DotReport, EditReport, EditedReport, EventReport,
-        QuarantineReport, SourceAccount,
+        QuarantineReport, SawReport, SourceAccount,
     },
     slot::Slot,
 };
@@ -420,7 +420,7 @@ pub(crate) fn edit_report(edit: &Edit) -> EditReport {
 }
 
 fn event_report(event: Event) -> EventReport {
-    let Causality { hlc, seq, delivery, .. } = event.causality;
+    let Causality { hlc, seq, delivery, saw } = event.causality;
     let of_source = delivery != Delivery::Log;
     EventReport {
         dot: DotReport {
@@ -431,6 +431,7 @@ fn event_report(event: Event) -> EventReport {
         hlc: hlc.to_string(),
         vclock: of_source.then(|| canonical_vclock(&event.draft.extensions)).flatten(),
         delivery: delivery.as_str(),
+        saw: saw.map(|saw| SawReport { position: saw.upto.0, request: saw.request.to_string() }),
         position: event.position.0,
         event_id: event.id.to_string(),
         r#type: event.draft.event_type.to_string(),

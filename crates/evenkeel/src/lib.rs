@@ -18,6 +18,7 @@ mod identities;
 mod inspect;
 mod lease;
 mod operate;
+mod publish;
 mod raws;
 mod reconciler;
 mod refold;
@@ -54,6 +55,7 @@ pub use clock::{Clock, SystemClock};
 pub use engine::{Engine, Options, Parts};
 pub use error::{EngineError, PublishError, ReadError};
 pub use inspect::Which;
+pub use publish::PublishOptions;
 pub use slot::Model;
 
 pub use evenkeel_contract as contract;

@@ -12,7 +12,7 @@ use evenkeel_contract::gate::Gate;
 use evenkeel_core::{
     Event, ModelName, Position,
     fold::{Fold, Park, ParkState, TouchId, release},
-    intake::{self, Arrival, Ask, Clocks, Facts, Redrive, Redriven, Scene, Sent, Verdict, Writes},
+    intake::{self, Arrival, Ask, Clocks, Facts, Redrive, Redriven, Scene, Seen, Sent, Verdict, Writes},
     quarantine::{Decision, Entry, EntryVersion, ParkKey, QuarantineId, Reason, Refusal, State},
     reconciliation::Unreplayed,
     row::Key,
@@ -208,10 +208,11 @@ pub(crate) fn verdict(gate: &Gate, entry: &Entry) -> (Verdict, Clocks) {
 }
 
 /// The entry's event with this verdict. Its identity and digest are those of what arrived, whatever was edited: the same
-/// event sent again is known by them. Where its source gave it no stamp, it has that of its receipt.
+/// event sent again is known by them. Where its source gave it no stamp, it has that of its receipt; what its writer had seen
+/// then it knows still, and no more.
 fn as_it_arrived(entry: &Entry, (verdict, clocks): (Verdict, Clocks)) -> Arrival {
-    let Entry { event_id: id, digest, source, raw_id, raw, hlc, .. } = entry.clone();
-    let clocks = Clocks { received: Some(hlc), ..clocks };
+    let Entry { event_id: id, digest, source, raw_id, raw, hlc, saw, .. } = entry.clone();
+    let clocks = Clocks { received: Some(hlc), seen: saw.map(Seen::Kept), ..clocks };
     Arrival { sent: Sent { id, digest, source, raw_id, raw }, verdict, expected_version: None, clocks }
 }
 

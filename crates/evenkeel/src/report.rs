@@ -11,8 +11,8 @@ mod query;
 
 pub use accounting::{AccountReport, AccountingReport, CountedReport, SourceAccount};
 pub use bulk::{BulkEntry, BulkReport};
-pub use causal::{CausalReport, DotReport, PassedReport, SkipReport, SkippedReport, WaitingReport};
-pub use conflicts::{ConflictReport, ConflictsReport, ContenderReport, KnownReport, SeenReport};
+pub use causal::{CausalReport, DotReport, PassedReport, SawReport, SkipReport, SkippedReport, WaitingReport};
+pub use conflicts::{ConflictReport, ConflictsReport, ContenderReport, KnownReport};
 pub use impact::{AdmittedCase, AdmittedImpact, ImpactReport, ValueChange, WaitingCase, WaitingImpact};
 pub use lineage::{ContractVersion, FieldOrigin, LineageReport};
 pub use query::{QueryAnswer, ReadModel};
@@ -521,10 +521,13 @@ pub struct EventReport {
     pub dot: DotReport,
     /// Its stamp, `milliseconds.counter`: above those of all that it knew.
     pub hlc: String,
-    /// What it knew, itself included: `actor=counter` pairs; null for what the log counts, which knew all before it.
+    /// What it knew, itself included: `actor=counter` pairs; null for what the log counts, which knew all before it unless
+    /// `saw` says otherwise.
     pub vclock: Option<String>,
     /// `log`, `causal`, or `exception` where its place was given up before it came.
     pub delivery: &'static str,
+    /// What its writer had seen of the log, where it was sent with a token; null where it was not.
+    pub saw: Option<SawReport>,
     /// Extension attributes.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub extensions: Object,

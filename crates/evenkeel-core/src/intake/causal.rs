@@ -16,7 +16,7 @@ use super::{
 use crate::{
     accounting::Account,
     clock::Hlc,
-    event::{Causality, Delivery, Draft},
+    event::{Causality, Delivery, Draft, Saw},
     ids::{EventId, Position, SourceName, StreamVersion},
     quarantine::{Decision, Reason, Refusal, State},
     time::Timestamp,
@@ -91,6 +91,8 @@ pub struct Waiting {
     pub since: Timestamp,
     /// The first event that it lacks.
     pub on: SourceDot,
+    /// What its writer had seen of the log, where it was sent with a consistency token.
+    pub saw: Option<Saw>,
 }
 
 impl Waiting {
@@ -240,11 +242,11 @@ impl Work<'_> {
     }
 
     /// An event arrives that its source counts and whose identity is new.
-    pub(super) fn offer(&mut self, sent: Sent, draft: Draft, hlc: Option<Hlc>, causes: Causes) -> Outcome {
+    pub(super) fn offer(&mut self, sent: Sent, draft: Draft, causes: Causes, clocks: &Clocks) -> Outcome {
         self.begin(&sent.source, &causes);
-        let hlc = hlc.unwrap_or_else(|| self.stamp());
+        let hlc = clocks.hlc.unwrap_or_else(|| self.stamp());
         let on = SourceDot::new(sent.source.clone(), causes.seq);
-        let event = Waiting { sent, draft, causes, hlc, since: self.scene.now, on };
+        let event = Waiting { sent, draft, causes, hlc, since: self.scene.now, on, saw: clocks.saw() };
         match self.settled(&event) {
             Ok(delivery) => {
                 self.writes.book(&event.sent.source, Account::ADMITTED);
@@ -365,7 +367,7 @@ impl Work<'_> {
         // A new one is above all that was given, and no one else has it, as one just above what it knew might.
         let hlc = if known >= Some(event.hlc) { self.stamp() } else { event.hlc };
         self.facts.dots.insert(dot.clone(), event.sent.id);
-        let causality = Causality { hlc, seq: dot.seq, delivery, saw: None };
+        let causality = Causality { hlc, seq: dot.seq, delivery, saw: event.saw };
         let placed = self.append_as(event.sent, event.draft, causality);
         if delivery == Delivery::Causal {
             self.pass(&dot.source, dot.seq);
@@ -540,5 +542,5 @@ impl Work<'_> {
 }
 
 fn taken(event: Waiting, recall: Option<SourceDot>) -> Taken {
-    Taken { sent: event.sent, hlc: event.hlc, received_at: event.since, recall }
+    Taken { sent: event.sent, hlc: event.hlc, received_at: event.since, recall, saw: event.saw }
 }

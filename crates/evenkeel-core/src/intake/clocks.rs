@@ -4,7 +4,8 @@
 //! log's facts by the rest of the intake.
 use crate::{
     clock::{Actors, BadClock, Hlc, HlcClock, HlcSettings, SPARE_ENTRIES, VectorClock},
-    ids::SourceName,
+    event::Saw,
+    ids::{Position, SourceName},
     json::{Object, Value},
     quarantine::Reason,
     time::Timestamp,
@@ -55,6 +56,17 @@ pub struct Clocks {
     pub received: Option<Hlc>,
     /// What it knew.
     pub causes: Option<Box<Causes>>,
+    /// What its writer had seen of the log, where it was sent with a consistency token.
+    pub seen: Option<Seen>,
+}
+
+/// What the writer of an event had seen of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// All up to this position, by the token of the request that the event comes with now.
+    Upto(Position),
+    /// What was kept of it when it came.
+    Kept(Saw),
 }
 
 /// What an event knew, from its vector clock.
@@ -80,6 +92,14 @@ pub struct BadClocks {
 }
 
 impl Clocks {
+    /// What was seen, as far as that was stamped.
+    pub(super) fn saw(&self) -> Option<Saw> {
+        match self.seen? {
+            Seen::Kept(saw) => Some(saw),
+            Seen::Upto(_) => None,
+        }
+    }
+
     /// The clocks in the extension attributes of an event of `source`. `first_of` says with which number a declared source
     /// begins, and nothing of others.
     ///

@@ -173,7 +173,7 @@ fn refused(id: QuarantineId, refusal: Refusal, state: State, work: &mut Work<'_>
 
 /// Where an entry goes with its new verdict.
 fn place(redrive: Redrive, released: Option<&ParkKey>, work: &mut Work<'_>) -> (Change, Redriven) {
-    let Redrive { id, arrival: Arrival { mut sent, verdict, clocks, .. }, .. } = redrive;
+    let Redrive { id, arrival: Arrival { mut sent, verdict, mut clocks, .. }, .. } = redrive;
     let now = work.scene.now;
     let admitted = |position: Position| {
         let change = Change { position: Some(position), ..Change::to(id, State::Admitted, now) };
@@ -218,11 +218,14 @@ fn place(redrive: Redrive, released: Option<&ParkKey>, work: &mut Work<'_>) -> (
     }
     // It was kept as it was sent with its entry.
     sent.raw = Vec::new();
-    let Some(causes) = clocks.causes else { return admitted(work.append(sent, draft).0) };
+    let Some(causes) = clocks.causes.take() else { return admitted(work.append(sent, draft, &clocks).0) };
     // The stamp of its receipt, if its source gave it none: whatever came since is not what it knew.
-    let hlc = clocks.hlc.or(clocks.received).unwrap_or_else(|| work.stamp());
+    let saw = clocks.saw();
+    // All that its writer had seen was stamped before its receipt.
+    let at_least = saw.and(clocks.received);
+    let hlc = clocks.hlc.or(clocks.received).max(at_least).unwrap_or_else(|| work.stamp());
     let on = SourceDot::new(sent.source.clone(), causes.seq);
-    let event = Waiting { sent, draft, causes: *causes, hlc, since: now, on };
+    let event = Waiting { sent, draft, causes: *causes, hlc, since: now, on, saw };
     work.begin(&event.sent.source, &event.causes);
     match work.settled(&event) {
         Ok(delivery) => admitted(work.deliver(event, delivery).0),

@@ -1,9 +1,10 @@
 //! Tests of the intake: named cases here, generated histories in `histories`, persons who decide at the same time in
-//! `interleavings`, all over the fact store in `world`.
+//! `interleavings`, what writers had seen in `tokens`, all over the fact store in `world`.
 mod causal;
 mod histories;
 mod interleavings;
 mod quotas;
+mod tokens;
 mod world;
 
 use super::*;

@@ -2,13 +2,13 @@
 //!
 //! What is decided stands in the other files of the intake; these are the steps that all of them take.
 use super::{
-    Ask, CausalLimits, Clocks, Facts, LogClock, Outcome, Place, RawBody, Sent, SourceDot, Writes, causal::Flow,
+    Ask, CausalLimits, Clocks, Facts, LogClock, Outcome, Place, RawBody, Seen, Sent, SourceDot, Writes, causal::Flow,
     clocks::stamp,
 };
 use crate::{
     accounting::Account,
     clock::{Hlc, HlcClock},
-    event::{Causality, Delivery, Draft, Event},
+    event::{Causality, Delivery, Draft, Event, Saw},
     ids::{Position, SourceName, StreamVersion},
     quarantine::{Entry, EntryVersion, QuarantineId, Refusal, State},
     time::Timestamp,
@@ -46,6 +46,8 @@ pub(super) struct Work<'a> {
     clock: HlcClock,
     /// The clock as it was.
     before: LogClock,
+    /// The stamp of the request at hand, once an event of it was heard that came with a token.
+    request: Option<Hlc>,
 }
 
 /// An event that goes into quarantine, with when it came.
@@ -56,19 +58,22 @@ pub(super) struct Taken {
     pub(super) received_at: Timestamp,
     /// The first of the events it waits for, if it does.
     pub(super) recall: Option<SourceDot>,
+    /// What its writer had seen.
+    pub(super) saw: Option<Saw>,
 }
 
 impl<'a> Work<'a> {
     pub(super) fn new(scene: Scene<'a>, facts: Facts) -> Self {
         let (clock, before) = (facts.clock.run(scene.limits), facts.clock);
-        Self { scene, facts, writes: Writes::default(), flow: Flow::default(), clock, before }
+        Self { scene, facts, writes: Writes::default(), flow: Flow::default(), clock, before, request: None }
     }
 
     /// Everything that is to be written.
     pub(super) fn finish(mut self) -> Writes {
         self.settle_flow();
         let clock = LogClock { last: self.clock.last(), ..self.facts.clock };
-        self.writes.clock = (clock != self.before).then_some(clock);
+        // A stamp that nothing was written with was given to nobody.
+        self.writes.clock = (clock != self.before && !self.writes.is_empty()).then_some(clock);
         self.writes
     }
 
@@ -92,6 +97,22 @@ impl<'a> Work<'a> {
         stamp(&mut self.clock, self.scene.now)
     }
 
+    /// The events of another request come now.
+    pub(super) fn begin_request(&mut self) {
+        self.request = None;
+    }
+
+    /// An event comes with these clocks: what its writer had seen is stamped with its request, before the event is. All that
+    /// was seen has lesser stamps, so its source's own stamp is good only if it is greater than all that the log has given.
+    pub(super) fn hear(&mut self, clocks: &mut Clocks) {
+        let Some(Seen::Upto(upto)) = clocks.seen else { return };
+        let request = self.request.unwrap_or_else(|| self.stamp());
+        self.request = Some(request);
+        // Nobody has seen what is not there.
+        clocks.seen = Some(Seen::Kept(Saw { upto: upto.min(self.facts.head), request }));
+        clocks.hlc = clocks.hlc.filter(|hlc| *hlc > self.clock.last());
+    }
+
     /// Later stamps will be above this one.
     pub(super) fn note(&mut self, given: Hlc) {
         if given > self.clock.last() {
@@ -99,17 +120,12 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Sets an event aside that was just received.
-    pub(super) fn quarantine(&mut self, sent: Sent, refusal: Refusal, state: State) -> Outcome {
-        self.writes.book(&sent.source, Account::entered(state));
-        let taken = Taken { sent, hlc: self.stamp(), received_at: self.scene.now, recall: None };
-        self.set_aside(taken, refusal, state)
-    }
-
-    /// As [`Work::quarantine`]; nobody waits for the event.
+    /// Sets an event with these clocks aside that was just received; nobody waits for it.
     pub(super) fn quarantine_void(&mut self, sent: Sent, refusal: Refusal, state: State, clocks: &Clocks) -> Outcome {
         self.void_of(&sent.source, clocks);
-        self.quarantine(sent, refusal, state)
+        self.writes.book(&sent.source, Account::entered(state));
+        let (hlc, received_at, saw) = (self.stamp(), self.scene.now, clocks.saw());
+        self.set_aside(Taken { sent, hlc, received_at, recall: None, saw }, refusal, state)
     }
 
     /// Nobody waits for the event of these clocks, if its source counts it: it is in quarantine, for a person.
@@ -122,7 +138,7 @@ impl<'a> Work<'a> {
 
     /// Makes an entry. What it means for the books is the caller's to enter.
     pub(super) fn set_aside(&mut self, taken: Taken, refusal: Refusal, state: State) -> Outcome {
-        let Taken { sent, hlc, received_at, recall } = taken;
+        let Taken { sent, hlc, received_at, recall, saw } = taken;
         let id = QuarantineId(self.facts.next_entry);
         let reason = refusal.reason;
         self.facts.next_entry += 1;
@@ -147,15 +163,19 @@ impl<'a> Work<'a> {
             decision: None,
             hlc,
             recall,
+            saw,
         });
         Outcome::Quarantined { id, reason, repeated: false }
     }
 
-    /// Appends an event that no source counts: it knows all that is in the log, so its stamp is above all that is there.
-    pub(super) fn append(&mut self, sent: Sent, draft: Draft) -> (Position, StreamVersion) {
-        let hlc = self.stamp();
+    /// Appends an event that no source counts. It knows all that is in the log, so its stamp is above all that is there;
+    /// one that was sent with a token knows what that saw, and keeps the stamp of its receipt where it has one.
+    pub(super) fn append(&mut self, sent: Sent, draft: Draft, clocks: &Clocks) -> (Position, StreamVersion) {
+        let saw = clocks.saw();
+        let kept = saw.and(clocks.received);
+        let hlc = kept.unwrap_or_else(|| self.stamp());
         self.facts.clock.seq += 1;
-        let causality = Causality { hlc, seq: self.facts.clock.seq, delivery: Delivery::Log, saw: None };
+        let causality = Causality { hlc, seq: self.facts.clock.seq, delivery: Delivery::Log, saw };
         self.append_as(sent, draft, causality)
     }
 

@@ -117,6 +117,7 @@ mod tests {
             decision: None,
             hlc: crate::clock::Hlc::ZERO,
             recall: None,
+            saw: None,
         }
     }
 

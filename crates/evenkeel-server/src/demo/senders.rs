@@ -102,7 +102,7 @@ pub(super) fn send(
     let body = format!("[{}]", raws.join(","));
     let mut backoff = Backoff::new(PATIENCE);
     loop {
-        let answer = client.post_events(body.as_bytes()).map_err(|unanswered| client.unanswered(&unanswered))?;
+        let answer = client.post_events(body.as_bytes(), None).map_err(|unanswered| client.unanswered(&unanswered))?;
         match answer.status {
             200..300 => {
                 let taken: Result<Taken, _> = serde_json::from_str(&answer.body);

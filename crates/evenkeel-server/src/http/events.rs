@@ -13,6 +13,7 @@ use axum::{
     response::Response,
 };
 use evenkeel::{
+    PublishOptions,
     contract::envelope,
     core::{StreamVersion, token::Token},
     report::Receipt,
@@ -39,7 +40,7 @@ pub(crate) struct Published {
     post, path = "/v1/events", tag = "events",
     params(
         ("Expected-Version" = Option<u64>, Header, description = "The version the event's stream must have, 0 for a new one; single events only"),
-        ("Consistency-Token" = Option<String>, Header, description = "What the writer has seen: tokens of earlier answers, with commas between"),
+        ("Consistency-Token" = Option<String>, Header, description = "What the writer has seen: tokens of earlier answers, with commas between. The events know that and those before them in the request, and nothing else of the log"),
         ("Content-Encoding" = Option<String>, Header, description = "`gzip`, or none"),
     ),
     request_body(description = "One event in binary mode (`ce-` headers) or structured mode, or a batch", content(
@@ -54,16 +55,16 @@ pub(crate) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
     Params::of(&parts.uri)?.finish()?;
     let seen = seen(&app, &parts.headers).await?;
     let mode = mode(&parts.headers)?;
-    let expected = expected_version(&parts.headers, mode)?;
+    let options = PublishOptions { expected_version: expected_version(&parts.headers, mode)?, token: seen };
     let events = events(&app, &parts.headers, mode, body).await?;
     app.rates.take(&events)?;
     let results = if events.is_empty() {
         Vec::new()
     } else if events.len() > DECIDE_APART {
         let engine = app.engine.clone();
-        super::blocking(move || engine.publish_blocking(events, expected)).await?
+        super::blocking(move || engine.publish_blocking(events, options)).await?
     } else {
-        app.engine.publish(events, expected).await?
+        app.engine.publish(events, options).await?
     };
     let token = (!results.is_empty()).then(|| app.engine.token_after(seen, &results));
     let header = token.as_deref().and_then(|token| HeaderValue::from_str(token).ok());

@@ -239,6 +239,7 @@ impl From<PublishError> for Problem {
                 .with("actual", actual)
                 .with("parked", parked),
             PublishError::NotSingle { .. } => Self::new(BAD_PARAMETER, error),
+            PublishError::Token(error) => error.into(),
             PublishError::OverQuota(_) => Self::new(QUOTA_EXCEEDED, error).retry_after(Duration::from_secs(60)),
             PublishError::Busy => Self::new(BUSY, error).retry_after(Duration::from_secs(1)),
             PublishError::Stopping => Self::new(STOPPING, error).retry_after(Duration::from_secs(5)),

@@ -83,6 +83,33 @@ fn a_packed_file_and_stdin_are_taken_like_a_plain_file() {
     assert_eq!((nothing.code, &nothing.value["read"]), (0, &0.into()));
 }
 
+#[test]
+fn a_file_is_published_as_by_somebody_who_has_seen_what_a_token_says() {
+    let project = Project::minimal();
+    for name in ["first", "second", "third"] {
+        fs::write(project.path(name), lines(&[&format!("{name} a"), &format!("{name} b")])).unwrap();
+    }
+    let token = project.json(&["publish", "first"]).value["token"].as_str().unwrap().to_owned();
+    assert_eq!(project.json(&["publish", "second", "--batch", "1", "--token", &token]).value["admitted"], 2);
+    let changed = format!("{}x", &token[..token.len() - 1]);
+    let refused = project.run(&["publish", "third", "--token", &changed]);
+    assert!(refused.code == 2 && refused.stderr.contains("token"), "{refused:?}");
+    let server = project.serve();
+    let at = |more: &[&str]| project.json(&[&["--url", &server.url, "publish", "third", "--token"], more].concat());
+    let run = project.run(&["--url", &server.url, "publish", "third", "--token", &changed]);
+    assert!(run.code == 2 && run.stderr.contains("token") && !run.stderr.contains("line 1"), "{run:?}");
+    let last = at(&[&token]);
+    assert_eq!(last.value["admitted"], 2, "{last:?}");
+    let log = ureq::get(format!("{}/v1/log", server.url)).call().unwrap().into_body().read_to_string().unwrap();
+    let log: serde_json::Value = serde_json::from_str(&log).unwrap();
+    let saw = |n: usize| (log["events"][n]["saw"]["position"].as_u64(), log["events"][n]["saw"]["request"].as_str());
+    let positions: Vec<_> = (0..6).map(|n| saw(n).0).collect();
+    // Of several requests each knows the one before; the events of one know each other by its stamp.
+    assert_eq!(positions, [None, None, Some(2), Some(3), Some(2), Some(2)]);
+    assert_ne!(saw(2).1, saw(3).1);
+    assert_eq!(saw(4).1, saw(5).1);
+}
+
 /// Answers one request after the other, each over its own connection, and gives back their bodies.
 fn scripted(answers: Vec<(u16, &'static str, String)>) -> (String, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

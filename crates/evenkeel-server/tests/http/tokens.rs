@@ -65,3 +65,71 @@ fn a_token_ends_after_its_time() {
     let answer = server.publish_with(&order("2", "o-2", "1"), &[("Consistency-Token", &token)]);
     assert_eq!(answer.problem(400, "bad-token")["reason"], "expired");
 }
+
+/// What the log says that the writers of its events had seen, by the events' ids.
+fn seen(server: &Server, id: &str) -> Value {
+    let log = server.get("/v1/log").ok(200);
+    let events = log["events"].as_array().unwrap();
+    events.iter().find(|event| event["id"] == id).unwrap_or_else(|| panic!("{id}: {log}"))["saw"].clone()
+}
+
+#[test]
+fn the_log_shows_what_a_writer_had_seen_and_an_event_keeps_it() {
+    let server = Server::start();
+    let first = token_of(&server.publish(&order("1", "o-1", "1")).ok(202));
+    let second = token_of(&server.publish(&order("2", "o-2", "1")).ok(202));
+    server.publish(&order("3", "o-3", "1")).ok(202);
+    // Several count as one, and nothing of the third was seen.
+    let both = format!("{second}, {first}");
+    let mut waits = order("late", "o-6", "1");
+    waits["vclock"] = "shop=2".into();
+    let batch = json!([order("4", "o-4", "1"), order("bad", "o-5", "0"), waits, order("1", "o-1", "1")]).to_string();
+    let headers = [("Content-Type", "application/cloudevents-batch+json"), ("Consistency-Token", both.as_str())];
+    let answer = server.publish_bytes(batch.as_bytes(), &headers).ok(202);
+    let outcomes: Vec<_> = answer["results"].as_array().unwrap().iter().map(|result| &result["outcome"]).collect();
+    assert_eq!(outcomes, ["admitted", "quarantined", "waiting", "duplicate"]);
+    let saw = seen(&server, "4");
+    assert_eq!(saw["position"], 2);
+    assert!(saw["request"].as_str().unwrap().parse::<evenkeel::core::clock::Hlc>().is_ok(), "{saw}");
+    for without in ["1", "2", "3"] {
+        assert_eq!(seen(&server, without), Value::Null, "{without}");
+    }
+    // Another request, by whoever has had the answer: it has seen that, and has a stamp of its own.
+    let after = token_of(&answer);
+    server.publish_with(&order("5", "o-9", "1"), &[("Consistency-Token", &after)]).ok(202);
+    let later = seen(&server, "5");
+    assert_eq!(later["position"], 4);
+    assert_ne!(later["request"], saw["request"]);
+
+    // What gets in later knows what was seen when it was sent.
+    let edit = json!({"author": "ann", "edit": [{"op": "replace", "path": "/data/amount", "value": "1"}]});
+    server.post("/v1/quarantine/q-1/redrive", &edit).ok(200);
+    let mut awaited = order("early", "o-6", "1");
+    awaited["vclock"] = "shop=1".into();
+    server.publish(&awaited).ok(202);
+    assert_eq!((seen(&server, "bad"), seen(&server, "late"), seen(&server, "early")), (saw.clone(), saw, Value::Null));
+}
+
+#[test]
+fn a_writer_cannot_have_seen_what_the_log_does_not_have() {
+    use evenkeel::{
+        PublishError, PublishOptions,
+        core::token::{Token, TokenError},
+    };
+    let (server, other) = (Server::start(), Server::start());
+    server.publish(&order("1", "o-1", "1")).ok(202);
+    let engine = server.engine();
+    let text = token_of(&other.publish_batch(&[order("1", "o-1", "1"), order("2", "o-2", "1")]).ok(202));
+    let foreign = other.engine().token(&text).unwrap();
+    let ours = engine.token(&token_of(&server.publish(&order("1", "o-1", "1")).ok(202))).unwrap();
+    let with = |token: Token| {
+        let options = PublishOptions { token: Some(token), ..PublishOptions::default() };
+        engine.publish_blocking(vec![order("2", "o-2", "1").to_string().into_bytes()], options)
+    };
+    assert!(matches!(with(foreign), Err(PublishError::Token(TokenError::Foreign(_)))));
+    let future = ours.having_read(evenkeel::core::Position(2));
+    assert!(matches!(with(future), Err(PublishError::Token(TokenError::LostHistory(_)))));
+    assert_eq!(server.positions(), [1]);
+    with(ours).unwrap();
+    assert_eq!(seen(&server, "2")["position"], 1);
+}

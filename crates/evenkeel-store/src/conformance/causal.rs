@@ -4,7 +4,7 @@
 //! [`super::random`].
 use super::{
     Failure, Outcome, Stores, ensure,
-    fixture::{Sample, at, decide_in, expire, facts, pardon, read_all, redrive, skip, take_in},
+    fixture::{Sample, at, decide_in, drain, expire, facts, pardon, read_all, redrive, skip, take_in, types},
     same,
 };
 use crate::{EntryFilter, Log};
@@ -12,9 +12,9 @@ use evenkeel_core::{
     Position,
     accounting::Books,
     clock::Hlc,
-    event::Delivery,
-    intake::{self, Arrival, Ask, Causes, Clocks, Outcome as Taken, Passed, SourceDot, Waiting, Writes},
-    quarantine::{Reason, State},
+    event::{Delivery, Saw},
+    intake::{self, Arrival, Ask, Causes, Clocks, Outcome as Taken, Passed, Seen, SourceDot, Waiting, Writes},
+    quarantine::{Entry, Reason, State},
 };
 use std::collections::BTreeMap;
 
@@ -26,11 +26,31 @@ fn counted(source: &str, seq: u64, knows: &[(&str, u64)]) -> Arrival {
     Arrival { clocks: Clocks { causes, ..Clocks::default() }, ..sample.admitted() }
 }
 
+/// The later verdict on an entry of such an event.
+fn recounted(entry: &Entry, arrival: Arrival) -> Arrival {
+    let pardoned = pardon(entry);
+    Arrival { clocks: Clocks { causes: arrival.clocks.causes, ..pardoned.clocks }, ..pardoned }
+}
+
+/// It, sent with a token that speaks of what is up to there.
+fn having_seen(arrival: Arrival, upto: u64) -> Arrival {
+    let seen = Some(Seen::Upto(Position(upto)));
+    Arrival { clocks: Clocks { seen, ..arrival.clocks }, ..arrival }
+}
+
 /// An event as it would wait for one that never comes.
 pub(super) fn waits_for_ever(sample: &Sample) -> Waiting {
     let causes = Causes { seq: 7, first: 1, knows: vec![SourceDot::new("other é", 3)] };
     let (sent, draft) = (sample.admitted().sent, sample.draft());
-    Waiting { sent, draft, causes, hlc: Hlc::new(1 << 46, 9), since: at(-3), on: SourceDot::new("other é", 3) }
+    Waiting {
+        sent,
+        draft,
+        causes,
+        hlc: Hlc::new(1 << 46, 9),
+        since: at(-3),
+        on: SourceDot::new("other é", 3),
+        saw: None,
+    }
 }
 
 fn raw_ids(log: &dyn Log) -> Result<Vec<String>, Failure> {
@@ -76,6 +96,7 @@ pub fn what_waits_comes_back_as_it_was(stores: &Stores) -> Outcome {
     first.draft.time = Some(at(-7));
     first.draft.extensions.insert("vclock", "a=1".into());
     first.sent.raw = (0..=255).collect();
+    first.saw = Some(Saw { upto: Position(1 << 40), request: Hlc::new((1 << 47) + 5, u16::MAX) });
     let second = Waiting { since: at(-4), ..waits_for_ever(&Sample::new("other")) };
     let (waits, clock) = (vec![first.clone(), second.clone()], facts(log, &Ask::default())?.clock);
     let writes = Writes { waits, clock: Some(intake::LogClock { waiting_events: 2, ..clock }), ..Writes::default() };
@@ -151,7 +172,7 @@ pub fn what_expires_is_recalled_once_what_it_waits_for_was_passed(stores: &Store
     take_in(log, 11, vec![counted("a", 1, &[])])?;
     same("who is recalled", log.recallable(9)?, vec![entry.id])?;
     same("none of them", log.recallable(0)?, Vec::new())?;
-    let again = Arrival { clocks: counted("a", 3, &[]).clocks, ..pardon(&entry) };
+    let again = recounted(&entry, counted("a", 3, &[]));
     same("its redrive", redrive(log, 12, entry.id, again)?, intake::Redriven::Admitted(Position(3)))?;
     same("who is recalled then", log.recallable(9)?, Vec::new())?;
     same("the log", raw_ids(log)?, ["a 1", "a 2", "a 3"].map(str::to_owned).to_vec())?;
@@ -198,4 +219,78 @@ pub fn a_decision_that_is_told_more_is_one_transaction(stores: &Stores) -> Outco
     same("the same again", (second.versions, second.passed), (first.versions, first.passed))?;
     let stamps: Vec<_> = first.stamps.into_values().collect();
     same("the stamp of the last event up to there", stamps, vec![Hlc::from_u64(1)])
+}
+
+/// Whatever becomes of an event that was sent with a token: admitted at once, refused and redriven, held behind another, waiting
+/// and delivered, waiting too long and recalled.
+///
+/// # Errors
+/// What the store did instead.
+pub fn what_a_writer_had_seen_stays_with_its_event(stores: &Stores) -> Outcome {
+    let log = &*stores.log;
+    take_in(log, 1, (0..3).map(|n| Sample::new(&format!("before {n}")).about("t").admitted()).collect())?;
+    let (refused, held) = (Sample::new("refused"), Sample::new("held"));
+    let parks = refused.refused(Some(refused.key()));
+    let request = vec![Sample::new("at once").about("t").admitted(), parks, held.admitted(), counted("a", 2, &[])];
+    take_in(log, 2, request.into_iter().map(|arrival| having_seen(arrival, 2)).collect())?;
+    take_in(log, 3, vec![having_seen(counted("b", 2, &[]), 3)])?;
+    let of_log = |name: &str| -> Result<Option<Saw>, Failure> {
+        let events = read_all(log, Position::ZERO, None, 3)?;
+        let found =
+            events.iter().find(|event| event.raw_id == name || format!("{} {}", event.source, event.raw_id) == name);
+        found.map(|event| event.causality.saw).ok_or_else(|| Failure::new(format!("{name:?} is not in the log")))
+    };
+    let first = of_log("at once")?.ok_or_else(|| Failure::new("what was seen is forgotten"))?;
+    same("up to where it was seen", first.upto, Position(2))?;
+    same("what was sent without a token", of_log("before 2")?, None)?;
+    let waits: Vec<_> = log.waiting(9)?.iter().map(|event| event.saw).collect();
+    let second = waits.get(1).copied().flatten().ok_or_else(|| Failure::new("what was seen is forgotten"))?;
+    same("what waits", waits, vec![Some(first), Some(second)])?;
+    same("up to where the other request had seen", second.upto, Position(3))?;
+    ensure(first.request < second.request, "every request has a stamp of its own")?;
+    same("what expires", expire(log, 10, 3)?, 2)?;
+    let entries = log.entries(&EntryFilter::default())?;
+    let kept: Vec<_> = entries.iter().map(|entry| entry.saw).collect();
+    same("what is set aside", kept, vec![Some(first), Some(first), Some(first), Some(second)])?;
+    // One of the source that comes in time, and all the others later.
+    take_in(log, 11, vec![counted("a", 1, &[]), counted("b", 1, &[])])?;
+    let counts = [counted("a", 2, &[]), counted("b", 2, &[])];
+    for (entry, arrival) in entries[2..].iter().zip(counts) {
+        redrive(log, 12, entry.id, recounted(entry, arrival))?;
+    }
+    redrive(log, 13, entries[0].id, pardon(&entries[0]))?;
+    drain(log, 14, &refused.key(), 9, &pardon)?;
+    for (name, expected) in [("refused", first), ("held", first), ("a 2", first), ("b 2", second)] {
+        same(name, of_log(name)?, Some(expected))?;
+    }
+    let stamps = |event: &evenkeel_core::Event| (event.causality.hlc, event.causality.seq);
+    let (refused, held) = (log.find(refused.id())?, log.find(held.id())?);
+    let found = [&refused, &held].map(|event| event.as_ref().map(stamps).unwrap_or_default());
+    same("stamps", found.map(|(hlc, _)| hlc), [entries[0].hlc, entries[1].hlc])?;
+    ensure(found[0].1 < found[1].1, "they are counted as they were admitted")?;
+    // What comes in time, too.
+    take_in(log, 15, vec![having_seen(counted("c", 2, &[]), 4)])?;
+    take_in(log, 16, vec![counted("c", 1, &[])])?;
+    same("what waited and was delivered", of_log("c 2")?.map(|saw| saw.upto), Some(Position(4)))?;
+    same("what knew it", of_log("c 1")?, None)?;
+    let other = Sample::new("at once").about("t").admitted();
+    take_in(log, 17, vec![having_seen(other, 9)])?;
+    same("of a duplicate", of_log("at once")?, Some(first))?;
+    books_are_right(log)
+}
+
+/// The log counts events under its name, and all that reads them says so.
+///
+/// # Errors
+/// What the store did instead.
+pub fn events_bear_the_name_of_the_log(stores: &Stores) -> Outcome {
+    let log = &*stores.log;
+    take_in(log, 1, vec![Sample::new("1").admitted(), counted("a", 1, &[])])?;
+    let name = facts(log, &Ask::default())?.replica;
+    let types = types(&["order"]);
+    let mut events = read_all(log, Position::ZERO, None, 9)?;
+    events.extend(log.pick(&[Position(2)])?);
+    events.extend(log.find(Sample::new("1").id())?);
+    events.extend(log.stream("s", &types, Default::default(), Position(9), 9)?);
+    same("their names", events.into_iter().map(|event| event.replica).collect(), vec![name; 5])
 }

@@ -7,7 +7,7 @@ use evenkeel_core::{
     clock::Hlc,
     event::{Causality, Delivery},
     ids::StreamVersion,
-    intake::{self, Arrival, Ask, CausalLimits, Clocks, Facts, Redrive, Redriven, Scene, Sent, Verdict, Writes},
+    intake::{self, Arrival, Ask, CausalLimits, Clocks, Facts, Redrive, Redriven, Scene, Seen, Sent, Verdict, Writes},
     json::{Object, Patch, Value},
     quarantine::{ContractRef, Decision, Entry, EntryVersion, ParkKey, QuarantineId, Reason, Refusal},
     row::{Cell, Key, Row},
@@ -272,7 +272,7 @@ pub fn drain(
     Ok(decide_in(log, now, &ask, |scene, facts| (intake::drain(scene, key, line, facts), ()))?.0)
 }
 
-/// The gate's later verdict on an entry of a [`Sample`]: admitted.
+/// The gate's later verdict on an entry of a [`Sample`]: admitted. What was kept of its receipt comes with it.
 pub fn pardon(entry: &Entry) -> Arrival {
     let (event_type, subject) = match &entry.refusal {
         Refusal { contract: Some(contract), subject: Some(subject), .. } => (contract.name.clone(), subject.clone()),
@@ -286,9 +286,10 @@ pub fn pardon(entry: &Entry) -> Arrival {
         extensions: Object::default(),
         data: Value::Null,
     };
-    let Entry { event_id: id, digest, source, raw_id, raw, .. } = entry.clone();
+    let Entry { event_id: id, digest, source, raw_id, raw, hlc, saw, .. } = entry.clone();
     let sent = Sent { id, digest, source, raw_id, raw };
-    Arrival { sent, verdict: Verdict::Admit(draft), expected_version: None, clocks: Clocks::default() }
+    let clocks = Clocks { received: Some(hlc), seen: saw.map(Seen::Kept), ..Clocks::default() };
+    Arrival { sent, verdict: Verdict::Admit(draft), expected_version: None, clocks }
 }
 
 /// As [`decide`], with what a decision about events that others wait for is made in.

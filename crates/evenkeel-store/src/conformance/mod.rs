@@ -192,6 +192,8 @@ macro_rules! __conformance_cases {
                 what_expires_is_recalled_once_what_it_waits_for_was_passed
                 what_is_declared_not_to_come_is_passed
                 a_decision_that_is_told_more_is_one_transaction
+                what_a_writer_had_seen_stays_with_its_event
+                events_bear_the_name_of_the_log
             }
             edits {
                 edits_are_kept_as_a_chain

@@ -75,6 +75,7 @@ pub fn entries_come_back_as_they_were(stores: &Stores) -> Outcome {
             decision: None,
             hlc: Hlc::from_u64(id),
             recall: None,
+            saw: None,
         });
         same("the entry", log.entry(QuarantineId(id))?, expected.last().cloned())?;
     }

@@ -20,7 +20,7 @@ use evenkeel_core::{
     drift::{Content, Verdict},
     fold::ParkState,
     ids::StreamVersion,
-    intake::{Arrival, Ask, Causes, Clocks, Passed, SourceDot, Untrusted, Verdict as Judged, Writes},
+    intake::{Arrival, Ask, Causes, Clocks, Passed, Seen, SourceDot, Untrusted, Verdict as Judged, Writes},
     json::Patch,
     quarantine::{Entry, EntryVersion, ParkKey, QuarantineId, Reason, State},
     row::{Cell, Key, KeyPart, Row},
@@ -195,7 +195,7 @@ fn counted(arrival: Arrival) -> Arrival {
     let mut knows: Vec<_> = knows.collect();
     knows.sort_unstable();
     let causes = Some(Box::new(Causes { seq: 1 + number / 3, first: 1, knows }));
-    Arrival { clocks: Clocks { causes, ..Clocks::default() }, ..arrival }
+    Arrival { clocks: Clocks { causes, ..arrival.clocks }, ..arrival }
 }
 
 fn sample(chance: &mut XorShift) -> Sample {
@@ -215,7 +215,8 @@ fn arrival(chance: &mut XorShift) -> Arrival {
         2 if chance.once_in(3) => sample.refused(Some(ParkKey::Source("mill".into()))),
         _ => sample.admitted(),
     };
-    counted(Arrival { expected_version, ..arrival })
+    let seen = chance.once_in(3).then(|| Seen::Upto(Position(chance.below(20) as u64)));
+    counted(Arrival { expected_version, clocks: Clocks { seen, ..Clocks::default() }, ..arrival })
 }
 
 fn same_log(log: &dyn Log, reference: &dyn Log, chance: &mut XorShift) -> Outcome {

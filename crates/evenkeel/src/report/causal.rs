@@ -18,6 +18,17 @@ pub struct DotReport {
     pub seq: u64,
 }
 
+/// What the writer of an event had seen of the log: everything up to a position, and the earlier events of the same request,
+/// which are those with lesser stamps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SawReport {
+    /// The last position that its token spoke of.
+    pub position: u64,
+    /// The stamp of the request, `milliseconds.counter`: all its events have it, and no others.
+    pub request: String,
+}
+
 /// An event that waits for what it depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -1,23 +1,13 @@
 //! Records of resolved conflicts, as the outside is told them.
 //!
 //! How they are decided is [`evenkeel_core::merge`]'s.
-use super::causal::DotReport;
+use super::causal::{DotReport, SawReport};
 use evenkeel_core::{
     intake::SourceDot,
     json::Value,
     merge::{Contender, Counted, Mark},
 };
 use serde::Serialize;
-
-/// What a writer had seen, by a consistency token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct SeenReport {
-    /// The last position.
-    pub position: u64,
-    /// A stamp that all events of the request have in common.
-    pub request: String,
-}
 
 /// One of the two writes of a conflict.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -39,7 +29,7 @@ pub struct ContenderReport {
     pub vclock: Option<Vec<KnownReport>>,
     /// What its writer had seen, by a token.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub saw: Option<SeenReport>,
+    pub saw: Option<SawReport>,
     /// Of a version what it is called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
@@ -120,7 +110,7 @@ impl From<&Contender> for ContenderReport {
             position: mark.position.0,
             kind: kind.as_str(),
             vclock: mark.clock.as_ref().map(|clock| clock.iter().map(known).collect()),
-            saw: mark.saw.map(|saw| SeenReport { position: saw.upto.0, request: saw.request.to_string() }),
+            saw: mark.saw.map(|saw| SawReport { position: saw.upto.0, request: saw.request.to_string() }),
             version: version.map(|version| version.id.to_string()),
             based_on: version.and_then(|version| version.based_on).map(|base| base.to_string()),
         }

@@ -483,7 +483,7 @@ fn a_clock_that_was_set_back_holds_up_no_redrive() {
         let entry: &Entry = &world.entries[&QuarantineId(n)];
         let arrival = made.arrival(false);
         let causes = if n == 1 { arrival.clocks.causes } else { None };
-        let clocks = Clocks { received: Some(entry.hlc), causes, hlc: None };
+        let clocks = Clocks { received: Some(entry.hlc), causes, ..Clocks::default() };
         let redriven = Redrive { id: entry.id, version: entry.version, arrival: Arrival { clocks, ..arrival } };
         let ask = Ask::for_redrive(&redriven);
         let became =

@@ -26,6 +26,9 @@ pub(super) struct Args {
     /// Events sent in one request
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     batch: u16,
+    /// What the writer has seen: the events know that, and each other in order, and nothing else
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
     /// How long a request is tried again while the server is busy or away
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     retry_seconds: u64,
@@ -72,8 +75,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Done {
     let input = Input::open(&args.file, &bar, LINES)?;
     let access = Access::open(context, Projectors::Running)?;
     let sender = Sender::new(&access, Backoff::new(Duration::from_secs(args.retry_seconds)));
-    let mut publish =
-        Publish { context, bar, sender, batch: usize::from(args.batch), summary: Summary::default(), reached: None };
+    let (batch, seen, summary) = (usize::from(args.batch), args.token.clone(), Summary::default());
+    let mut publish = Publish { context, bar, sender, batch, seen, summary, reached: None };
     let result = publish.all(input);
     publish.bar.finish_and_clear();
     let summary = publish.summary;
@@ -95,6 +98,8 @@ struct Publish<'p> {
     bar: ProgressBar,
     sender: Sender<'p>,
     batch: usize,
+    /// What the writer has seen by now, where that was said: each request is sent with the token of the one before.
+    seen: Option<String>,
     summary: Summary,
     /// The position that the summary's token covers.
     reached: Option<u64>,
@@ -135,8 +140,11 @@ impl Publish<'_> {
         if batch.is_empty() {
             return Ok(());
         }
-        match self.sender.send(batch)? {
+        match self.sender.send(batch, self.seen.as_deref())? {
             Sent::Taken { outcomes, token } => {
+                if self.seen.is_some() {
+                    self.seen.clone_from(&token);
+                }
                 // Batches are separate requests: the token of the one that reached furthest covers the others too.
                 let reached = outcomes.iter().filter_map(|outcome| outcome.position).max();
                 if self.summary.token.is_none() || reached >= self.reached {

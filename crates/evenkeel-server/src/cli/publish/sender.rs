@@ -7,7 +7,7 @@ use crate::{
     client::{Answer, Client, Problem},
     output::Failure,
 };
-use evenkeel::{Engine, PublishError, report::Receipt};
+use evenkeel::{Engine, PublishError, PublishOptions, ReadError, report::Receipt};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -81,17 +81,17 @@ impl<'s> Sender<'s> {
         Self { access, backoff }
     }
 
-    /// Sends a batch, and again while the node is busy or away.
+    /// Sends a batch of somebody who has seen what `token` says, and again while the node is busy or away.
     ///
     /// # Errors
     /// Where it stays so, or answers in a way that cannot be understood. The batch may have been taken; sending it
     /// again is safe.
-    pub(super) fn send(&mut self, batch: &[Line]) -> Result<Sent, Failure> {
+    pub(super) fn send(&mut self, batch: &[Line], token: Option<&str>) -> Result<Sent, Failure> {
         let mut cuts = 0;
         loop {
             let tried = match self.access {
-                Access::Server(client) => over_http(client, batch)?,
-                Access::Direct(direct) => over_engine(&direct.node.engine, batch),
+                Access::Server(client) => over_http(client, batch, token)?,
+                Access::Direct(direct) => over_engine(&direct.node.engine, batch, token)?,
             };
             cuts = if matches!(tried, Try::Cut(_)) { cuts + 1 } else { 0 };
             match tried {
@@ -133,14 +133,14 @@ impl<'s> Sender<'s> {
     }
 }
 
-fn over_http(client: &Client, batch: &[Line]) -> Result<Try, Failure> {
+fn over_http(client: &Client, batch: &[Line], token: Option<&str>) -> Result<Try, Failure> {
     let mut body = Vec::with_capacity(batch.iter().map(|line| line.bytes.len() + 1).sum::<usize>() + 1);
     for line in batch {
         body.push(if body.is_empty() { b'[' } else { b',' });
         body.extend_from_slice(&line.bytes);
     }
     body.push(b']');
-    let answer = match client.post_events(&body) {
+    let answer = match client.post_events(&body, token) {
         Ok(answer) => answer,
         Err(unanswered) if unanswered.cut => return Ok(Try::Cut(client.unanswered(&unanswered))),
         Err(unanswered) => return Ok(Try::Later { why: client.unanswered(&unanswered), after: None }),
@@ -157,6 +157,10 @@ fn over_http(client: &Client, batch: &[Line]) -> Result<Try, Failure> {
         }
         429 | 502 | 503 | 504 => Ok(Try::Later { why: client.problem(&answer), after: answer.retry_after }),
         400 | 413 | 422 => match Problem::of(&answer) {
+            // What is wrong is no event's fault.
+            Some(problem) if token.is_some() && ["bad-token", "bad-parameter"].contains(&problem.kind.as_str()) => {
+                Err(client.problem(&answer))
+            }
             Some(problem) => Ok(Try::Done(Sent::Refused(Refusal { why: problem.detail }))),
             None => Err(client.problem(&answer)),
         },
@@ -173,16 +177,18 @@ fn taken(answer: &Answer, sent: usize) -> Result<Sent, Failure> {
     Ok(Sent::Taken { outcomes: results, token })
 }
 
-fn over_engine(engine: &Engine, batch: &[Line]) -> Try {
+fn over_engine(engine: &Engine, batch: &[Line], token: Option<&str>) -> Result<Try, Failure> {
+    let token = token.map(|token| engine.token(token)).transpose()?;
     let events = batch.iter().map(|line| line.bytes.clone()).collect();
     let outcome = |receipt: Receipt| Outcome {
         outcome: receipt.outcome.to_owned(),
         reason: receipt.reason.map(ToOwned::to_owned),
         position: receipt.position,
     };
-    match engine.publish_blocking(events, None) {
+    let options = PublishOptions { token, ..PublishOptions::default() };
+    Ok(match engine.publish_blocking(events, options) {
         Ok(receipts) => {
-            let token = Some(engine.token_after(None, &receipts));
+            let token = Some(engine.token_after(token, &receipts));
             Try::Done(Sent::Taken { outcomes: receipts.into_iter().map(outcome).collect(), token })
         }
         Err(
@@ -195,5 +201,6 @@ fn over_engine(engine: &Engine, batch: &[Line]) -> Try {
         Err(error @ (PublishError::Busy | PublishError::Stopping)) => {
             Try::Later { why: Failure::unreachable(error.to_string()), after: None }
         }
-    }
+        Err(PublishError::Token(error)) => return Err(ReadError::Token(error).into()),
+    })
 }

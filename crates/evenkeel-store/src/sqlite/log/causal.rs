@@ -6,9 +6,9 @@ use crate::sqlite::{
     fields::{Fields, int, size, utf8},
 };
 use evenkeel_core::{
-    Digest, Draft, EventId, SourceName, Timestamp,
+    Digest, Draft, EventId, Position, SourceName, Timestamp,
     clock::Hlc,
-    event::{Causality, Delivery},
+    event::{Causality, Delivery, Saw},
     intake::{Ask, Causes, Facts, LogClock, Passed, Sent, Skip, SourceDot, Waiting, Writes},
     json::{self, Object, Value},
     quarantine::{Decision, QuarantineId},
@@ -17,7 +17,7 @@ use rusqlite::{CachedStatement, Connection, params};
 use std::collections::{BTreeMap, HashMap};
 
 const SELECT: &str = "SELECT source, seq, event_id, digest, raw_id, raw, type, contract_version, subject, time, extensions, \
-                      data, causes, hlc, since, on_source, on_seq FROM waiting";
+                      data, causes, hlc, since, on_source, on_seq, saw, request FROM waiting";
 
 /// A stamp for a column. The bits are kept; as numbers they are in order until the year 6429.
 pub(super) fn hlc_int(hlc: Hlc) -> i64 {
@@ -41,23 +41,29 @@ pub(super) fn delivery_int(delivery: Delivery) -> i64 {
     }
 }
 
-/// An event's place in cause and effect: from its stamp, its number and its delivery, in these columns.
-pub(super) fn causality(
-    fields: Fields<'_, '_>,
-    columns: [usize; 3],
-    at: Timestamp,
-    position: u64,
-) -> Fallible<Causality> {
-    let [hlc, seq, delivery] = columns;
-    let delivery = match fields.int(delivery)? {
+/// What a writer had seen, as numbers for the columns `saw` and `request`.
+pub(super) fn saw_ints(saw: Option<Saw>) -> (Option<i64>, Option<i64>) {
+    saw.map(|Saw { upto, request }| (int(upto.0), hlc_int(request))).unzip()
+}
+
+/// What a writer had seen, from the columns `saw` and `request`, of which this is the first.
+pub(super) fn saw(fields: Fields<'_, '_>, first: usize) -> Fallible<Option<Saw>> {
+    let (upto, request) = (fields.opt_number(first)?, fields.opt_int(first + 1)?);
+    Ok(upto.zip(request).map(|(upto, bits)| Saw { upto: Position(upto), request: Hlc::from_u64(bits as u64) }))
+}
+
+/// An event's place in cause and effect: its stamp, its number, its delivery, and what its writer had seen, of which this
+/// column is the first.
+pub(super) fn causality(fields: Fields<'_, '_>, first: usize, at: Timestamp, position: u64) -> Fallible<Causality> {
+    let delivery = match fields.int(first + 2)? {
         0 => Delivery::Log,
         1 => Delivery::Causal,
         2 => Delivery::Exception,
         other => return Err(Fault::Bad(format!("event {position} was delivered in a way {other} that there is not"))),
     };
     // What was recorded before there were stamps was counted by the log, and all of it.
-    let seq = fields.opt_number(seq)?.unwrap_or(position);
-    Ok(Causality { hlc: hlc_or(fields, hlc, at)?, seq, delivery, saw: None })
+    let seq = fields.opt_number(first + 1)?.unwrap_or(position);
+    Ok(Causality { hlc: hlc_or(fields, first, at)?, seq, delivery, saw: saw(fields, first + 3)? })
 }
 
 /// The log's clock.
@@ -254,6 +260,7 @@ fn decode(fields: Fields<'_, '_>) -> Fallible<Waiting> {
         hlc: hlc_or(fields, 13, since)?,
         since,
         on: SourceDot::new(fields.text(15)?, fields.number(16)?),
+        saw: saw(fields, 17)?,
     })
 }
 
@@ -273,8 +280,8 @@ pub(super) fn write(conn: &Connection, writes: &Writes) -> Fallible<()> {
     if !writes.waits.is_empty() {
         let mut insert = conn.prepare_cached(
             "INSERT INTO waiting(source, seq, event_id, digest, raw_id, raw, type, contract_version, subject, time, \
-             extensions, data, causes, hlc, since, on_source, on_seq) \
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
+             extensions, data, causes, hlc, since, on_source, on_seq, saw, request) \
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) \
              ON CONFLICT(source, seq) DO UPDATE SET on_source = excluded.on_source, on_seq = excluded.on_seq \
              WHERE event_id = excluded.event_id",
         )?;
@@ -307,7 +314,7 @@ pub(super) fn write(conn: &Connection, writes: &Writes) -> Fallible<()> {
 
 /// How many rows that wrote.
 fn insert_waiting(insert: &mut CachedStatement<'_>, event: &Waiting) -> Fallible<usize> {
-    let Waiting { sent, draft, causes, hlc, since, on } = event;
+    let Waiting { sent, draft, causes, hlc, since, on, saw } = event;
     let data = serde_json::to_vec(&draft.data)?;
     insert.raw_bind_parameter(1, sent.source.as_str())?;
     insert.raw_bind_parameter(2, int(causes.seq))?;
@@ -326,5 +333,8 @@ fn insert_waiting(insert: &mut CachedStatement<'_>, event: &Waiting) -> Fallible
     insert.raw_bind_parameter(15, since.as_micros())?;
     insert.raw_bind_parameter(16, on.source.as_str())?;
     insert.raw_bind_parameter(17, int(on.seq))?;
+    let (upto, request) = saw_ints(*saw);
+    insert.raw_bind_parameter(18, upto)?;
+    insert.raw_bind_parameter(19, request)?;
     Ok(insert.raw_execute()?)
 }

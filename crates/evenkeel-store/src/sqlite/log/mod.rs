@@ -47,7 +47,7 @@ use std::{
 use streams::Streams;
 
 const FORMAT: Format =
-    Format { file: "log.db", holds: "log", application_id: 0x456b_6c67, version: 7, create, upgrades: UPGRADES };
+    Format { file: "log.db", holds: "log", application_id: 0x456b_6c67, version: 8, create, upgrades: UPGRADES };
 
 /// From format 2 on. A log is never thrown away, so no format of it is forgotten.
 const UPGRADES: &[&str] = &[
@@ -56,6 +56,7 @@ const UPGRADES: &[&str] = &[
     include_str!("upgrade_5.sql"),
     include_str!("upgrade_6.sql"),
     include_str!("upgrade_7.sql"),
+    include_str!("upgrade_8.sql"),
 ];
 
 fn create() -> String {

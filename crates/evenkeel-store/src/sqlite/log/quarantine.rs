@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 
 const SELECT: &str = "SELECT id, event_id, digest, source, raw_id, raw, state, reason, detail, pointer, contract, \
                       contract_version, subject, park_key, received_at, changed_at, position, decided_by, \
-                      decision_note, version, hlc, recall_source, recall_seq FROM quarantine";
+                      decision_note, version, hlc, recall_source, recall_seq, saw, request FROM quarantine";
 
 /// The text by which a key is found: JSON, the same for equal keys.
 pub(super) fn key_text(key: &ParkKey) -> Fallible<String> {
@@ -96,6 +96,7 @@ fn decode(fields: Fields<'_, '_>) -> Fallible<Entry> {
         decision,
         hlc: super::causal::hlc_or(fields, 20, received_at)?,
         recall,
+        saw: super::causal::saw(fields, 23)?,
     })
 }
 

@@ -14,7 +14,7 @@ use rusqlite::{CachedStatement, Connection};
 use std::{borrow::Borrow, collections::BTreeSet, hash::Hash};
 
 const SELECT: &str = "SELECT position, event_id, stream_id, stream_version, type, source, raw_id, time, recorded_at, \
-                      contract_version, digest, extensions, data, hlc, seq, delivery FROM events";
+                      contract_version, digest, extensions, data, hlc, seq, delivery, saw, request FROM events";
 
 /// The texts that events share.
 #[derive(Debug)]
@@ -212,7 +212,7 @@ fn event(
         recorded_at,
         digest: Digest(fields.bytes32(10)?),
         replica: replica.clone(),
-        causality: super::causal::causality(fields, [13, 14, 15], recorded_at, position.0)?,
+        causality: super::causal::causality(fields, 13, recorded_at, position.0)?,
         draft: Draft {
             event_type: shared(types, fields.text(4)?),
             contract_version: fields.number32(9)?,

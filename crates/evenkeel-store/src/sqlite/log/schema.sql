@@ -30,6 +30,10 @@ CREATE TABLE events(
   hlc INTEGER,
   seq INTEGER,
   delivery INTEGER NOT NULL DEFAULT 0,
+  -- Of an event that was sent with a consistency token: the last position that the token spoke of, and the stamp of the
+  -- request, which its other events have too.
+  saw INTEGER,
+  request INTEGER,
   UNIQUE(stream_id, stream_version)
 ) STRICT;
 CREATE INDEX events_dot ON events(source, seq) WHERE delivery > 0;
@@ -73,7 +77,9 @@ CREATE TABLE quarantine(
   hlc INTEGER,
   -- The first of the events it waits for: once that was passed, it is sent through again.
   recall_source TEXT,
-  recall_seq INTEGER
+  recall_seq INTEGER,
+  saw INTEGER,
+  request INTEGER
 ) STRICT;
 CREATE INDEX quarantine_recall ON quarantine(recall_source, recall_seq)
   WHERE recall_source IS NOT NULL AND state = 'quarantined';
@@ -154,6 +160,8 @@ CREATE TABLE waiting(
   since INTEGER NOT NULL,
   on_source TEXT NOT NULL,
   on_seq INTEGER NOT NULL,
+  saw INTEGER,
+  request INTEGER,
   PRIMARY KEY(source, seq)
 ) STRICT;
 CREATE INDEX waiting_on ON waiting(on_source, on_seq);

@@ -3,7 +3,7 @@ use crate::{
     EntryFilter, Log, StoreError,
     conformance::{
         edits,
-        fixture::{Sample, edit},
+        fixture::{self, Sample, edit},
     },
     sqlite::{
         SqliteOptions, SqliteStore,
@@ -14,7 +14,7 @@ use evenkeel_core::{
     Event, EventId, Position, StreamVersion, Timestamp,
     accounting::Account,
     clock::Hlc,
-    intake::{Arrival, Ask, Outcome, Verdict, Writes},
+    intake::{Arrival, Ask, Causes, Clocks, Outcome, Seen, Verdict, Writes},
     json::{self, Object, Value},
     quarantine::{Entry, EntryVersion, Reason},
 };
@@ -290,7 +290,9 @@ fn a_log_of_format_2_becomes_one_of_today_with_everything_in_it() {
     // As a file of format 2 was.
     foreign(&old, "log.db")
         .execute_batch(
-            "DROP INDEX quarantine_recall; ALTER TABLE quarantine DROP COLUMN recall_seq; \
+            "ALTER TABLE events DROP COLUMN saw; ALTER TABLE events DROP COLUMN request; \
+             ALTER TABLE quarantine DROP COLUMN saw; ALTER TABLE quarantine DROP COLUMN request; \
+             DROP INDEX quarantine_recall; ALTER TABLE quarantine DROP COLUMN recall_seq; \
              ALTER TABLE quarantine DROP COLUMN recall_source; ALTER TABLE quarantine DROP COLUMN hlc; \
              DROP INDEX events_dot; DROP INDEX events_exception; ALTER TABLE events DROP COLUMN delivery; \
              ALTER TABLE events DROP COLUMN seq; ALTER TABLE events DROP COLUMN hlc; DROP TABLE clock; \
@@ -323,4 +325,45 @@ fn a_log_of_format_2_becomes_one_of_today_with_everything_in_it() {
     foreign(&old, "log.db").pragma_update(None, "user_version", 1).unwrap();
     let refused = SqliteStore::open(old.path(), options()).unwrap_err();
     assert!(matches!(&refused, StoreError::Corrupt(why) if why.contains("format 1")), "{refused}");
+}
+
+#[test]
+fn a_log_of_format_7_goes_on_with_what_waits_in_it() {
+    let (new, old) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    drop(open(&new));
+    let counted = |seq: u64, seen: Option<u64>| {
+        let causes = Some(Box::new(Causes { seq, first: 1, knows: Vec::new() }));
+        let seen = seen.map(|upto| Seen::Upto(Position(upto)));
+        let clocks = Clocks { causes, seen, ..Clocks::default() };
+        Arrival { clocks, ..arrival(&seq.to_string(), draft("o-1", Value::Null)) }
+    };
+    let refusal = Sample::new("bad").refusal(Reason::Schema, None);
+    let bad = Arrival { verdict: Verdict::Quarantine(refusal), ..arrival("bad", draft("o-1", Value::Null)) };
+    let seen = Clocks { seen: Some(Seen::Upto(Position(1))), ..Clocks::default() };
+    let everything = |store: &SqliteStore| {
+        let log = &*store.log;
+        let events = log.read(Position::ZERO, None, 10).unwrap().events;
+        (events, log.entries(&EntryFilter::default()).unwrap(), log.waiting(10).unwrap())
+    };
+    let store = open(&old);
+    take_in(&*store.log, vec![arrival("plain", draft("o-1", Value::Null)), bad, counted(2, None)]).unwrap();
+    let before = everything(&store);
+    assert_eq!((before.0.len(), before.1.len(), before.2.len()), (1, 1, 1));
+    drop(store);
+    let conn = foreign(&old, "log.db");
+    for table in ["events", "quarantine", "waiting"] {
+        conn.execute_batch(&format!("ALTER TABLE {table} DROP COLUMN saw; ALTER TABLE {table} DROP COLUMN request;"))
+            .unwrap();
+    }
+    conn.execute_batch("DELETE FROM meta WHERE name = 'replica'; PRAGMA user_version = 7;").unwrap();
+    drop(conn);
+    let store = open(&old);
+    assert_eq!(everything(&store), before, "what was seen is not known of what was there");
+    let token = Arrival { clocks: seen, ..arrival("token", draft("o-2", Value::Null)) };
+    fixture::take_in(&*store.log, NOW, vec![token, counted(1, Some(1))]).unwrap();
+    drop(store);
+    let (events, _, waiting) = everything(&open(&old));
+    let saw: Vec<_> = events.iter().map(|event| event.causality.saw.map(|saw| saw.upto.0)).collect();
+    assert_eq!((saw, waiting.len()), (vec![None, Some(1), Some(1), None], 0));
+    assert_eq!(layout(&old), layout(&new));
 }

@@ -60,8 +60,8 @@ pub(super) fn write(
 fn append(conn: &Connection, streams: &mut Streams, mut head: Position, events: &[Event]) -> Fallible<()> {
     let mut insert = conn.prepare_cached(
         "INSERT INTO events(position, event_id, stream_id, stream_version, type, source, raw_id, time, recorded_at, \
-         contract_version, digest, extensions, data, hlc, seq, delivery) \
-         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+         contract_version, digest, extensions, data, hlc, seq, delivery, saw, request) \
+         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     )?;
     let mut json = Vec::with_capacity(1024);
     for event in events {
@@ -97,6 +97,9 @@ fn bind_event(insert: &mut CachedStatement<'_>, event: &Event, stream_id: i64, j
     insert.raw_bind_parameter(14, causal::hlc_int(event.causality.hlc))?;
     insert.raw_bind_parameter(15, int(event.causality.seq))?;
     insert.raw_bind_parameter(16, causal::delivery_int(event.causality.delivery))?;
+    let (upto, request) = causal::saw_ints(event.causality.saw);
+    insert.raw_bind_parameter(17, upto)?;
+    insert.raw_bind_parameter(18, request)?;
     Ok(())
 }
 
@@ -119,8 +122,8 @@ fn bind_refusal(statement: &mut CachedStatement<'_>, refusal: &Refusal) -> Falli
 fn insert_entry(conn: &Connection, entry: &Entry) -> Fallible<()> {
     let mut insert = conn.prepare_cached(&format!(
         "INSERT INTO quarantine(id, {REFUSAL}, event_id, digest, source, raw_id, raw, state, received_at, changed_at, \
-         position, decided_by, decision_note, version, hlc, recall_source, recall_seq) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, \
-         ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)"
+         position, decided_by, decision_note, version, hlc, recall_source, recall_seq, saw, request) VALUES(?1, ?2, ?3, ?4, ?5, \
+         ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)"
     ))?;
     insert.raw_bind_parameter(1, int(entry.id.0))?;
     bind_refusal(&mut insert, &entry.refusal)?;
@@ -139,6 +142,9 @@ fn insert_entry(conn: &Connection, entry: &Entry) -> Fallible<()> {
     insert.raw_bind_parameter(21, causal::hlc_int(entry.hlc))?;
     insert.raw_bind_parameter(22, entry.recall.as_ref().map(|dot| dot.source.as_str()))?;
     insert.raw_bind_parameter(23, entry.recall.as_ref().map(|dot| int(dot.seq)))?;
+    let (upto, request) = causal::saw_ints(entry.saw);
+    insert.raw_bind_parameter(24, upto)?;
+    insert.raw_bind_parameter(25, request)?;
     insert.raw_execute()?;
     entry.edits.iter().try_for_each(|edit| insert_edit(conn, entry.id, edit))
 }
