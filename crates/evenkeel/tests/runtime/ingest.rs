@@ -1,7 +1,7 @@
 //! Many publishers at once, a full queue, and a writer that must never die.
 use super::fixture::{LONG, Running, Stores, eventually, noted, over_log, sent, tally};
 use evenkeel::{
-    Engine, PublishError,
+    Engine, PublishError, PublishOptions,
     core::{Position, StreamVersion},
     ingest::IngestLimits,
     report::Receipt,
@@ -25,6 +25,41 @@ use std::{
 fn log_of(engine: &Engine) -> Vec<(u64, String)> {
     let events = engine.log(Position::ZERO, 10_000, None).unwrap();
     events.into_iter().map(|event| (event.position, event.id)).collect()
+}
+
+/// Of requests that are written together each has its own stamp, and its events know what its writer had seen.
+#[test]
+fn publishers_at_once_have_each_seen_what_their_own_token_says() {
+    let stores = Stores::new();
+    let engine = stores.start(tally(), |_| {});
+    let publisher = |who: usize| {
+        let engine = engine.0.clone();
+        move || -> Vec<(u64, Option<u64>)> {
+            let mut seen = None;
+            let one = |round: usize| {
+                let token = seen.as_ref().map(|(token, _): &(String, u64)| engine.token(token).unwrap());
+                let events = (0..3).map(|i| noted(&format!("{who}-{round}-{i}"), "k", 1)).collect();
+                let options = PublishOptions { token, ..PublishOptions::default() };
+                let receipts = engine.publish_blocking(events, options).unwrap();
+                let (first, last) = (receipts[0].position.unwrap(), receipts[2].position.unwrap());
+                // Half of them say what they have seen, after their first request.
+                let next = (who % 2 == 0).then(|| (engine.token_after(token, &receipts), last));
+                (first, std::mem::replace(&mut seen, next).map(|(_, upto)| upto))
+            };
+            (0..40).map(one).collect()
+        }
+    };
+    let threads: Vec<_> = (0..8).map(|who| thread::spawn(publisher(who))).collect();
+    let requests: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+    let log = engine.log(Position::ZERO, 10_000, None).unwrap();
+    let mut stamps = BTreeSet::new();
+    for (first, upto) in requests {
+        let saw: Vec<_> = (first..first + 3).map(|position| log[position as usize - 1].saw.clone()).collect();
+        assert!(saw.iter().all(|other| *other == saw[0]), "{saw:?}");
+        assert_eq!(saw[0].as_ref().map(|saw| saw.position), upto);
+        assert!(saw[0].as_ref().is_none_or(|saw| stamps.insert(saw.request.clone())), "{saw:?}");
+    }
+    assert_eq!(stamps.len(), 4 * 39);
 }
 
 #[test]
