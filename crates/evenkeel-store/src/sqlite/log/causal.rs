@@ -153,10 +153,11 @@ fn holders(conn: &Connection, dots: &[SourceDot]) -> Fallible<HashMap<SourceDot,
     Ok(found)
 }
 
-fn stamps(conn: &Connection, dots: &[SourceDot]) -> Fallible<HashMap<SourceDot, Hlc>> {
+pub(super) fn stamps(conn: &Connection, dots: &[SourceDot]) -> Fallible<HashMap<SourceDot, Hlc>> {
     let mut select = conn.prepare_cached(
         "SELECT max(hlc) FROM (SELECT * FROM (SELECT hlc FROM events WHERE source = ?1 AND seq <= ?2 AND delivery > 0 \
-         ORDER BY seq DESC LIMIT 1) UNION ALL SELECT hlc FROM events WHERE source = ?1 AND seq <= ?2 AND delivery = 2)",
+         ORDER BY seq DESC LIMIT 1) UNION ALL SELECT * FROM (SELECT hlc FROM exceptions WHERE source = ?1 AND seq <= ?2 \
+         ORDER BY seq DESC LIMIT 1))",
     )?;
     let mut found = HashMap::new();
     for dot in dots {
@@ -168,6 +169,27 @@ fn stamps(conn: &Connection, dots: &[SourceDot]) -> Fallible<HashMap<SourceDot, 
         }
     }
     Ok(found)
+}
+
+/// Keeps the stamp of an exception where it is the greatest up to its number. It takes the place of the following ones that are
+/// not greater: so of those there are, in order of their numbers, each has a greater stamp than the one before.
+pub(super) fn add_exception(conn: &Connection, source: &str, seq: u64, hlc: Hlc) -> Fallible<()> {
+    let (seq, hlc) = (int(seq), hlc_int(hlc));
+    let mut before = conn.prepare_cached(
+        "SELECT 1 FROM (SELECT hlc FROM exceptions WHERE source = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1) \
+                         WHERE hlc >= ?3",
+    )?;
+    if before.exists(params![source, seq, hlc])? {
+        return Ok(());
+    }
+    let mut surpassed = conn.prepare_cached(
+        "DELETE FROM exceptions WHERE source = ?1 AND seq >= ?2 AND seq < ifnull((SELECT seq FROM exceptions \
+         WHERE source = ?1 AND seq >= ?2 AND hlc > ?3 ORDER BY seq LIMIT 1), ?4)",
+    )?;
+    surpassed.execute(params![source, seq, hlc, i64::MAX])?;
+    let mut insert = conn.prepare_cached("INSERT INTO exceptions(source, seq, hlc) VALUES(?1, ?2, ?3)")?;
+    insert.execute(params![source, seq, hlc])?;
+    Ok(())
 }
 
 /// The events that came then or before, the oldest first.

@@ -37,7 +37,15 @@ CREATE TABLE events(
   UNIQUE(stream_id, stream_version)
 ) STRICT;
 CREATE INDEX events_dot ON events(source, seq) WHERE delivery > 0;
-CREATE INDEX events_exception ON events(source, seq) WHERE delivery = 2;
+
+-- Of the exceptions those that have a greater stamp than all of their source with lesser numbers: the greatest stamp of any up
+-- to a number is that of the last one here.
+CREATE TABLE exceptions(
+  source TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  hlc INTEGER NOT NULL,
+  PRIMARY KEY(source, seq)
+) STRICT, WITHOUT ROWID;
 
 -- How many events of each type there are, kept in the transaction that appends them.
 CREATE TABLE event_types(

@@ -1,4 +1,5 @@
 //! The log's own: what is kept in memory, what stands in the file, and that no hot query scans.
+use super::causal;
 use crate::{
     EntryFilter, Log, StoreError,
     conformance::{
@@ -14,7 +15,7 @@ use evenkeel_core::{
     Event, EventId, Position, StreamVersion, Timestamp,
     accounting::Account,
     clock::Hlc,
-    intake::{Arrival, Ask, Causes, Clocks, Outcome, Seen, Verdict, Writes},
+    intake::{Arrival, Ask, Causes, Clocks, Outcome, Seen, SourceDot, Verdict, Writes},
     json::{self, Object, Value},
     quarantine::{Entry, EntryVersion, Reason},
 };
@@ -194,7 +195,8 @@ fn no_hot_query_scans() {
         "SELECT seq FROM waiting WHERE since <= ?1 ORDER BY since, source, seq LIMIT ?2",
         "SELECT event_id FROM events WHERE source = ?1 AND seq = ?2 AND delivery > 0",
         "SELECT hlc FROM events WHERE source = ?1 AND seq <= ?2 AND delivery > 0 ORDER BY seq DESC LIMIT 1",
-        "SELECT hlc FROM events WHERE source = ?1 AND seq <= ?2 AND delivery = 2",
+        "SELECT hlc FROM exceptions WHERE source = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1",
+        "SELECT seq FROM exceptions WHERE source = ?1 AND seq >= ?2 AND hlc > ?3 ORDER BY seq LIMIT 1",
         "SELECT count(*) FROM quarantine WHERE contract = ?1 AND subject = ?2 AND state IN ('quarantined', 'held')",
     ];
     let database = store.log.database();
@@ -294,7 +296,7 @@ fn a_log_of_format_2_becomes_one_of_today_with_everything_in_it() {
              ALTER TABLE quarantine DROP COLUMN saw; ALTER TABLE quarantine DROP COLUMN request; \
              DROP INDEX quarantine_recall; ALTER TABLE quarantine DROP COLUMN recall_seq; \
              ALTER TABLE quarantine DROP COLUMN recall_source; ALTER TABLE quarantine DROP COLUMN hlc; \
-             DROP INDEX events_dot; DROP INDEX events_exception; ALTER TABLE events DROP COLUMN delivery; \
+             DROP INDEX events_dot; DROP TABLE exceptions; ALTER TABLE events DROP COLUMN delivery; \
              ALTER TABLE events DROP COLUMN seq; ALTER TABLE events DROP COLUMN hlc; DROP TABLE clock; \
              DROP TABLE passed; DROP TABLE waiting; DROP TABLE skips; \
              ALTER TABLE quarantine DROP COLUMN version; DROP TABLE edits; DROP TABLE accounts; \
@@ -355,7 +357,11 @@ fn a_log_of_format_7_goes_on_with_what_waits_in_it() {
         conn.execute_batch(&format!("ALTER TABLE {table} DROP COLUMN saw; ALTER TABLE {table} DROP COLUMN request;"))
             .unwrap();
     }
-    conn.execute_batch("DELETE FROM meta WHERE name = 'replica'; PRAGMA user_version = 7;").unwrap();
+    conn.execute_batch(
+        "DROP TABLE exceptions; CREATE INDEX events_exception ON events(source, seq) WHERE delivery = 2; \
+         DELETE FROM meta WHERE name = 'replica'; PRAGMA user_version = 7;",
+    )
+    .unwrap();
     drop(conn);
     let store = open(&old);
     assert_eq!(everything(&store), before, "what was seen is not known of what was there");
@@ -366,4 +372,49 @@ fn a_log_of_format_7_goes_on_with_what_waits_in_it() {
     let saw: Vec<_> = events.iter().map(|event| event.causality.saw.map(|saw| saw.upto.0)).collect();
     assert_eq!((saw, waiting.len()), (vec![None, Some(1), Some(1), None], 0));
     assert_eq!(layout(&old), layout(&new));
+}
+
+/// However they came, and by the upgrade from the events alone.
+#[test]
+fn the_greatest_stamp_of_the_exceptions_up_to_a_number_is_found_at_once() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let writer = store.log.database().writer();
+    let conn = writer.connection();
+    let upgrade = include_str!("upgrade_8.sql");
+    let insert = &upgrade[upgrade.find("INSERT INTO exceptions").unwrap()..];
+    let mut chance = crate::conformance::random::XorShift::new(7);
+    for _ in 0..40 {
+        conn.execute_batch("DELETE FROM exceptions; DELETE FROM events;").unwrap();
+        let mut there: Vec<(u64, u64)> = Vec::new();
+        for position in 1..=1 + chance.below(24) as u64 {
+            let (seq, hlc) = (1 + chance.below(40) as u64, 1 + chance.below(12) as u64);
+            if there.iter().any(|(other, _)| *other == seq) {
+                continue;
+            }
+            there.push((seq, hlc));
+            causal::add_exception(conn, "a", seq, Hlc::from_u64(hlc)).unwrap();
+            let columns = "position, event_id, stream_id, stream_version, type, source, raw_id, recorded_at, contract_version, \
+                           digest, data, hlc, seq, delivery";
+            let values =
+                format!("{position}, x'{position:02x}', 1, {position}, 't', 'a', '', 0, 1, x'', '', {hlc}, {seq}, 2");
+            conn.execute(&format!("INSERT INTO events({columns}) VALUES({values})"), []).unwrap();
+        }
+        let greatest = |upto: u64| there.iter().filter(|(seq, _)| *seq <= upto).map(|(_, hlc)| *hlc).max();
+        let expected: Vec<_> = (1..=41).map(greatest).collect();
+        let kept = || -> Vec<(i64, i64)> {
+            let mut select = conn.prepare("SELECT seq, hlc FROM exceptions ORDER BY seq").unwrap();
+            select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().collect::<Result<_, _>>().unwrap()
+        };
+        let by_hand = kept();
+        conn.execute_batch("DELETE FROM exceptions").unwrap();
+        conn.execute_batch(insert).unwrap();
+        assert_eq!(kept(), by_hand, "{there:?}");
+        assert!(by_hand.is_sorted_by(|a, b| a.1 < b.1), "{by_hand:?}");
+        // As from events of which only exceptions are left.
+        conn.execute_batch("DELETE FROM events").unwrap();
+        let found = |seq: u64| causal::stamps(conn, &[SourceDot::new("a", seq)]).unwrap().into_values().next();
+        let found: Vec<_> = (1..=41).map(|seq| found(seq).map(Hlc::as_u64)).collect();
+        assert_eq!(found, expected, "{there:?}");
+    }
 }

@@ -9,6 +9,7 @@ use crate::sqlite::{
 };
 use evenkeel_core::{
     Event, EventType, Position,
+    event::Delivery,
     intake::{Change, Writes},
     quarantine::{Decision, Edit, Entry, QuarantineId, Refusal},
 };
@@ -72,6 +73,9 @@ fn append(conn: &Connection, streams: &mut Streams, mut head: Position, events: 
         let stream_id = streams.advance(conn, &event.draft.subject, event.stream_version)?;
         bind_event(&mut insert, event, stream_id, &mut json)?;
         insert.raw_execute()?;
+        if event.causality.delivery == Delivery::Exception {
+            causal::add_exception(conn, event.source.as_str(), event.causality.seq, event.causality.hlc)?;
+        }
     }
     Ok(())
 }
