@@ -5,6 +5,7 @@ mod http {
     mod bodies;
     mod causal;
     mod client;
+    mod conflicts;
     mod connections;
     mod consumers;
     mod events;

@@ -6,6 +6,7 @@
 use evenkeel_core::{
     event::Event,
     fold::{Fold, FoldError, Touch},
+    merge::Conflict,
     row::{Cell, Key, KeyPart, Row},
     schema::{ColumnType, Schema},
 };
@@ -46,7 +47,18 @@ impl Fold for Guarded {
     }
 
     fn apply(&self, slot: &mut Option<Row>, event: &Event, touch: &Touch, key: &Key) -> Result<(), FoldError> {
-        catch_unwind(AssertUnwindSafe(|| self.0.apply(slot, event, touch, key)))
+        self.apply_recording(slot, event, touch, key, &mut Vec::new())
+    }
+
+    fn apply_recording(
+        &self,
+        slot: &mut Option<Row>,
+        event: &Event,
+        touch: &Touch,
+        key: &Key,
+        conflicts: &mut Vec<Conflict>,
+    ) -> Result<(), FoldError> {
+        catch_unwind(AssertUnwindSafe(|| self.0.apply_recording(slot, event, touch, key, conflicts)))
             .unwrap_or_else(|panic| Err(panicked(panic.as_ref())))?;
         let wrong = slot.as_ref().and_then(|row| wrong_row(self.schema(), row, key));
         wrong.map_or(Ok(()), Err)

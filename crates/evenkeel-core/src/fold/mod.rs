@@ -99,7 +99,8 @@ pub trait Fold: Send + Sync {
     fn apply(&self, slot: &mut Option<Row>, event: &Event, touch: &Touch, key: &Key) -> Result<(), FoldError>;
 
     /// As [`Fold::apply`], adding to `conflicts` what was decided between writes that did not know each other. Whatever is
-    /// added before an error is thrown away too.
+    /// added before an error is thrown away too. Folds that merge nothing leave it as it is; one that wraps another hands this
+    /// on too.
     ///
     /// # Errors
     /// As [`Fold::apply`].

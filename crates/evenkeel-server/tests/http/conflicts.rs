@@ -1,0 +1,105 @@
+//! Two editors who had not seen each other's writes: what stands, what is recorded, and that it can be decided again.
+use super::project::{Server, order};
+use serde_json::{Value, json};
+
+/// Writes order `o-1` with what the writer had seen; the token of the answer.
+fn write(server: &Server, id: &str, amount: &str, token: Option<&str>) -> String {
+    let headers: Vec<_> = token.map(|token| ("Consistency-Token", token)).into_iter().collect();
+    let answer = server.publish_with(&order(id, "o-1", amount), &headers).ok(202);
+    assert_eq!(answer["results"][0]["outcome"], "admitted", "{answer}");
+    answer["token"].as_str().unwrap().to_owned()
+}
+
+/// The amount once the model has applied what the token speaks of.
+fn amount(server: &Server, token: &str) -> Value {
+    let headers = [("Consistency-Token", token)];
+    let path = "/v1/models/orders/rows/o-1?level=causal&budget_ms=10000";
+    server.get_with(path, &headers).ok(200)["data"]["amount"].clone()
+}
+
+#[test]
+fn writers_who_had_not_seen_each_other_conflict() {
+    let server = Server::start();
+    let token = write(&server, "1", "1", None);
+    write(&server, "2", "2", Some(&token));
+    let last = write(&server, "3", "3", Some(&token));
+    assert_eq!(amount(&server, &last), "3", "the later by the order");
+    let found = server.get("/v1/conflicts?model=orders&key=o-1&replay=true").ok(200);
+    let [conflict] = found["conflicts"].as_array().unwrap().as_slice() else { panic!("{found}") };
+    for (field, expected) in [
+        ("model", json!("orders")),
+        ("key", json!("o-1")),
+        ("column", json!("amount")),
+        ("strategy", json!("lww")),
+        ("relation", json!("concurrent")),
+        ("rule", json!("hlc")),
+        ("replayed", json!(true)),
+        ("model_version", json!(1)),
+    ] {
+        assert_eq!(conflict[field], expected, "{field} of {conflict}");
+    }
+    let (winner, loser) = (&conflict["winner"], &conflict["loser"]);
+    assert_eq!((&winner["value"], &loser["value"]), (&json!("3"), &json!("2")));
+    assert_eq!(
+        (&winner["dot"], &loser["dot"]),
+        (&json!({"replica": "a", "seq": 3}), &json!({"replica": "a", "seq": 2}))
+    );
+    assert_eq!((&winner["saw"]["position"], &winner["position"]), (&json!(1), &json!(3)));
+
+    let id = conflict["id"].as_str().unwrap();
+    let one = server.get(&format!("/v1/conflicts/{id}")).ok(200);
+    assert_eq!(one["decisions"], found["conflicts"]);
+    // A row without our column, and no filter on it.
+    let row = server.get("/v1/models/orders/rows/o-1").ok(200);
+    assert_eq!(row["data"].as_object().unwrap().keys().collect::<Vec<_>>(), ["amount", "order_id"]);
+    server.get("/v1/models/orders/rows?where._ek_merge=eq.x").problem(400, "bad-parameter");
+    let sql = server.post("/v1/query", &json!({"sql": "SELECT * FROM orders"})).ok(200);
+    assert_eq!(sql["columns"], json!(["order_id", "amount"]), "{sql}");
+    // A rebuild folds the same events and records nothing new.
+    server.post("/v1/models/orders/reconcile", &json!({"method": "rebuild"})).ok(200);
+    assert_eq!(server.get("/v1/conflicts?replay=true").ok(200)["conflicts"], found["conflicts"]);
+    assert_eq!(amount(&server, &last), "3");
+    let metrics = server.get("/metrics").text;
+    assert!(metrics.contains(r#"evenkeel_conflicts_total{model="orders",merge="lww"} 1"#), "{metrics}");
+}
+
+#[test]
+fn who_has_seen_the_other_or_says_nothing_does_not_conflict() {
+    let server = Server::start();
+    let first = write(&server, "1", "1", None);
+    let second = write(&server, "2", "2", Some(&first));
+    write(&server, "3", "3", Some(&second));
+    let last = write(&server, "4", "4", None);
+    assert_eq!(amount(&server, &last), "4");
+    assert_eq!(server.get("/v1/conflicts").ok(200), json!({"conflicts": [], "next": null}));
+}
+
+#[test]
+fn conflicts_come_page_by_page() {
+    let server = Server::start();
+    let token = write(&server, "0", "1", None);
+    let last = (1..5).map(|n| write(&server, &n.to_string(), "2", Some(&token))).last().unwrap();
+    amount(&server, &last);
+    let all = server.get("/v1/conflicts").ok(200);
+    let (mut path, mut found) = ("/v1/conflicts?limit=1".to_owned(), Vec::new());
+    loop {
+        let page = server.get(&path).ok(200);
+        found.extend(page["conflicts"].as_array().unwrap().clone());
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/conflicts?limit=1&cursor={next}");
+    }
+    assert_eq!((found.len(), Value::from(found)), (3, all["conflicts"].clone()));
+}
+
+#[test]
+fn what_cannot_be_asked_is_said() {
+    let server = Server::start();
+    server.get("/v1/conflicts?model=nobody").problem(404, "no-model");
+    server.get("/v1/conflicts?key=o-1").problem(400, "bad-request");
+    server.get("/v1/conflicts?model=stock&key=only-one").problem(400, "bad-request");
+    server.get("/v1/conflicts?cursor=17").problem(400, "bad-request");
+    server.get("/v1/conflicts?limit=0").problem(400, "bad-parameter");
+    server.get("/v1/conflicts?replay=perhaps").problem(400, "bad-parameter");
+    server.get("/v1/conflicts/c-17").problem(404, "no-conflict");
+    server.get("/v1/conflicts?model=stock&key=bolt/north").ok(200);
+}
