@@ -12,8 +12,8 @@ use crate::{
     source::Source,
 };
 use evenkeel_core::{
-    Draft, EventId, EventType, StreamVersion, Subject,
-    intake::{Arrival, BadClocks, CausalLimits, Clocks, Sent, Verdict},
+    Draft, EventId, EventType, StreamVersion, Subject, Timestamp,
+    intake::{Arrival, Ask, BadClocks, CausalLimits, Clocks, Facts, Scene, Sent, Verdict},
     json::{Pointer, Value},
     quarantine::{ContractRef, OnQuarantine, ParkKey, Reason, Refusal},
 };
@@ -29,6 +29,7 @@ pub struct Gate {
     /// Contracts that take every type, in declared order.
     any_type: Vec<usize>,
     causal: CausalLimits,
+    forgets_raw: bool,
 }
 
 /// A contract with what is derived from it once.
@@ -105,6 +106,17 @@ impl Gate {
     #[must_use]
     pub fn with_causal(self, causal: CausalLimits) -> Self {
         Self { causal, ..self }
+    }
+
+    /// The same gate for an intake that keeps events as they were sent, or does not.
+    #[must_use]
+    pub fn with_raw_kept(self, kept: bool) -> Self {
+        Self { forgets_raw: !kept, ..self }
+    }
+
+    /// What a decision of the intake behind this gate is made in, at this time.
+    pub fn scene<'a>(&self, now: Timestamp, more: &'a mut dyn FnMut(&Ask) -> Facts) -> Scene<'a> {
+        Scene { now, limits: self.causal, keep_raw: !self.forgets_raw, more: Some(more) }
     }
 
     /// The limits on clocks and on what waits.

@@ -35,7 +35,7 @@ use crate::{
     time::Timestamp,
 };
 use std::collections::BTreeMap;
-use work::Work;
+use work::{Origin, Work};
 
 /// What was sent, as far as it concerns the intake.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,8 +100,8 @@ pub struct Writes {
     pub passed: BTreeMap<SourceName, Passed>,
     /// What persons declared not to come.
     pub skips: Vec<Skip>,
-    /// The events as they were sent, of those among `events` that never were in quarantine, in order. Who keeps none
-    /// takes them out before they are written.
+    /// The events as they were sent, of those among `events` that never were in quarantine, in order. None where they
+    /// are not to be kept ([`Scene::keep_raw`]).
     pub raws: Vec<RawBody>,
 }
 
@@ -302,7 +302,7 @@ fn admit_one(arrival: Arrival, work: &mut Work<'_>) -> Outcome {
         Some(causes) => work.offer(sent, draft, *causes, &clocks),
         None => {
             work.writes.book(&sent.source, Account::ADMITTED);
-            let (position, stream_version) = work.append(sent, draft, &clocks);
+            let (position, stream_version) = work.append(sent, draft, &clocks, Origin::Sent);
             Outcome::Admitted { position, stream_version }
         }
     }

@@ -10,7 +10,7 @@ use crate::{
 use evenkeel_contract::gate::Gate;
 use evenkeel_core::{
     SourceName,
-    intake::{self, Ask, MAX_SEQ, Passed, Scene, Waiting},
+    intake::{self, Ask, MAX_SEQ, Passed, Waiting},
     quarantine::{Decision, QuarantineId},
 };
 use evenkeel_store::{Log, StoreError};
@@ -77,7 +77,7 @@ fn expire(log: &dyn Log, gate: &Gate, clock: &dyn Clock, timeout: Duration) -> R
     log.transact_asking(
         &Ask::for_expiry(since, BATCH),
         Box::new(|facts, more| {
-            let scene = Scene { now: clock.now(), limits: gate.causal(), more: Some(more) };
+            let scene = gate.scene(clock.now(), more);
             let (writes, expired) = intake::expire(scene, facts);
             count = expired;
             writes
@@ -170,7 +170,7 @@ impl Engine {
         inner.log.transact_asking(
             &Ask::for_skip(&name, seq, through),
             Box::new(|facts, more| {
-                let scene = Scene { now: inner.clock.now(), limits: inner.gate.causal(), more: Some(more) };
+                let scene = inner.gate.scene(inner.clock.now(), more);
                 let (writes, any) = intake::skip(scene, &name, (seq, through), decision.clone(), facts);
                 (declared, released) = (any, writes.events.len() as u64);
                 writes

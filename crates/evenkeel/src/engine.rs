@@ -217,8 +217,9 @@ impl Engine {
     /// then.
     pub fn start(parts: Parts, models: Vec<Model>, options: Options) -> Result<Self, EngineError> {
         let Parts { log, models: home, snapshots, clock, gate } = parts;
-        let mut options = Options { heartbeat: options.heartbeat.max(Duration::from_millis(1)), ..options };
-        options.ingest.keep_raw = !options.keep_raw.is_zero();
+        let options = Options { heartbeat: options.heartbeat.max(Duration::from_millis(1)), ..options };
+        // The intake behind this gate is this engine's.
+        let gate = Arc::new(Arc::unwrap_or_clone(gate).with_raw_kept(!options.keep_raw.is_zero()));
         home.keep_records(options.keep_records);
         let mut names = BTreeSet::new();
         for name in models.iter().map(|model| &model.fold.schema().model) {

@@ -31,7 +31,7 @@ pub fn commit(
     log.transact_asking(
         &ask,
         Box::new(|facts, more| {
-            let scene = Scene { now: clock.now(), limits, more: Some(more) };
+            let scene = Scene { now: clock.now(), limits, keep_raw: true, more: Some(more) };
             let (writes, decided) = intake::admit(scene, arrivals, facts);
             outcomes = decided;
             writes
@@ -40,15 +40,16 @@ pub fn commit(
     Ok(outcomes)
 }
 
-/// As [`commit`] for several submissions in one transaction, each of which is a request: it is taken whole or, where a source nobody declared has used
-/// up its quota, not at all. Of `limits` only the quota counts, and whether events are kept as they were sent.
+/// As [`commit`] for several submissions in one transaction, each of which is a request: it is taken whole or, where a source
+/// nobody declared has used up its quota, not at all.
 ///
 /// # Errors
 /// As there.
 pub fn commit_within(
     log: &dyn Log,
     clock: &dyn Clock,
-    (limits, causal): (&IngestLimits, CausalLimits),
+    gate: &Gate,
+    quota: Quota,
     submissions: Vec<Vec<Arrival>>,
 ) -> Result<Vec<Result<Vec<Outcome>, OverQuota>>, StoreError> {
     let ask = Ask::for_arrivals(submissions.iter().flatten());
@@ -59,16 +60,12 @@ pub fn commit_within(
             let mut requests = Vec::with_capacity(submissions.len());
             let mut taken = Vec::with_capacity(submissions.len());
             for submission in submissions {
-                taken.push(limits.quota.take(&submission, &mut facts));
+                taken.push(quota.take(&submission, &mut facts));
                 if matches!(taken.last(), Some(Ok(()))) {
                     requests.push(submission);
                 }
             }
-            let scene = Scene { now: clock.now(), limits: causal, more: Some(more) };
-            let (mut writes, outcomes) = intake::admit_requests(scene, requests, facts);
-            if !limits.keep_raw {
-                writes.raws.clear();
-            }
+            let (writes, outcomes) = intake::admit_requests(gate.scene(clock.now(), more), requests, facts);
             let mut outcomes = outcomes.into_iter();
             let answer = |taken: Result<(), OverQuota>| taken.map(|()| outcomes.next().unwrap_or_default());
             answers = taken.into_iter().map(answer).collect();
@@ -92,8 +89,6 @@ pub struct IngestLimits {
     pub waiting_bytes: usize,
     /// How many events of sources nobody declared may wait in quarantine; more are refused.
     pub quota: Quota,
-    /// Whether events are kept as they were sent, too. An engine has it from [`crate::Options::keep_raw`].
-    pub keep_raw: bool,
     /// How long an event waits for what it depends on.
     pub causal_timeout: Duration,
 }
@@ -106,7 +101,6 @@ impl Default for IngestLimits {
             batch_bytes: 32 << 20,
             waiting_bytes: 128 << 20,
             quota: Quota::default(),
-            keep_raw: true,
             causal_timeout: Duration::from_secs(10),
         }
     }
@@ -287,9 +281,8 @@ impl Shared {
             submissions.push(submission.arrivals);
         }
         // This thread must outlive whatever happens: without it every later submission would wait for ever.
-        let (log, clock) = (self.log.as_ref(), self.clock.as_ref());
-        let limits = (&self.limits, self.gate.causal());
-        let commit = AssertUnwindSafe(|| commit_within(log, clock, limits, submissions));
+        let (log, gate, clock) = (self.log.as_ref(), self.gate.as_ref(), self.clock.as_ref());
+        let commit = AssertUnwindSafe(|| commit_within(log, clock, gate, self.limits.quota, submissions));
         let result = catch_unwind(commit).unwrap_or_else(|panic| {
             Err(StoreError::Refused(format!("writing the log panicked: {}", guarded::message(panic.as_ref()))))
         });

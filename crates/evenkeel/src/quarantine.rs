@@ -113,7 +113,7 @@ fn decide(
     log.transact_asking(
         ask,
         Box::new(|facts, more| {
-            let scene = Scene { now: clock.now(), limits: gate.causal(), more: Some(more) };
+            let scene = gate.scene(clock.now(), more);
             let (writes, outcome) = decide(scene, facts);
             redriven = outcome;
             writes
@@ -171,7 +171,7 @@ pub fn drain(log: &dyn Log, gate: &Gate, clock: &dyn Clock, key: &ParkKey) -> Re
         log.transact_asking(
             &Ask::for_drain(key, &line, LINE),
             Box::new(|facts, more| {
-                let scene = Scene { now: clock.now(), limits: gate.causal(), more: Some(more) };
+                let scene = gate.scene(clock.now(), more);
                 let writes = intake::drain(scene, key, line, facts);
                 changed = writes.changes.len();
                 admitted += writes.changes.iter().filter(|change| change.state == State::Admitted).count() as u64;

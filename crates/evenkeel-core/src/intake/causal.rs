@@ -11,7 +11,7 @@
 //! it will not come. What expires or does not fit is set aside without passing its place, with the mark it waits for.
 use super::{
     Ask, Causes, Clocks, Outcome, Place, Sent, SourceDot, Writes, contract_of, guards, held_behind,
-    work::{Scene, Taken, Work},
+    work::{Origin, Scene, Taken, Work},
 };
 use crate::{
     accounting::Account,
@@ -250,7 +250,7 @@ impl Work<'_> {
         match self.settled(&event) {
             Ok(delivery) => {
                 self.writes.book(&event.sent.source, Account::ADMITTED);
-                let (position, stream_version) = self.deliver(event, delivery);
+                let (position, stream_version) = self.deliver(event, delivery, Origin::Sent);
                 Outcome::Admitted { position, stream_version }
             }
             Err(Unsettled::Reused) => {
@@ -360,7 +360,7 @@ impl Work<'_> {
     }
 
     /// Delivers an event, and whoever waited for it is looked at next.
-    pub(super) fn deliver(&mut self, event: Waiting, delivery: Delivery) -> (Position, StreamVersion) {
+    pub(super) fn deliver(&mut self, event: Waiting, delivery: Delivery, origin: Origin) -> (Position, StreamVersion) {
         let dot = event.dot();
         let before = SourceDot::new(dot.source.clone(), dot.seq - 1);
         let known = std::iter::once(&before).chain(&event.causes.knows).filter_map(|dot| self.stamp_upto(dot)).max();
@@ -368,7 +368,7 @@ impl Work<'_> {
         let hlc = if known >= Some(event.hlc) { self.stamp() } else { event.hlc };
         self.facts.dots.insert(dot.clone(), event.sent.id);
         let causality = Causality { hlc, seq: dot.seq, delivery, saw: event.saw };
-        let placed = self.append_as(event.sent, event.draft, causality);
+        let placed = self.append_as(event.sent, event.draft, causality, origin);
         if delivery == Delivery::Causal {
             self.pass(&dot.source, dot.seq);
         }
@@ -515,7 +515,7 @@ impl Work<'_> {
         }
         let id = event.sent.id;
         self.writes.book(&event.sent.source, Account::waited(State::Admitted));
-        let (position, stream_version) = self.deliver(event, delivery);
+        let (position, stream_version) = self.deliver(event, delivery, Origin::Sent);
         self.flow.became.insert(id, Outcome::Admitted { position, stream_version });
     }
 

@@ -6,7 +6,7 @@ use super::{
     Arrival, Change, Facts, Place, Scene, SourceDot, Standing, Verdict, Waiting, Writes, best_match,
     causal::{Unsettled, causal, reused},
     clock_skew, guards, held_behind, id_conflict,
-    work::Work,
+    work::{Origin, Work},
 };
 use crate::{
     accounting::Account,
@@ -173,7 +173,7 @@ fn refused(id: QuarantineId, refusal: Refusal, state: State, work: &mut Work<'_>
 
 /// Where an entry goes with its new verdict.
 fn place(redrive: Redrive, released: Option<&ParkKey>, work: &mut Work<'_>) -> (Change, Redriven) {
-    let Redrive { id, arrival: Arrival { mut sent, verdict, mut clocks, .. }, .. } = redrive;
+    let Redrive { id, arrival: Arrival { sent, verdict, mut clocks, .. }, .. } = redrive;
     let now = work.scene.now;
     let admitted = |position: Position| {
         let change = Change { position: Some(position), ..Change::to(id, State::Admitted, now) };
@@ -216,9 +216,8 @@ fn place(redrive: Redrive, released: Option<&ParkKey>, work: &mut Work<'_>) -> (
         work.void_of(&sent.source, &clocks);
         return refused(id, held_behind(&draft, key), State::Held, work);
     }
-    // It was kept as it was sent with its entry.
-    sent.raw = Vec::new();
-    let Some(causes) = clocks.causes.take() else { return admitted(work.append(sent, draft, &clocks).0) };
+    let origin = Origin::Quarantine;
+    let Some(causes) = clocks.causes.take() else { return admitted(work.append(sent, draft, &clocks, origin).0) };
     // The stamp of its receipt, if its source gave it none: whatever came since is not what it knew.
     let saw = clocks.saw();
     // All that its writer had seen was stamped before its receipt.
@@ -228,7 +227,7 @@ fn place(redrive: Redrive, released: Option<&ParkKey>, work: &mut Work<'_>) -> (
     let event = Waiting { sent, draft, causes: *causes, hlc, since: now, on, saw };
     work.begin(&event.sent.source, &event.causes);
     match work.settled(&event) {
-        Ok(delivery) => admitted(work.deliver(event, delivery).0),
+        Ok(delivery) => admitted(work.deliver(event, delivery, origin).0),
         Err(Unsettled::Reused) => {
             let refusal = reused(&event.draft, &event.dot());
             refused(id, refusal, State::Quarantined, work)

@@ -20,6 +20,8 @@ pub struct Scene<'a> {
     pub now: Timestamp,
     /// How far apart clocks may be, and how much may wait.
     pub limits: CausalLimits,
+    /// Whether what gets into the log is kept as it was sent, too.
+    pub keep_raw: bool,
     /// Answers further questions in the same transaction. Without it nothing that waits is found.
     pub more: Option<&'a mut dyn FnMut(&Ask) -> Facts>,
 }
@@ -27,14 +29,28 @@ pub struct Scene<'a> {
 impl From<Timestamp> for Scene<'_> {
     /// Enough for events that nobody waits for.
     fn from(now: Timestamp) -> Self {
-        Self { now, limits: CausalLimits::default(), more: None }
+        Self { now, limits: CausalLimits::default(), keep_raw: true, more: None }
     }
 }
 
 impl std::fmt::Debug for Scene<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scene").field("now", &self.now).field("limits", &self.limits).finish_non_exhaustive()
+        let Self { now, limits, keep_raw, more: _ } = self;
+        f.debug_struct("Scene")
+            .field("now", now)
+            .field("limits", limits)
+            .field("keep_raw", keep_raw)
+            .finish_non_exhaustive()
     }
+}
+
+/// Where an event that gets into the log was until then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// It was sent, and may have waited for what it depends on.
+    Sent,
+    /// It has an entry, which keeps it as it was sent.
+    Quarantine,
 }
 
 /// A decision under way.
@@ -170,17 +186,29 @@ impl<'a> Work<'a> {
 
     /// Appends an event that no source counts. It knows all that is in the log, so its stamp is above all that is there;
     /// one that was sent with a token knows what that saw, and keeps the stamp of its receipt where it has one.
-    pub(super) fn append(&mut self, sent: Sent, draft: Draft, clocks: &Clocks) -> (Position, StreamVersion) {
+    pub(super) fn append(
+        &mut self,
+        sent: Sent,
+        draft: Draft,
+        clocks: &Clocks,
+        origin: Origin,
+    ) -> (Position, StreamVersion) {
         let saw = clocks.saw();
         let kept = saw.and(clocks.received);
         let hlc = kept.unwrap_or_else(|| self.stamp());
         self.facts.clock.seq += 1;
         let causality = Causality { hlc, seq: self.facts.clock.seq, delivery: Delivery::Log, saw };
-        self.append_as(sent, draft, causality)
+        self.append_as(sent, draft, causality, origin)
     }
 
     /// Appends an event with its stamp.
-    pub(super) fn append_as(&mut self, sent: Sent, draft: Draft, causality: Causality) -> (Position, StreamVersion) {
+    pub(super) fn append_as(
+        &mut self,
+        sent: Sent,
+        draft: Draft,
+        causality: Causality,
+        origin: Origin,
+    ) -> (Position, StreamVersion) {
         self.note(causality.hlc);
         let facts = &mut self.facts;
         let position = facts.head.next();
@@ -189,8 +217,7 @@ impl<'a> Work<'a> {
         *version = stream_version;
         facts.head = position;
         facts.known.entry(sent.id).or_default().push((sent.digest, Place::Log { position, stream_version }));
-        // An event from quarantine comes without: its entry has it.
-        if !sent.raw.is_empty() {
+        if self.scene.keep_raw && origin == Origin::Sent {
             self.writes.raws.push(RawBody { position, raw: sent.raw });
         }
         self.writes.events.push(Event {

@@ -307,7 +307,7 @@ pub fn decide_in<T: Send>(
         ask,
         Box::new(|facts, more| {
             let limits = CausalLimits { max_events: 20, ..CausalLimits::default() };
-            let (writes, outcome) = by(Scene { now: at(now), limits, more: Some(more) }, facts);
+            let (writes, outcome) = by(Scene { now: at(now), limits, keep_raw: true, more: Some(more) }, facts);
             answer = Some((writes.clone(), outcome));
             writes
         }),

@@ -1,5 +1,5 @@
 //! Events are kept as they were sent, for as long as was asked for.
-use super::fixture::{Stores, eventually, noted, tally};
+use super::fixture::{LONG, Stores, decision, eventually, noted, tally};
 use evenkeel::{
     core::Position,
     store::{Log, faulty::Operation},
@@ -39,4 +39,20 @@ fn it_is_forgotten_when_it_is_old_and_the_events_stay() {
     let engine = stores.start(tally(), |_| {});
     engine.send(vec![noted("late", "a", 1)]);
     assert_eq!(kept(&*stores.memory.log).len(), 1);
+}
+
+#[test]
+fn nobody_keeps_it_either_who_delivers_later_what_had_to_wait() {
+    for keep in [Duration::MAX, Duration::ZERO] {
+        let stores = Stores::new();
+        let engine = stores.start(tally(), |options| {
+            options.keep_raw = keep;
+            options.ingest.causal_timeout = LONG;
+        });
+        let second = String::from_utf8(noted("2", "a", 1)).unwrap().replacen('{', r#"{"vclock":"s=2","#, 1);
+        assert_eq!(engine.send(vec![second.clone().into_bytes()])[0].outcome, "waiting");
+        assert_eq!(engine.skip("s", (1, 1), &decision()).unwrap().released, 1);
+        let expected = if keep.is_zero() { Vec::new() } else { vec![second.into_bytes()] };
+        assert_eq!(kept(&*stores.memory.log), expected);
+    }
 }

@@ -173,8 +173,10 @@ fn nothing_is_before_its_causes(world: &World, made: &[Made]) {
 
 proptest! {
     #[test]
-    fn in_whatever_order_events_come_all_get_in_and_none_before_its_causes(made in history(), steps in steps()) {
-        let mut world = World::default();
+    fn in_whatever_order_events_come_all_get_in_and_none_before_its_causes(
+        made in history(), steps in steps(), forgets_raw: bool,
+    ) {
+        let mut world = World { forgets_raw, ..World::default() };
         let limits = CausalLimits::default();
         for step in steps {
             match step {

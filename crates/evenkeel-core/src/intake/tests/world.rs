@@ -94,8 +94,10 @@ pub(super) struct World {
     pub(super) waiting: Vec<Waiting>,
     pub(super) passed: BTreeMap<SourceName, Passed>,
     pub(super) skips: Vec<Skip>,
+    /// Whether it does not keep events as they were sent.
+    pub(super) forgets_raw: bool,
     /// What was sent, by content.
-    sent: BTreeMap<Digest, Spec>,
+    pub(super) sent: BTreeMap<Digest, Spec>,
 }
 
 fn standing(entry: &Entry) -> Standing {
@@ -184,12 +186,23 @@ impl World {
         decide: impl FnOnce(Scene<'_>, Facts) -> (Writes, T),
     ) -> T {
         let mut more = |ask: &Ask| self.facts(ask);
-        let (writes, out) = decide(Scene { now, limits, more: Some(&mut more) }, self.facts(ask));
+        let scene = Scene { now, limits, keep_raw: !self.forgets_raw, more: Some(&mut more) };
+        let (writes, out) = decide(scene, self.facts(ask));
         self.write(writes);
         out
     }
 
+    /// Each event is kept as it was sent once, here or with its entry; nothing is kept here where that is not wanted.
+    fn raws_are_right(&self, writes: &Writes) {
+        let from_entry = |event: &&Event| writes.changes.iter().any(|change| change.position == Some(event.position));
+        let new = writes.events.iter().filter(|event| !self.forgets_raw && !from_entry(event));
+        let expected: Vec<_> = new.map(|event| (event.position, event.digest)).collect();
+        let kept: Vec<_> = writes.raws.iter().map(|kept| (kept.position, Digest::of(&kept.raw))).collect();
+        assert_eq!(kept, expected, "what is kept as it was sent");
+    }
+
     pub(super) fn write(&mut self, writes: Writes) {
+        self.raws_are_right(&writes);
         for event in writes.events {
             assert_eq!(event.position.0, self.log.len() as u64 + 1, "positions have no holes");
             assert!(self.log.iter().all(|other| other.id != event.id), "{} is in the log already", event.id);
