@@ -18,8 +18,9 @@ pub mod sqlite;
 pub use error::{Result, StoreError};
 pub use log::{Decide, DecideAsking, EntryFilter, Log, QuarantineCount, Slice};
 pub use models::{
-    Books, Build, ConflictQuery, KEPT_CONFLICTS, KEPT_RECORDS, Loaded, Measured, ModelState, Models, Parked, Piece,
-    RecordedConflict, Removal, RowAt, Rows, Scrubbed, Selected, Selection, Settled, Step, StoredRow, Table, Upsert,
+    Books, Build, ConflictQuery, KEPT_CONFLICTS, KEPT_RECORDS, Loaded, Measured, ModelState, Models, ParkFilter,
+    Parked, ParkedRow, Piece, RecordedConflict, Removal, RowAt, Rows, Scrubbed, Selected, Selection, Settled, Step,
+    StoredRow, Table, Upsert,
 };
 pub use snapshots::{Draft, Frames, Kept, Snapshots};
 pub use sql::{Admit, Answered, SqlError, Statement};

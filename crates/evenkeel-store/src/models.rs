@@ -82,6 +82,55 @@ pub struct Parked {
     pub oldest_at: Option<Timestamp>,
 }
 
+/// Which parked events are asked for; by default all of them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ParkFilter<'a> {
+    /// Those in this state.
+    pub state: Option<ParkState>,
+    /// Those of this row that nobody has given up.
+    pub row: Option<ParkedRow<'a>>,
+    /// This one, if it is there.
+    pub touch: Option<TouchId>,
+    /// Those after this one.
+    pub after: Option<TouchId>,
+    /// At most so many, the first ones; 0 for all.
+    pub limit: usize,
+}
+
+/// Which row an event was parked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParkedRow<'a> {
+    /// This one.
+    Of(&'a Key),
+    /// It could not be told.
+    Unknown,
+    /// Whichever.
+    Any,
+}
+
+impl ParkFilter<'_> {
+    /// Whether this event is asked for, the limit apart.
+    pub fn has(&self, park: &Park) -> bool {
+        let of_row = |row: ParkedRow<'_>| {
+            let same = match row {
+                ParkedRow::Of(key) => park.key.as_ref() == Some(key),
+                ParkedRow::Unknown => park.key.is_none(),
+                ParkedRow::Any => true,
+            };
+            same && park.state != ParkState::Discarded
+        };
+        self.state.is_none_or(|state| park.state == state)
+            && self.row.is_none_or(of_row)
+            && self.touch.is_none_or(|touch| park.touch == touch)
+            && self.after.is_none_or(|after| park.touch > after)
+    }
+
+    /// The limit as a number.
+    pub fn most(&self) -> usize {
+        if self.limit == 0 { usize::MAX } else { self.limit }
+    }
+}
+
 /// A row to write.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upsert {
@@ -399,8 +448,14 @@ pub trait Models: Send + Sync {
     /// How many rows the live table has.
     fn count(&self, model: &ModelName) -> Result<u64>;
 
+    /// The parked events of the live table that are asked for, in log order. What a page costs does not depend on how
+    /// much is parked beside it.
+    fn parks_of(&self, model: &ModelName, asked: &ParkFilter<'_>) -> Result<Vec<Park>>;
+
     /// Parked events of the live table in one state (all where `None`), in log order.
-    fn parks(&self, model: &ModelName, state: Option<ParkState>) -> Result<Vec<Park>>;
+    fn parks(&self, model: &ModelName, state: Option<ParkState>) -> Result<Vec<Park>> {
+        self.parks_of(model, &ParkFilter { state, ..ParkFilter::default() })
+    }
 
     /// Starts an empty table beside the live one; what an earlier build left is dropped.
     fn begin_build(&self, schema: &Schema) -> Result<Build>;

@@ -23,8 +23,11 @@ use evenkeel_core::{
     json::Patch,
     quarantine::{Decision, Edit, Entry, QuarantineId, Reason, State},
 };
-use evenkeel_store::EntryFilter;
+use evenkeel_store::{EntryFilter, ParkFilter, ParkedRow};
 use std::{collections::BTreeSet, sync::Arc};
+
+/// How many parked events are read at once.
+const PARKS: usize = 500;
 
 /// Which part of the quarantine is listed, and how.
 #[derive(Debug, Clone, Copy, Default)]
@@ -94,28 +97,51 @@ impl Engine {
                     && model.is_none_or(|model| slot.name().as_str() == model)
             };
             for slot in self.inner.slots.values().filter(rest) {
-                for park in self.inner.models.parks(slot.name(), None)? {
-                    if after.is_some_and(|(model, touch)| slot.name().as_str() == model && park.touch <= touch) {
-                        continue;
-                    }
-                    if found.len() >= limit {
-                        return Ok(found);
-                    }
-                    let report = self.park_report(slot, &park, whole)?;
-                    let of = |name: &EventType| report.contract.as_deref() == Some(name.as_str());
-                    let wanted = filter.event_type.as_ref().is_none_or(of)
-                        && filter.contract_version.is_none_or(|version| report.contract_version == Some(version))
-                        && filter.since.is_none_or(|since| park.at >= since)
-                        && filter.until.is_none_or(|until| park.at < until)
-                        && filter.state.is_none_or(|state| state.as_str() == report.state)
-                        && filter.reason.is_none_or(|reason| reason.as_str() == report.reason)
-                        && filter.source.as_ref().is_none_or(|source| source.as_str() == report.source);
-                    found.extend(wanted.then_some(report));
-                }
+                let from = after.filter(|(model, _)| slot.name().as_str() == *model).map(|(_, touch)| touch);
+                self.list_parked(slot, filter, from, (whole, limit), &mut found)?;
             }
         }
         found.truncate(limit);
         Ok(found)
+    }
+
+    /// Adds what a model parked and `filter` names, after one of its events, until there are so many.
+    fn list_parked(
+        &self,
+        slot: &Slot,
+        filter: &EntryFilter,
+        mut after: Option<TouchId>,
+        (whole, limit): (bool, usize),
+        found: &mut Vec<QuarantineReport>,
+    ) -> Result<(), EngineError> {
+        while found.len() < limit {
+            let asked = ParkFilter { after, limit: PARKS, ..ParkFilter::default() };
+            let page = self.inner.models.parks_of(slot.name(), &asked)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.touch);
+            for park in &page {
+                if found.len() >= limit {
+                    break;
+                }
+                let is_held = park.state == ParkState::Held;
+                let reason = if is_held { Reason::HeldBehind } else { Reason::ProjectionError };
+                // Without its event where that does not matter.
+                let may_be = filter.since.is_none_or(|since| park.at >= since)
+                    && filter.until.is_none_or(|until| park.at < until)
+                    && filter.state.is_none_or(|state| state.as_str() == park.state.as_str())
+                    && filter.reason.is_none_or(|wanted| wanted == reason);
+                if !may_be {
+                    continue;
+                }
+                let report = self.park_report(slot, park, whole)?;
+                let of = |name: &EventType| report.contract.as_deref() == Some(name.as_str());
+                let wanted = filter.event_type.as_ref().is_none_or(of)
+                    && filter.contract_version.is_none_or(|version| report.contract_version == Some(version))
+                    && filter.source.as_ref().is_none_or(|source| source.as_str() == report.source);
+                found.extend(wanted.then_some(report));
+            }
+        }
+        Ok(())
     }
 
     /// One entry, whole.
@@ -126,12 +152,14 @@ impl Engine {
         let unknown = || EngineError::NoEntry(id.to_owned());
         if let Some((model, touch)) = parse_park_id(id) {
             let slot = self.inner.slot(model).map_err(|_| unknown())?;
-            let parks = self.inner.models.parks(slot.name(), None)?;
-            let park = parks.iter().find(|park| park.touch == touch).ok_or_else(unknown)?;
-            let mut report = self.park_report(slot, park, true)?;
-            let behind = |other: &&Park| other.key == park.key && other.state == ParkState::Held && other.touch > touch;
-            if park.key.is_some() && park.state != ParkState::Discarded {
-                report.held_behind = parks.iter().filter(behind).count() as u64;
+            let models = self.inner.models.as_ref();
+            let this = ParkFilter { touch: Some(touch), ..ParkFilter::default() };
+            let park = models.parks_of(slot.name(), &this)?.pop().ok_or_else(unknown)?;
+            let mut report = self.park_report(slot, &park, true)?;
+            if let (Some(key), true) = (&park.key, park.state != ParkState::Discarded) {
+                let behind = ParkFilter { row: Some(ParkedRow::Of(key)), after: Some(touch), ..ParkFilter::default() };
+                let behind = models.parks_of(slot.name(), &behind)?;
+                report.held_behind = behind.iter().filter(|park| park.state == ParkState::Held).count() as u64;
             }
             return Ok(report);
         }

@@ -17,10 +17,13 @@ use evenkeel_core::{
     reconciliation::Unreplayed,
     row::Key,
 };
-use evenkeel_store::{Log, Models, Removal, Step, StoreError, Table, Upsert};
+use evenkeel_store::{Log, Models, ParkFilter, ParkedRow, Removal, Step, StoreError, Table, Upsert};
 
-/// How many held entries are released in one transaction.
+/// How many held entries are released in one transaction, or read at once of those that wait for a row.
 const LINE: usize = 500;
+
+/// How many events that wait for a row are read first: often it is the first of them that cannot be applied.
+const FIRST_OF_LINE: usize = 8;
 
 /// What a decision about an entry came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -258,8 +261,7 @@ pub fn decide_park(
     what: ParkDecision,
     decision: Decision,
 ) -> Result<Decided, EngineError> {
-    let parks = models.parks(&fold.schema().model, None)?;
-    let Planned { step, decided, .. } = plan_park((log, models, fold, clock), &parks, touch, what, decision)?;
+    let Planned { step, decided, .. } = plan_park((log, models, fold, clock), touch, what, decision)?;
     commit_park(models, fold, &step)?;
     Ok(decided)
 }
@@ -274,10 +276,9 @@ pub(crate) struct Planned {
     pub(crate) error: Option<String>,
 }
 
-/// As [`decide_park`] with nothing written; `parks` are those of the model, as they are.
+/// As [`decide_park`] with nothing written.
 pub(crate) fn plan_park(
     (log, models, fold, clock): (&dyn Log, &dyn Models, &dyn Fold, &dyn Clock),
-    parks: &[Park],
     touch: TouchId,
     what: ParkDecision,
     decision: Decision,
@@ -288,7 +289,8 @@ pub(crate) fn plan_park(
     if !state.schema.same_as(schema) {
         return Err(EngineError::Outdated(schema.model.clone()));
     }
-    let chosen = parks.iter().find(|park| park.touch == touch).ok_or_else(|| EngineError::NoEntry(id()))?.clone();
+    let this = ParkFilter { touch: Some(touch), ..ParkFilter::default() };
+    let chosen = models.parks_of(&schema.model, &this)?.pop().ok_or_else(|| EngineError::NoEntry(id()))?;
     match chosen.state {
         ParkState::Poison => {}
         ParkState::Held => return Err(EngineError::EntryState { id: id(), state: State::Held }),
@@ -307,16 +309,7 @@ pub(crate) fn plan_park(
     };
     let mut released = 0;
     if let Some(key) = &decided.key {
-        let mut line: Vec<Park> = parks
-            .iter()
-            .filter(|park| park.key.as_ref() == Some(key) && park.state != ParkState::Discarded)
-            .filter(|park| what == ParkDecision::Redrive || park.touch != touch)
-            .cloned()
-            .collect();
-        // Its author is kept with it also where it is refused again.
-        line.iter_mut().filter(|park| park.touch == touch).for_each(|park| *park = decided.clone());
-        line.sort_unstable_by_key(|park| park.touch);
-        let resolved = apply_line(log, models, fold, clock, key, line, &mut step)?;
+        let resolved = apply_line((log, models, fold, clock), key, (&decided, what), &mut step)?;
         released = resolved as u64;
         if what == ParkDecision::Redrive && resolved > 0 {
             redriven = Redriven::Admitted(touch.position);
@@ -349,22 +342,15 @@ fn parked_event(log: &dyn Log, park: &Park) -> Result<Event, StoreError> {
     })
 }
 
-/// Applies a row's parked events as far as they go, into `step`. How many were resolved.
+/// Applies a row's parked events as far as they go, into `step`, without the decided one where that is given up. How many
+/// were resolved. What is behind the first that still cannot be applied is hardly read: a line may be as long as the log.
 fn apply_line(
-    log: &dyn Log,
-    models: &dyn Models,
-    fold: &dyn Fold,
-    clock: &dyn Clock,
+    (log, models, fold, clock): (&dyn Log, &dyn Models, &dyn Fold, &dyn Clock),
     key: &Key,
-    line: Vec<Park>,
+    (decided, what): (&Park, ParkDecision),
     step: &mut Step,
 ) -> Result<usize, EngineError> {
     let schema = fold.schema();
-    let mut with_events = Vec::with_capacity(line.len());
-    for park in line {
-        let event = parked_event(log, &park)?;
-        with_events.push((park, event));
-    }
     let mut loaded = models.load(&schema.model, Table::Live, std::slice::from_ref(key))?;
     let found = loaded.rows.pop();
     if loaded.touched.contains(key) || found.as_ref().is_some_and(|row| !row.is_intact()) {
@@ -373,22 +359,45 @@ fn apply_line(
             schema.model
         )));
     }
-    let (row, replaces) = found.map_or((None, None), |found| (Some(found.row), found.meant));
-    let result = release(fold, key, row.clone(), &with_events);
-    step.conflicts.extend(result.conflicts);
-    step.unparks.extend(with_events[..result.resolved].iter().map(|(park, _)| park.touch));
-    if let (Some(error), Some((blocked, _))) = (result.error, with_events.get(result.resolved)) {
-        step.parks.push(Park { state: ParkState::Poison, error, ..blocked.clone() });
+    let (before, replaces) = found.map_or((None, None), |found| (Some(found.row), found.meant));
+    let (mut row, mut resolved) = (before.clone(), 0);
+    let mut asked = ParkFilter { row: Some(ParkedRow::Of(key)), limit: FIRST_OF_LINE, ..ParkFilter::default() };
+    loop {
+        let page = models.parks_of(&schema.model, &asked)?;
+        let (last, is_full) = (page.last().map(|park| park.touch), page.len() == asked.limit);
+        let mut with_events = Vec::with_capacity(page.len());
+        for park in page {
+            let is_decided = park.touch == decided.touch;
+            if is_decided && what == ParkDecision::Discard {
+                continue;
+            }
+            let event = parked_event(log, &park)?;
+            // Its author is kept with it also where it is refused again.
+            with_events.push((if is_decided { decided.clone() } else { park }, event));
+        }
+        let result = release(fold, key, row, &with_events);
+        row = result.row;
+        step.conflicts.extend(result.conflicts);
+        resolved += result.resolved;
+        step.unparks.extend(with_events[..result.resolved].iter().map(|(park, _)| park.touch));
+        if let (Some(error), Some((blocked, _))) = (result.error, with_events.get(result.resolved)) {
+            step.parks.push(Park { state: ParkState::Poison, error, ..blocked.clone() });
+            break;
+        }
+        if !is_full {
+            break;
+        }
+        asked = ParkFilter { after: last, limit: (asked.limit * 2).min(LINE), ..asked };
     }
-    if result.row != row {
+    if row != before {
         step.checkpoint.last_write = Some(clock.now());
         let key = key.clone();
-        match result.row {
+        match row {
             Some(row) => step.upserts.push(Upsert { key, row, replaces }),
             None => step.deletes.push(Removal { key, replaces }),
         }
     }
-    Ok(result.resolved)
+    Ok(resolved)
 }
 
 /// The events a model could not apply, as a reconciliation names them.

@@ -34,7 +34,7 @@ use evenkeel_core::{
     Position,
     demand::{Bounds, Unmet, Until},
     drift::Verdict,
-    fold::{Fold, ParkState},
+    fold::Fold,
     freshness::{FreshnessLimits, Level},
     query::Asked,
     retry::RetryPolicy,
@@ -42,7 +42,7 @@ use evenkeel_core::{
     schema::Schema,
     token::Token,
 };
-use evenkeel_store::{Log, Models, RowAt, Selected, Selection, StoreError};
+use evenkeel_store::{Log, Models, ParkFilter, ParkedRow, RowAt, Selected, Selection, StoreError};
 use label::{Withheld, doubt, usable};
 use page::Wanted;
 use std::{sync::Arc, time::Duration};
@@ -279,11 +279,16 @@ impl Reader<'_> {
         if course.demand.wanted.floor == Position::ZERO {
             return Ok(None);
         }
-        let parks = self.models.parks(self.slot.name(), None)?;
-        let waits = parks.iter().filter(|park| park.state != ParkState::Discarded);
-        // What is parked without a key may be of any row.
-        let of_it = waits.filter(|park| key.is_none() || park.key.as_ref().is_none_or(|of| Some(of) == key));
-        Ok(of_it.map(|park| park.touch.position).min())
+        let of = |row| {
+            let asked = ParkFilter { row: Some(row), limit: 1, ..ParkFilter::default() };
+            let first = self.models.parks_of(self.slot.name(), &asked)?.pop();
+            Ok::<_, ReadError>(first.map(|park| park.touch.position))
+        };
+        Ok(match key {
+            // What is parked without a key may be of any row.
+            Some(key) => of(ParkedRow::Of(key))?.into_iter().chain(of(ParkedRow::Unknown)?).min(),
+            None => of(ParkedRow::Any)?,
+        })
     }
 
     /// Whether the table that is there has another key than the declared one.

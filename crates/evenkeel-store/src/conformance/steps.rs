@@ -4,7 +4,7 @@ use super::{
     fixture::{at, checkpoint, counter, counter_row, new_rows},
     join_all, same,
 };
-use crate::{Measured, ModelState, Models, Parked, Removal, Step, StoreError, Table};
+use crate::{Measured, ModelState, Models, ParkFilter, Parked, ParkedRow, Removal, Step, StoreError, Table};
 use evenkeel_core::{
     EventId, ModelName, Position,
     checkpoint::Checkpoint,
@@ -252,6 +252,24 @@ pub fn a_checkpoint_comes_back_as_it_was(stores: &Stores) -> Outcome {
     Ok(())
 }
 
+/// Whatever part of these parks is asked for, which are all there are.
+fn pages_of(models: &dyn Models, model: &ModelName, parks: &[Park]) -> Outcome {
+    let (a, nobody) = (Key::text("a"), Key::text("nobody"));
+    let of = [ParkedRow::Of(&a), ParkedRow::Of(&nobody), ParkedRow::Unknown, ParkedRow::Any];
+    let rows = [None].into_iter().chain(of.map(Some)).collect::<Vec<_>>();
+    let touches = || std::iter::once(None).chain(parks.iter().map(|park| Some(park.touch)));
+    for (row, state) in rows.iter().flat_map(|row| [None, Some(ParkState::Held)].map(|state| (*row, state))) {
+        for (touch, after) in touches().flat_map(|one| [(one, None), (None, one)]) {
+            for limit in 0..4 {
+                let asked = ParkFilter { state, row, touch, after, limit };
+                let expected = parks.iter().filter(|park| asked.has(park)).take(asked.most()).cloned().collect();
+                same(format!("{asked:?}"), models.parks_of(model, &asked)?, expected)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Parks are written by touch, listed by state in log order, and resolved one by one.
 ///
 /// # Errors
@@ -277,6 +295,7 @@ pub fn parks_are_written_and_resolved_by_touch(stores: &Stores) -> Outcome {
     for state in [None, Some(Poison), Some(Held), Some(Discarded)] {
         same(format!("parks in state {state:?}"), models.parks(&schema.model, state)?, of(state))?;
     }
+    pages_of(models, &schema.model, &parks)?;
     let decision = Some(Decision { author: "ann".into(), note: String::new() });
     let changed = Park { state: Discarded, error: String::new(), at: at(5), decision, ..parks[0].clone() };
     let unparks = vec![parks[1].touch, parks[5].touch, park(77, 0, 0, None, Poison).touch];

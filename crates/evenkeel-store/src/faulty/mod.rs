@@ -74,7 +74,7 @@ pub enum Operation {
     Commit(Table),
     /// Any read of a table's rows
     ReadTable(Table),
-    /// [`crate::Models::parks`]
+    /// [`crate::Models::parks_of`]
     ReadParks,
     /// [`crate::Models::state`], [`crate::Models::models`] or [`crate::Models::consumers`]
     ReadState,

@@ -2,8 +2,8 @@
 //! [`super::Fault`]'s.
 use super::{Fault, Operation, Script, Shell};
 use crate::{
-    Admit, Answered, Build, ConflictQuery, Loaded, Measured, ModelState, Models, Piece, RecordedConflict, Result,
-    RowAt, Rows, Scrubbed, Selected, Selection, Settled, SqlError, Statement, Step, Table,
+    Admit, Answered, Build, ConflictQuery, Loaded, Measured, ModelState, Models, ParkFilter, Piece, RecordedConflict,
+    Result, RowAt, Rows, Scrubbed, Selected, Selection, Settled, SqlError, Statement, Step, Table,
     memory::{Torn, Volatile},
 };
 use evenkeel_core::{
@@ -13,7 +13,7 @@ use evenkeel_core::{
     content::{Touched, Window},
     digest::{Buckets, DigestKey, KeyHash, RowDigest, Sum},
     drift::Content,
-    fold::{Park, ParkState},
+    fold::Park,
     reconciliation::{Evidence, Reconciliation},
     row::Key,
     schema::Schema,
@@ -99,8 +99,8 @@ impl<M: Models + Volatile + Torn> Models for FaultyModels<M> {
         self.0.read(Operation::ReadTable(Table::Live), |models| models.count(model))
     }
 
-    fn parks(&self, model: &ModelName, state: Option<ParkState>) -> Result<Vec<Park>> {
-        self.0.read(Operation::ReadParks, |models| models.parks(model, state))
+    fn parks_of(&self, model: &ModelName, asked: &ParkFilter<'_>) -> Result<Vec<Park>> {
+        self.0.read(Operation::ReadParks, |models| models.parks_of(model, asked))
     }
 
     fn begin_build(&self, schema: &Schema) -> Result<Build> {

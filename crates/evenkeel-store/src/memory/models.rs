@@ -10,9 +10,9 @@ pub use tamper::Tamper;
 
 use super::Volatile;
 use crate::{
-    Admit, Answered, Books, Build, ConflictQuery, Loaded, Measured, ModelState, Models, Piece, RecordedConflict,
-    Result, RowAt, Rows, Scrubbed, Selected, Selection, Settled, SqlError, Statement, Step, StoreError, StoredRow,
-    Table,
+    Admit, Answered, Books, Build, ConflictQuery, Loaded, Measured, ModelState, Models, ParkFilter, Piece,
+    RecordedConflict, Result, RowAt, Rows, Scrubbed, Selected, Selection, Settled, SqlError, Statement, Step,
+    StoreError, StoredRow, Table,
 };
 use evenkeel_core::{
     Digest, ModelName, Position, Timestamp,
@@ -21,7 +21,7 @@ use evenkeel_core::{
     content::{Touched, Window},
     digest::{Buckets, DigestKey, KeyHash, RowDigest, Sum},
     drift::Content,
-    fold::{Park, ParkState},
+    fold::Park,
     reconciliation::{Evidence, Reconciliation},
     row::Key,
     schema::Schema,
@@ -169,10 +169,13 @@ impl Models for MemoryModels {
         Ok(self.0.lock().model(model)?.live.rows.len() as u64)
     }
 
-    fn parks(&self, model: &ModelName, state: Option<ParkState>) -> Result<Vec<Park>> {
+    fn parks_of(&self, model: &ModelName, asked: &ParkFilter<'_>) -> Result<Vec<Park>> {
         let home = self.0.lock();
-        let parks = home.model(model)?.live.parks.values();
-        Ok(parks.filter(|park| state.is_none_or(|state| park.state == state)).cloned().collect())
+        let parks = &home.model(model)?.live.parks;
+        let from = asked.touch.map(Bound::Included).or(asked.after.map(Bound::Excluded)).unwrap_or(Bound::Unbounded);
+        let parks = parks.range((from, Bound::Unbounded)).map(|(_, park)| park);
+        let upto = parks.take_while(|park| asked.touch.is_none_or(|touch| park.touch <= touch));
+        Ok(upto.filter(|park| asked.has(park)).take(asked.most()).cloned().collect())
     }
 
     fn begin_build(&self, schema: &Schema) -> Result<Build> {

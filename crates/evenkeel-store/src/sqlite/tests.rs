@@ -151,7 +151,7 @@ fn a_missing_folder_is_made_and_a_file_is_refused_by_name() {
 
 #[test]
 fn a_newer_format_is_refused_and_not_touched() {
-    for (file, supported) in [("log.db", 8), ("models.db", 7)] {
+    for (file, supported) in [("log.db", 8), ("models.db", 8)] {
         let folder = TempDir::new().unwrap();
         drop(open(&folder));
         foreign(&folder, file).pragma_update(None, "user_version", 99).unwrap();

@@ -14,11 +14,14 @@ use evenkeel_core::{
     intake::Redriven,
     quarantine::{Decision, Reason, State},
 };
-use evenkeel_store::{EntryFilter, StoreError};
+use evenkeel_store::{EntryFilter, ParkFilter, StoreError};
 use std::collections::BTreeSet;
 
 /// How many are decided about in one turn of their model, which others wait for.
 const TURN: usize = 50;
+
+/// How many parked events, whether they wait for a person or behind another one, are read at once.
+const PAGE: usize = 100;
 
 impl Engine {
     /// Decides about all events that `model` parked, that wait for a person and that `filter` names, in log order, at most
@@ -74,37 +77,35 @@ struct Run<'r> {
 impl Run<'_> {
     /// Decides about the next ones, at most so many, while nobody else changes the model. Whether there may be more.
     fn one_turn(&mut self, most: usize) -> Result<bool, EngineError> {
-        let (inner, name) = (&self.engine.inner, self.slot.name());
         let mut turn = self.slot.turn();
-        let parks = inner.models.parks(name, None)?;
-        let mut waiting: Vec<&Park> = parks.iter().filter(|park| self.may_be_meant(park)).collect();
-        waiting.sort_unstable_by_key(|park| park.touch);
+        let next = ParkFilter { after: self.after, limit: PAGE, ..ParkFilter::default() };
+        let page = self.engine.inner.models.parks_of(self.slot.name(), &next)?;
         let (mut rows, mut decided) = (BTreeSet::new(), 0);
-        for park in waiting {
-            let known = park.key.as_ref().is_some_and(|key| !rows.insert(key));
+        for park in &page {
             // What is known of a row that was decided about is not so any more.
+            let known = park.key.as_ref().is_some_and(|key| rows.contains(key));
             if decided == most || known {
                 return Ok(true);
             }
-            if self.is_meant(park)? {
-                let entry = self.one(&parks, park);
+            if self.may_be_meant(park) && self.is_meant(park)? {
+                let entry = self.one(park);
                 if self.decision.is_some() {
                     // Also where it failed: the answer may have been lost, and not what was written.
                     turn.changed();
                 }
                 self.entries.push(entry?);
                 decided += 1;
+                rows.extend(&park.key);
             }
             self.after = Some(park.touch);
         }
-        Ok(false)
+        Ok(page.len() == PAGE)
     }
 
     /// Whether what is kept with it speaks for it.
     fn may_be_meant(&self, park: &Park) -> bool {
         let EntryFilter { reason, state, since, until, .. } = self.filter;
         park.state == ParkState::Poison
-            && self.after.is_none_or(|after| park.touch > after)
             && reason.is_none_or(|reason| reason == Reason::ProjectionError)
             && state.is_none_or(|state| state == State::Quarantined)
             && since.is_none_or(|since| park.at >= since)
@@ -125,7 +126,7 @@ impl Run<'_> {
         Ok(self.engine.inner.log.find(park.event_id)?.as_ref().is_some_and(fits))
     }
 
-    fn one(&self, parks: &[Park], park: &Park) -> Result<BulkEntry, EngineError> {
+    fn one(&self, park: &Park) -> Result<BulkEntry, EngineError> {
         let (inner, fold) = (&self.engine.inner, self.slot.fold.as_ref());
         let (log, models, clock) = (inner.log.as_ref(), inner.models.as_ref(), inner.clock.as_ref());
         let what = match self.verb {
@@ -139,7 +140,7 @@ impl Run<'_> {
         }
         let none = BulkEntry { id, outcome: "refused", position: None, reason: None, detail: None, released: 0 };
         let reason = Some(Reason::ProjectionError.as_str());
-        let planned = match plan_park((log, models, fold, clock), parks, park.touch, what, decision) {
+        let planned = match plan_park((log, models, fold, clock), park.touch, what, decision) {
             // Its row must be reconciled first; the others need not wait for that.
             Err(EngineError::Method(detail)) => {
                 let outcome = if self.decision.is_some() { "refused" } else { "would_refuse" };

@@ -5,7 +5,7 @@ use evenkeel::{
     core::{fold::FoldError, freshness::Level, quarantine::Reason},
     quarantine::bulk::Verb,
     report::BulkReport,
-    store::{EntryFilter, sqlite::execute_as_stranger},
+    store::{EntryFilter, faulty::Operation, sqlite::execute_as_stranger},
 };
 use std::{
     collections::BTreeMap,
@@ -147,4 +147,45 @@ fn a_row_that_must_be_mended_first_does_not_keep_the_others_from_it() {
     engine.reconcile("tally", None).unwrap();
     assert_eq!(decide(&engine, &EntryFilter::default(), None, Verb::Redrive, true).entries, []);
     assert_eq!((engine.sum("row 001", Level::Strong), engine.wrong_rows()), (Some(16), 0));
+}
+
+/// A line behind one row that is longer than any piece of it that is read at once.
+#[test]
+fn a_long_line_is_gone_through_in_order_as_far_as_it_goes() {
+    let stores = Stores::new();
+    let (fold, mended) = breaking();
+    let engine = stores.start(fold, |_| {});
+    let n = |at: u64| if at == 30 { 66 } else { 13 };
+    engine.send((0..100).map(|at| noted(&at.to_string(), "a", n(at))).collect());
+    engine.settle();
+    mended.store(true, Ordering::SeqCst);
+    let done = engine.redrive("p-tally-1.0.0", decision()).unwrap();
+    assert_eq!((done.state, done.released), ("admitted", 29));
+    assert_eq!(engine.sum("a", Level::Eventual), Some(30 * 13));
+    let first = engine.quarantine_entry("p-tally-31.0.0").unwrap();
+    assert_eq!((first.state, first.detail.as_str(), first.held_behind), ("quarantined", "never", 69));
+    assert_eq!(engine.quarantine_entry("p-tally-32.0.0").unwrap().state, "held");
+    let done = engine.discard("p-tally-31.0.0", decision()).unwrap();
+    assert_eq!((done.state, done.released), ("discarded", 69));
+    assert_eq!((engine.sum("a", Level::Strong), engine.wrong_rows()), (Some(99 * 13), 0));
+    assert_eq!(engine.drift_of("tally").parked_events, 0);
+}
+
+/// Each event that is given up makes the next one of its row the first: deciding about all of them reads what waits a few
+/// times over, and not once for each.
+#[test]
+fn what_deciding_about_all_costs_does_not_grow_with_what_waits() {
+    const EVENTS: usize = 1000;
+    let stores = Stores::new();
+    let engine = stores.start(breaking().0, |_| {});
+    engine.send((0..EVENTS).map(|at| noted(&at.to_string(), "a", 66)).collect());
+    engine.settle();
+    assert_eq!(engine.drift_of("tally").parked_events, EVENTS as u64);
+    let calls = || [Operation::ReadLog, Operation::ReadParks].map(|of| stores.faults.calls(of));
+    let before = calls();
+    let done = decide(&engine, &EntryFilter::default(), None, Verb::Discard, true);
+    assert_eq!(counts(&done), BTreeMap::from([("discarded", EVENTS)]));
+    let [events, parks] = calls();
+    assert!(events - before[0] < 15 * EVENTS && parks - before[1] < 5 * EVENTS, "{before:?}, {events}, {parks}");
+    assert_eq!((engine.drift_of("tally").parked_events, engine.sum("a", Level::Strong)), (0, None));
 }

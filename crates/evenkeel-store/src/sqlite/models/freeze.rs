@@ -27,7 +27,7 @@ pub(super) fn freeze(
 ) -> Fallible<ControlFlow<()>> {
     let stored = state::get(conn, layouts, model)?;
     let books = Books {
-        parks: parks::list(conn, stored.live_id, None)?,
+        parks: parks::list(conn, stored.live_id, &crate::ParkFilter::default())?,
         buckets: content::buckets(conn, stored.live_id)?,
         identities: content::identities(conn, stored.live_id, Window::default())?,
         watched: watch::is_watched(conn, &stored.live)?,

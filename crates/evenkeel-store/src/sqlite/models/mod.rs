@@ -36,8 +36,9 @@ use super::{
     folder::Folder,
 };
 use crate::{
-    Admit, Answered, Build, ConflictQuery, KEPT_CONFLICTS, KEPT_RECORDS, Loaded, Measured, ModelState, Models, Piece,
-    RecordedConflict, Result, RowAt, Rows, Scrubbed, Selected, Selection, Settled, SqlError, Statement, Step, Table,
+    Admit, Answered, Build, ConflictQuery, KEPT_CONFLICTS, KEPT_RECORDS, Loaded, Measured, ModelState, Models,
+    ParkFilter, Piece, RecordedConflict, Result, RowAt, Rows, Scrubbed, Selected, Selection, Settled, SqlError,
+    Statement, Step, Table,
 };
 use evenkeel_core::{
     Digest, ModelName, Position, Timestamp,
@@ -46,7 +47,7 @@ use evenkeel_core::{
     content::{Touched, Window},
     digest::{Buckets, DigestKey, KeyHash, RowDigest, Sum},
     drift::Content,
-    fold::{Park, ParkState},
+    fold::Park,
     reconciliation::{Evidence, Reconciliation},
     row::Key,
     schema::Schema,
@@ -73,9 +74,9 @@ const FORMAT: Format = Format {
     file: "models.db",
     holds: "home of models",
     application_id: 0x456b_6d64,
-    version: 7,
+    version: 8,
     create,
-    upgrades: &[include_str!("upgrade_6.sql"), include_str!("upgrade_7.sql")],
+    upgrades: &[include_str!("upgrade_6.sql"), include_str!("upgrade_7.sql"), include_str!("upgrade_8.sql")],
 };
 
 fn create() -> String {
@@ -271,10 +272,10 @@ impl Models for SqliteModels {
         })
     }
 
-    fn parks(&self, model: &ModelName, state: Option<ParkState>) -> Result<Vec<Park>> {
+    fn parks_of(&self, model: &ModelName, asked: &ParkFilter<'_>) -> Result<Vec<Park>> {
         self.read(|conn| {
             let home = state::table(conn, &self.layouts, model, Table::Live)?;
-            parks::list(conn, home.table_id, state)
+            parks::list(conn, home.table_id, asked)
         })
     }
 

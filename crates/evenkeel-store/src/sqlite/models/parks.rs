@@ -1,24 +1,30 @@
 //! Parked events: what a model could not apply, kept in the transaction of its rows.
 //!
 //! What the gate refused is in the log's quarantine.
+use crate::models::{ParkFilter, ParkedRow};
 use crate::sqlite::{
     fault::{Fallible, Fault},
-    fields::{Fields, int},
+    fields::{Fields, int, size},
 };
 use evenkeel_core::{
     Position,
-    fold::{Park, ParkState, TouchId},
+    fold::{Park, TouchId},
     json::{self, Number, Value},
     quarantine::Decision,
     row::{Key, KeyPart},
 };
-use rusqlite::{CachedStatement, Connection, params};
+use rusqlite::{CachedStatement, Connection, ToSql, params};
+use std::collections::BTreeSet;
 
 /// The columns of a park, as [`write`] binds them and [`list`] reads them.
 const COLUMNS: &str = "position, clause, element, key, event_id, state, error, at, decided_by, decision_note";
 
 /// Parks that nobody has given up.
 const WAITING: &str = "state IN ('quarantined', 'held')";
+
+/// Since when the first of those of table 1 waits.
+pub(super) const OLDEST: &str =
+    "SELECT min(at) FROM _ek_parks WHERE table_id = ?1 AND state IN ('quarantined', 'held')";
 
 /// A key as text: a JSON array of its parts, the same for equal keys.
 pub(super) fn key_text(key: &Key) -> String {
@@ -79,6 +85,10 @@ pub(super) fn write(conn: &Connection, table_id: i64, parks: &[Park], unparks: &
     if parks.is_empty() && unparks.is_empty() {
         return Ok(());
     }
+    // What they add to the sums: counting all that is parked each time would make deciding about all of it quadratic.
+    let touched = parks.iter().map(|park| &park.touch).chain(unparks);
+    let touched: BTreeSet<i64> = touched.map(|touch| int(touch.position.0)).collect();
+    let before = waiting_among(conn, table_id, &touched)?;
     let mut delete = conn.prepare_cached(
         "DELETE FROM _ek_parks WHERE table_id = ?1 AND position = ?2 AND clause = ?3 AND element = ?4",
     )?;
@@ -104,50 +114,107 @@ pub(super) fn write(conn: &Connection, table_id: i64, parks: &[Park], unparks: &
             decision.as_ref().map(|decision| decision.note.as_str()),
         ])?;
     }
-    sum_up(conn, table_id)
+    let more = waiting_among(conn, table_id, &touched)? - before;
+    let sql =
+        format!("UPDATE _ek_tables SET parked_events = parked_events + ?2, oldest_parked = ({OLDEST}) WHERE id = ?1");
+    conn.prepare_cached(&sql)?.execute((table_id, more))?;
+    Ok(())
 }
 
-/// Keeps how many events a table has parked, so that reads need not count them.
+/// How many of the events at these positions wait for at least one row.
+fn waiting_among(conn: &Connection, table_id: i64, positions: &BTreeSet<i64>) -> Fallible<i64> {
+    let sql = format!("SELECT 1 FROM _ek_parks WHERE table_id = ?1 AND position = ?2 AND {WAITING} LIMIT 1");
+    let mut select = conn.prepare_cached(&sql)?;
+    let mut count = 0;
+    for position in positions {
+        count += i64::from(select.exists((table_id, position))?);
+    }
+    Ok(count)
+}
+
+/// Counts what a table has parked afresh, where it took on what another one has.
 pub(super) fn sum_up(conn: &Connection, table_id: i64) -> Fallible<()> {
     let sql = format!(
-        "UPDATE _ek_tables SET (parked_events, oldest_parked) = (SELECT count(DISTINCT position), min(at) \
-         FROM _ek_parks WHERE table_id = ?1 AND {WAITING}) WHERE id = ?1"
+        "UPDATE _ek_tables SET oldest_parked = ({OLDEST}), parked_events = \
+         (SELECT count(DISTINCT position) FROM _ek_parks WHERE table_id = ?1 AND {WAITING}) WHERE id = ?1"
     );
     conn.prepare_cached(&sql)?.execute([table_id])?;
     Ok(())
 }
 
+/// The statement that finds what is asked for.
+pub(super) fn select(asked: &ParkFilter<'_>) -> String {
+    let mut sql = format!("SELECT {COLUMNS} FROM _ek_parks WHERE table_id = :table");
+    if asked.state.is_some() {
+        sql.push_str(" AND state = :state");
+    }
+    match asked.row {
+        Some(ParkedRow::Of(_)) => sql.push_str(&format!(" AND key = :key AND {WAITING}")),
+        Some(ParkedRow::Any) => sql.push_str(&format!(" AND {WAITING}")),
+        Some(ParkedRow::Unknown) => sql.push_str(&format!(" AND key IS NULL AND {WAITING}")),
+        None => {}
+    }
+    if asked.touch.is_some() {
+        sql.push_str(" AND position = :position AND clause = :clause AND element = :element");
+    }
+    if asked.after.is_some() {
+        sql.push_str(" AND (position, clause, element) > (:after, :after_clause, :after_element)");
+    }
+    sql.push_str(" ORDER BY position, clause, element LIMIT :limit");
+    sql
+}
+
 /// Parked events of a table in log order.
-pub(super) fn list(conn: &Connection, table_id: i64, state: Option<ParkState>) -> Fallible<Vec<Park>> {
-    let mut select = conn.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM _ek_parks WHERE table_id = ?1 AND (?2 IS NULL OR state = ?2) \
-         ORDER BY position, clause, element"
-    ))?;
-    let mut rows = select.query((table_id, state.map(|state| state.as_str())))?;
+pub(super) fn list(conn: &Connection, table_id: i64, asked: &ParkFilter<'_>) -> Fallible<Vec<Park>> {
+    let limit = if asked.limit == 0 { -1 } else { size(asked.limit) };
+    let mut bound: Vec<(&str, Box<dyn ToSql>)> = vec![(":table", Box::new(table_id)), (":limit", Box::new(limit))];
+    if let Some(state) = asked.state {
+        bound.push((":state", Box::new(state.as_str())));
+    }
+    if let Some(ParkedRow::Of(key)) = asked.row {
+        bound.push((":key", Box::new(key_text(key))));
+    }
+    let touches = [
+        (asked.touch, [":position", ":clause", ":element"]),
+        (asked.after, [":after", ":after_clause", ":after_element"]),
+    ];
+    for (touch, [position, clause, element]) in touches {
+        if let Some(touch) = touch {
+            bound.push((position, Box::new(int(touch.position.0))));
+            bound.push((clause, Box::new(touch.clause)));
+            bound.push((element, Box::new(touch.element)));
+        }
+    }
+    let bound: Vec<(&str, &dyn ToSql)> = bound.iter().map(|(name, value)| (*name, value.as_ref())).collect();
+    let mut select = conn.prepare_cached(&select(asked))?;
+    let mut rows = select.query(&*bound)?;
     let mut parks = Vec::new();
     while let Some(row) = rows.next()? {
-        let fields = Fields(row);
-        let bad = |_| Fault::Bad("a parked event of a clause that cannot be".into());
-        parks.push(Park {
-            touch: TouchId {
-                position: Position(fields.number(0)?),
-                clause: fields.number32(1)?.try_into().map_err(bad)?,
-                element: fields.number32(2)?,
-            },
-            key: fields.opt_text(3)?.map(key).transpose()?,
-            event_id: fields.parsed(4)?,
-            state: fields.parsed(5)?,
-            error: fields.text(6)?.to_owned(),
-            at: fields.parsed(7)?,
-            decision: match (fields.opt_text(8)?, fields.opt_text(9)?) {
-                (Some(author), note) => {
-                    Some(Decision { author: author.to_owned(), note: note.unwrap_or_default().to_owned() })
-                }
-                (None, _) => None,
-            },
-        });
+        parks.push(decode(Fields(row))?);
     }
     Ok(parks)
+}
+
+fn decode(fields: Fields<'_, '_>) -> Fallible<Park> {
+    let bad = |_| Fault::Bad("a parked event of a clause that cannot be".into());
+    Ok(Park {
+        touch: TouchId {
+            position: Position(fields.number(0)?),
+            clause: fields.number32(1)?.try_into().map_err(bad)?,
+            element: fields.number32(2)?,
+        },
+        key: fields.opt_text(3)?.map(key).transpose()?,
+        event_id: fields.parsed(4)?,
+        state: fields.parsed(5)?,
+        error: fields.text(6)?.to_owned(),
+        at: fields.parsed(7)?,
+        decision: match (fields.opt_text(8)?, fields.opt_text(9)?) {
+            (Some(author), note) => {
+                Some(Decision { author: author.to_owned(), note: note.unwrap_or_default().to_owned() })
+            }
+            (None, _) => None,
+        },
+    })
 }
 
 /// What a person has given up of one table stays so in another, whatever that made of it; but not where another event is

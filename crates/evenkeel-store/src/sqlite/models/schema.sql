@@ -71,6 +71,7 @@ CREATE TABLE _ek_parks(
   PRIMARY KEY(table_id, position, clause, element)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX _ek_parks_of_key ON _ek_parks(table_id, key) WHERE state IN ('quarantined', 'held');
+CREATE INDEX _ek_parks_since ON _ek_parks(table_id, at) WHERE state IN ('quarantined', 'held');
 
 -- Sums of the digests of the rows that were meant, 64 buckets to a page.
 CREATE TABLE _ek_buckets(

@@ -3,9 +3,9 @@ mod records;
 mod sql;
 mod watch;
 
-use super::{cells::cell, layout::Layout, state};
+use super::{cells::cell, layout::Layout, parks, state};
 use crate::{
-    Measured, Models, Step, StoreError, StoredRow, Table,
+    Measured, Models, ParkFilter, ParkedRow, Step, StoreError, StoredRow, Table,
     conformance::fixture::{new_rows, replacing},
     sqlite::tests::{foreign, open, schema, step},
 };
@@ -270,7 +270,9 @@ fn of_an_index_of_an_older_format_nothing_is_believed() {
     store.models.index(&model.model, Table::Live, &[(KeyHash(1), Position(1))]).unwrap();
     drop(store);
     foreign(&folder, "models.db")
-        .execute_batch("DROP TABLE _ek_indexes; DROP TABLE _ek_conflicts; PRAGMA user_version = 5;")
+        .execute_batch(
+            "DROP TABLE _ek_indexes; DROP INDEX _ek_parks_since; DROP TABLE _ek_conflicts; PRAGMA user_version = 5;",
+        )
         .unwrap();
     let models = open(&folder).models;
     assert_eq!(models.index_is_sound(&model.model, Table::Live), Ok(false));
@@ -301,7 +303,18 @@ fn no_hot_query_scans() {
         "SELECT id FROM _ek_conflicts WHERE id = ?1",
         "SELECT id FROM _ek_conflicts WHERE position <= ?1 ORDER BY position DESC LIMIT ?2",
     ];
+    let key = Key::text("a");
+    let touch = Some(park(1, 0, "a", ParkState::Held).touch);
+    let pages = [
+        ParkFilter { after: touch, limit: 9, ..ParkFilter::default() },
+        ParkFilter { row: Some(ParkedRow::Of(&key)), ..ParkFilter::default() },
+        ParkFilter { row: Some(ParkedRow::Of(&key)), after: touch, ..ParkFilter::default() },
+        ParkFilter { row: Some(ParkedRow::Unknown), ..ParkFilter::default() },
+        ParkFilter { touch, ..ParkFilter::default() },
+    ];
+    let pages: Vec<String> = pages.iter().map(parks::select).chain([parks::OLDEST.to_owned()]).collect();
     let queries = [select, delete, after].map(String::as_str).into_iter().chain(others);
+    let queries = queries.chain(pages.iter().map(String::as_str));
     let conn = foreign(&folder, "models.db");
     let plan_of = |query: &str| {
         let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
