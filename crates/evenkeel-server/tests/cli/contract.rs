@@ -1,5 +1,5 @@
 //! `contract test` and `contract infer`, and what `check` demands of examples.
-use crate::support::Project;
+use crate::support::{Project, evenkeel};
 use std::fs;
 
 const CONTRACT: &str = "contracts/order_created.toml";
@@ -23,6 +23,16 @@ fn examples_as_expected_are_a_yes() {
     assert_eq!((one.code, &one.value["ok"]), (0, &true.into()), "{one:?}");
     let examples = one.value["examples"].as_array().unwrap();
     assert!(examples.len() == 3 && examples.iter().all(|example| example["contract"] == "order_created"), "{one:?}");
+}
+
+/// What the benchmarks run is a project too.
+#[test]
+fn the_project_of_the_benchmarks_is_right() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../bench/project");
+    for command in [&["check"][..], &["contract", "test"]] {
+        let run = evenkeel(&[&["--dir", folder], command].concat());
+        assert_eq!(run.code, 0, "{run:?}");
+    }
 }
 
 #[test]
