@@ -22,6 +22,9 @@ const COLUMNS: &str = "position, clause, element, key, event_id, state, error, a
 /// Parks that nobody has given up.
 const WAITING: &str = "state IN ('quarantined', 'held')";
 
+/// How those of a key are found. Left to itself SQLite goes through all parks of the table, for their order.
+const BY_KEY: &str = "INDEXED BY _ek_parks_of_key";
+
 /// Since when the first of those of table 1 waits.
 pub(super) const OLDEST: &str =
     "SELECT min(at) FROM _ek_parks WHERE table_id = ?1 AND state IN ('quarantined', 'held')";
@@ -58,13 +61,12 @@ pub(super) enum Waiting<'c> {
 impl<'c> Waiting<'c> {
     /// For the keys of a table.
     pub(super) fn new(conn: &'c Connection, table_id: i64) -> Fallible<Self> {
-        let sql = format!("SELECT 1 FROM _ek_parks WHERE table_id = ?1 AND {WAITING} LIMIT 1");
+        let sql =
+            format!("SELECT 1 FROM _ek_parks INDEXED BY _ek_parks_since WHERE table_id = ?1 AND {WAITING} LIMIT 1");
         if !conn.prepare_cached(&sql)?.exists([table_id])? {
             return Ok(Self::Nothing);
         }
-        let sql =
-            format!("SELECT count(DISTINCT position) FROM _ek_parks WHERE table_id = ?1 AND key = ?2 AND {WAITING}");
-        Ok(Self::ByKey(conn.prepare_cached(&sql)?, table_id))
+        Ok(Self::ByKey(conn.prepare_cached(&waiting_of())?, table_id))
     }
 
     /// Whether it is worth to ask at all.
@@ -78,6 +80,11 @@ impl<'c> Waiting<'c> {
         let mut rows = select.query((*table_id, key_text(key)))?;
         rows.next()?.map_or(Ok(0), |row| Fields(row).number(0))
     }
+}
+
+/// The statement that counts the events which wait for a row.
+pub(super) fn waiting_of() -> String {
+    format!("SELECT count(DISTINCT position) FROM _ek_parks {BY_KEY} WHERE table_id = ?1 AND key = ?2 AND {WAITING}")
 }
 
 /// Takes note of parked events and of resolved ones.
@@ -144,7 +151,9 @@ pub(super) fn sum_up(conn: &Connection, table_id: i64) -> Fallible<()> {
 
 /// The statement that finds what is asked for.
 pub(super) fn select(asked: &ParkFilter<'_>) -> String {
-    let mut sql = format!("SELECT {COLUMNS} FROM _ek_parks WHERE table_id = :table");
+    let by_key = matches!(asked.row, Some(ParkedRow::Of(_) | ParkedRow::Unknown)) && asked.touch.is_none();
+    let index = if by_key { BY_KEY } else { "" };
+    let mut sql = format!("SELECT {COLUMNS} FROM _ek_parks {index} WHERE table_id = :table");
     if asked.state.is_some() {
         sql.push_str(" AND state = :state");
     }
