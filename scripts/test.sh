@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Every check there is: format, lints, tests, documentation, end-to-end runs, and that the benchmarks still build.
+# Every check there is: format, lints, tests, documentation, end-to-end runs, and that the benchmarks still build. The fuzz
+# targets run for a minute each, or EVENKEEL_FUZZ_SECONDS.
 # Installs what it needs beside Rust and Python where it may: strace for the durability test; venv, Node and npm for the
 # test of CloudEvents clients, which fetches those from the registries that pip and npm are configured with.
 set -euo pipefail
@@ -33,7 +34,7 @@ step "lints"
 cargo clippy --workspace --all-targets --locked -- -D warnings
 
 step "tests"
-cargo test --workspace --locked
+EVENKEEL_FUZZ_SECONDS="${EVENKEEL_FUZZ_SECONDS:-60}" cargo test --workspace --locked
 
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet

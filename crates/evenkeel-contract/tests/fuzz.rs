@@ -1,4 +1,5 @@
-//! The envelope and the contract's decision over mutated events, for a few seconds of every test run.
+//! Two targets, the envelope and the contract's decision, over mutated events: a few seconds of every test run, and a minute
+//! each in `scripts/test.sh`.
 //!
 //! Coverage-guided fuzzing needs a nightly compiler, which the tests must do without; this is the loop that runs
 //! everywhere. It begins from a small corpus that is kept (`tests/corpus`), mutates by a seed that it prints, and holds
@@ -8,7 +9,7 @@
 
 use evenkeel_contract::{
     diagnostic::Files,
-    envelope::{from_binary, split_batch},
+    envelope::{self, RawEvent, Refused, from_binary, split_batch},
     gate::Gate,
     project,
 };
@@ -233,8 +234,9 @@ fn holds(gate: &Gate, bytes: &[u8]) -> Option<Reason> {
     }
 }
 
-#[test]
-fn mutated_events_are_judged_without_panic_and_always_alike() {
+/// Feeds mutated bytes to a target until the time is over; how many runs there were. Each has a seed of its own, so that
+/// one is enough to repeat it.
+fn fuzz(mut target: impl FnMut(&[u8], &mut Random)) -> u64 {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus");
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
@@ -242,37 +244,129 @@ fn mutated_events_are_judged_without_panic_and_always_alike() {
     let number = |name: &str, otherwise: u64| std::env::var(name).map_or(otherwise, |text| text.parse().unwrap());
     let seed = number("EVENKEEL_FUZZ_SEED", 0x5eed);
     let until = Instant::now() + Duration::from_secs(number("EVENKEEL_FUZZ_SECONDS", 5));
-    let gate = gate();
     for bytes in &corpus {
-        holds(&gate, bytes);
+        target(bytes, &mut Random(1));
     }
-    let (mut runs, mut admitted, mut reasons) = (0u64, 0u64, std::collections::BTreeMap::new());
+    let mut runs = 0u64;
     while Instant::now() < until {
-        // Each run has a seed of its own, so that one is enough to repeat it.
         let own = seed.wrapping_add(runs).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let mut random = Random(own);
         let mut bytes = corpus[random.below(corpus.len())].clone();
         mutate(&mut bytes, &corpus, &mut random);
-        let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            for event in split_batch(&bytes).unwrap_or_default() {
-                holds(&gate, event);
-            }
-            let headers =
-                [("ce-id", "1"), ("ce-source", "shop.a"), ("ce-type", "OrderPlaced"), ("ce-specversion", "1.0")];
-            if let Ok(structured) = from_binary(headers, Some("application/json"), &bytes) {
-                holds(&gate, &structured);
-            }
-            (holds(&gate, &bytes), gate.lineage(&bytes).is_ok())
-        }));
-        let Ok((reason, passed)) = judged else {
+        let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| target(&bytes, &mut random)));
+        if judged.is_err() {
             panic!("run {runs} of seed {seed} fails on {:?}", String::from_utf8_lossy(&bytes));
-        };
-        admitted += u64::from(passed);
-        if let Some(reason) = reason {
-            *reasons.entry(reason.as_str()).or_insert(0u64) += 1;
         }
         runs += 1;
     }
-    println!("{runs} runs of seed {seed}: {admitted} admitted, {reasons:?}");
+    println!("{runs} runs of seed {seed}");
+    runs
+}
+
+#[test]
+fn the_decision_about_mutated_events_is_no_panic_and_always_the_same() {
+    let gate = gate();
+    let (mut admitted, mut reasons) = (0u64, std::collections::BTreeMap::new());
+    let runs = fuzz(|bytes, _| {
+        for event in split_batch(bytes).unwrap_or_default() {
+            holds(&gate, event);
+        }
+        let headers = [("ce-id", "1"), ("ce-source", "shop.a"), ("ce-type", "OrderPlaced"), ("ce-specversion", "1.0")];
+        if let Ok(structured) = from_binary(headers, Some("application/json"), bytes) {
+            holds(&gate, &structured);
+        }
+        if let Some(reason) = holds(&gate, bytes) {
+            *reasons.entry(reason.as_str()).or_insert(0u64) += 1;
+        }
+        admitted += u64::from(gate.lineage(bytes).is_ok());
+    });
+    println!("{admitted} admitted, {reasons:?}");
     assert!(runs < 1000 || admitted > 0, "mutations that never pass test nothing behind the first refusal");
+}
+
+/// Text of an attribute: pieces that are often confused, or of any bytes.
+fn some_text(random: &mut Random) -> String {
+    const PIECES: [&str; 12] = ["a", "shop.a", "%41", "%", "%e", "\"", "\\", " ", "\u{e4}", "\u{1f600}", "{", "\t"];
+    (0..=random.below(4)).map(|_| PIECES[random.below(PIECES.len())]).collect()
+}
+
+/// As a header may carry it: each byte as it is or percent-encoded, but what would be read as something else.
+fn encoded(text: &str, random: &mut Random) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.';
+    let one = |byte: u8| match random.below(3) {
+        0 if plain(byte) => char::from(byte).to_string(),
+        1 => format!("%{byte:02x}"),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(one).collect()
+}
+
+/// What must be true of whatever is read, in the structured form.
+fn is_an_envelope(bytes: &[u8]) -> Option<RawEvent> {
+    let read = envelope::read(bytes);
+    assert_eq!(format!("{read:?}"), format!("{:?}", envelope::read(bytes)), "the same bytes, the same event");
+    match read {
+        Ok(event) => {
+            assert!(!event.id.is_empty() && !event.source.as_str().is_empty() && !event.event_type.is_empty());
+            let known = ["id", "source", "type", "specversion", "data", "data_base64", "time", "subject"];
+            assert!(event.extensions.iter().all(|(name, _)| !known.contains(&name)), "{event:?}");
+            Some(event)
+        }
+        Err(Refused::Malformed(malformed)) => {
+            assert!(!malformed.id.is_empty() && !malformed.source.as_str().is_empty(), "{malformed:?}");
+            assert!(!malformed.detail.is_empty() && malformed.detail.len() < 500);
+            None
+        }
+        Err(Refused::Unreadable(why)) => {
+            assert!(!why.0.is_empty());
+            None
+        }
+    }
+}
+
+#[test]
+fn envelopes_of_mutated_events_are_read_alike_in_every_mode() {
+    let (mut read, mut batches, mut binary) = (0u64, 0u64, 0u64);
+    let runs = fuzz(|bytes, random| {
+        let event = is_an_envelope(bytes);
+        read += u64::from(event.is_some());
+        // A batch of it, and of what a batch was cut into, is cut into the same again.
+        let parts = split_batch(bytes).unwrap_or_default();
+        parts.iter().for_each(|part| drop(is_an_envelope(part)));
+        let mut joined = b"[ ".to_vec();
+        joined.extend(parts.join(&b" , "[..]));
+        joined.push(b']');
+        assert_eq!(split_batch(&joined).unwrap(), parts);
+        batches += u64::from(!parts.is_empty());
+        if let Some(event) = event {
+            let batch = [b"[".as_slice(), bytes, b"]"].concat();
+            let alone = split_batch(&batch).unwrap();
+            assert_eq!(alone.len(), 1);
+            assert_eq!(is_an_envelope(alone[0]), Some(event));
+        }
+        // Attributes come out of headers as they went in, whatever of them is encoded and whatever the body is.
+        let texts = [(); 4].map(|()| some_text(random));
+        let headers = ["ce-id", "CE-Source", "ce-type", "ce-note"];
+        let values = [0, 1, 2, 3].map(|at| encoded(&texts[at], random));
+        let headers = headers.iter().zip(&values).map(|(name, value)| (*name, value.as_str()));
+        let types =
+            [None, Some("application/json"), Some("application/json; charset=utf-8"), Some("text/plain"), Some("\"")];
+        let content_type = types[random.below(types.len())];
+        let structured = from_binary(headers.chain([("ce-specversion", "1.0"), ("x-other", "1")]), content_type, bytes);
+        let structured = structured.unwrap();
+        match envelope::read(&structured) {
+            Ok(event) => {
+                let note = event.extensions.get("note").and_then(|note| note.as_str());
+                let found = (event.id.as_str(), event.source.as_str(), event.event_type.as_str(), note);
+                assert_eq!(found, (&*texts[0], &*texts[1], &*texts[2], Some(&*texts[3])));
+                binary += 1;
+            }
+            Err(Refused::Malformed(malformed)) => {
+                assert_eq!((malformed.id.as_str(), malformed.source.as_str()), (&*texts[0], &*texts[1]));
+            }
+            Err(Refused::Unreadable(why)) => panic!("{why}: {}", String::from_utf8_lossy(&structured)),
+        }
+    });
+    println!("{read} read, {batches} batches, {binary} in binary mode");
+    assert!(runs < 1000 || (read > 0 && batches > 0 && binary > 0), "what never passes tests little");
 }
