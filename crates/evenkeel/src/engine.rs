@@ -8,7 +8,7 @@ use crate::{
     ingest::{Ingest, IngestLimits},
     monitor::{self, Observation},
     quarantine,
-    reader::{Gates, QueryLimits, Reader},
+    reader::{QueryLimits, Reader, Shared},
     report::{Receipt, WaitingFor},
     signal::Signal,
     slot::{Model, Slot},
@@ -194,7 +194,7 @@ pub(crate) struct Inner {
     /// The consumers of the user's own.
     pub(crate) consumers: Watched,
     /// Where reads that cost something meet.
-    pub(crate) gates: Gates,
+    pub(crate) shared: Shared,
     threads: Mutex<Vec<JoinHandle<()>>>,
     watched_at: Mutex<Duration>,
     needs: Mutex<Vec<String>>,
@@ -252,7 +252,7 @@ impl Engine {
             models: home,
             snapshots,
             gate,
-            gates: Gates::new(options.flights),
+            shared: Shared::new(options.flights),
             options,
             slots,
             stopping: AtomicBool::new(false),

@@ -9,11 +9,11 @@
 //!
 //! Not here: SQL. Beside: `reader/course.rs` (attempts and waiting), `reader/strong.rs`, `reader/page.rs` (which rows),
 //! `reader/statement.rs` (SQL, which the store knows), `reader/label.rs`, `reader/worst.rs`,
-//! `reader/gate.rs` and `reader/shared.rs` (strong reads of the same share an attempt).
+//! `reader/seats.rs` and `reader/shared.rs` (strong reads of the same share an attempt).
 mod course;
-mod gate;
 mod label;
 mod page;
+mod seats;
 mod shared;
 mod statement;
 mod strong;
@@ -21,7 +21,7 @@ mod worst;
 
 pub(crate) use course::{Commits, Course, Step};
 pub(crate) use label::content;
-pub(crate) use shared::Gates;
+pub(crate) use shared::Shared;
 pub use statement::{QueryLimits, QueryRequest};
 
 use crate::{

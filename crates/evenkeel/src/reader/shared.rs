@@ -1,12 +1,12 @@
-//! Strong reads of rows through their gate: one attempt for all who ask for the same, and what becomes of those for whom
+//! Strong reads of rows where these meet: one attempt for all who ask for the same, and what becomes of those for whom
 //! there is no room.
 //!
-//! Where they meet is [`super::gate`]; what an attempt does is [`super::Reader`]'s.
+//! Where they meet is [`super::seats`]; what an attempt does is [`super::Reader`]'s.
 use super::{
     Course, ReadOptions, Reader, RowsRequest,
     course::Step,
-    gate::{Entered, Flight, Gate, Of, Waited, Wanted},
     label::Labelled,
+    seats::{Entered, Flight, Of, Seats, Waited, Wanted},
 };
 use crate::{
     Engine, ReadError,
@@ -20,16 +20,16 @@ use std::sync::Arc;
 /// What an attempt came to, with the course of who made it: what that has seen, and waits for, is so for all.
 pub(crate) type Attempt<T> = (Result<Step<T>, ReadError>, Course);
 
-/// The gates of an engine, by what is read.
-pub(crate) struct Gates {
-    rows: Arc<Gate<Attempt<RowAnswer>>>,
-    pages: Arc<Gate<Attempt<RowsAnswer>>>,
-    pub(super) statements: Arc<Gate<super::statement::Attempted>>,
+/// Where the reads of an engine meet, by what is read.
+pub(crate) struct Shared {
+    rows: Arc<Seats<Attempt<RowAnswer>>>,
+    pages: Arc<Seats<Attempt<RowsAnswer>>>,
+    pub(super) statements: Arc<Seats<super::statement::Attempted>>,
 }
 
-impl Gates {
+impl Shared {
     pub(crate) fn new(limits: evenkeel_core::flights::FlightLimits) -> Self {
-        Self { rows: Gate::new(limits), pages: Gate::new(limits), statements: Gate::new(limits) }
+        Self { rows: Seats::new(limits), pages: Seats::new(limits), statements: Seats::new(limits) }
     }
 }
 
@@ -44,7 +44,7 @@ impl Engine {
         let course = Course::new(slot, options, self.inner.clock.monotonic());
         let of = Of::Row(slot.name().clone(), key.clone());
         let attempt = |reader: &Reader<'_>, course: &mut Course| reader.try_get(&key, course);
-        self.inner.reader(slot).drive_shared(&self.inner.gates.rows, &of, course, attempt)
+        self.inner.reader(slot).drive_shared(&self.inner.shared.rows, &of, course, attempt)
     }
 
     /// As [`Engine::get`], for callers in an async runtime of tokio with time: a read that waits holds no thread.
@@ -62,7 +62,7 @@ impl Engine {
         let course = Course::new(slot, options, self.inner.clock.monotonic());
         let of = Of::Row(slot.name().clone(), key.clone());
         let attempt = move |reader: &Reader<'_>, course: &mut Course| reader.try_get(&key, course);
-        self.inner.drive_shared(slot, &self.inner.gates.rows, &of, course, attempt).await
+        self.inner.drive_shared(slot, &self.inner.shared.rows, &of, course, attempt).await
     }
 
     /// Reads rows that meet conditions, in an order.
@@ -75,7 +75,7 @@ impl Engine {
         let course = Course::new(slot, options, self.inner.clock.monotonic());
         let of = Of::Rows(slot.name().clone(), request.clone());
         let attempt = |reader: &Reader<'_>, course: &mut Course| reader.try_rows(request, course);
-        self.inner.reader(slot).drive_shared(&self.inner.gates.pages, &of, course, attempt)
+        self.inner.reader(slot).drive_shared(&self.inner.shared.pages, &of, course, attempt)
     }
 
     /// As [`Engine::rows`], for callers in an async runtime of tokio with time.
@@ -92,11 +92,11 @@ impl Engine {
         let course = Course::new(slot, options, self.inner.clock.monotonic());
         let of = Of::Rows(slot.name().clone(), request.clone());
         let attempt = move |reader: &Reader<'_>, course: &mut Course| reader.try_rows(&request, course);
-        self.inner.drive_shared(slot, &self.inner.gates.pages, &of, course, attempt).await
+        self.inner.drive_shared(slot, &self.inner.shared.pages, &of, course, attempt).await
     }
 }
 
-/// What somebody who comes to the gate does next.
+/// What somebody who comes to where they meet does next.
 enum Turn<T> {
     /// He makes the attempt.
     Lead(Flight<Attempt<T>>),
@@ -141,7 +141,7 @@ impl Reader<'_> {
     /// As [`Reader::drive`], of a read that may be strong.
     fn drive_shared<T: Labelled + Clone>(
         &self,
-        gate: &Arc<Gate<Attempt<T>>>,
+        seats: &Arc<Seats<Attempt<T>>>,
         of: &Of,
         course: Course,
         attempt: impl Fn(&Reader<'_>, &mut Course) -> Result<Step<T>, ReadError>,
@@ -151,7 +151,7 @@ impl Reader<'_> {
         }
         self.drive_by(course, |reader, course| {
             loop {
-                let turn = match gate.enter(course.wanted(of)) {
+                let turn = match seats.enter(course.wanted(of)) {
                     Entered::Lead(flight) => Turn::Lead(flight),
                     Entered::Full => Turn::NoRoom,
                     Entered::Waits(waiting) => {
@@ -164,7 +164,7 @@ impl Reader<'_> {
                 match turn {
                     Turn::Again => {}
                     Turn::Has(result) => return result,
-                    Turn::NoRoom => return reader.without_room(gate, course, &attempt),
+                    Turn::NoRoom => return reader.without_room(seats, course, &attempt),
                     Turn::Lead(flight) => return reader.lead(flight, course, &attempt),
                 }
             }
@@ -189,12 +189,12 @@ impl Reader<'_> {
     /// The answer as it is stored where the reader opted in, and otherwise when to ask again.
     fn without_room<T>(
         &self,
-        gate: &Gate<Attempt<T>>,
+        seats: &Seats<Attempt<T>>,
         course: &mut Course,
         attempt: impl Fn(&Reader<'_>, &mut Course) -> Result<Step<T>, ReadError>,
     ) -> Result<Step<T>, ReadError> {
         if !course.options.allow_stale {
-            return Err(gate.full());
+            return Err(seats.full());
         }
         course.has_room = false;
         self.once(course, attempt)
@@ -215,7 +215,7 @@ impl Inner {
     async fn drive_shared<T: Labelled + Clone + Send + 'static>(
         self: &Arc<Self>,
         slot: &Arc<Slot>,
-        gate: &Arc<Gate<Attempt<T>>>,
+        seats: &Arc<Seats<Attempt<T>>>,
         of: &Of,
         mut course: Course,
         attempt: impl Fn(&Reader<'_>, &mut Course) -> Result<Step<T>, ReadError> + Send + Sync + 'static,
@@ -225,7 +225,7 @@ impl Inner {
         }
         let attempt = Arc::new(attempt);
         loop {
-            let turn = match gate.enter(course.wanted(of)) {
+            let turn = match seats.enter(course.wanted(of)) {
                 Entered::Lead(flight) => Turn::Lead(flight),
                 Entered::Full => Turn::NoRoom,
                 Entered::Waits(waiting) => {
@@ -238,11 +238,11 @@ impl Inner {
             let step = match turn {
                 Turn::Again => continue,
                 Turn::Has(result) => result?,
-                Turn::NoRoom if !course.options.allow_stale => return Err(gate.full()),
+                Turn::NoRoom if !course.options.allow_stale => return Err(seats.full()),
                 Turn::NoRoom => {
-                    let (gate, once) = (Arc::clone(gate), Arc::clone(&attempt));
+                    let (seats, once) = (Arc::clone(seats), Arc::clone(&attempt));
                     let work = move |reader: &Reader<'_>, course: &mut Course| {
-                        reader.without_room(&gate, course, once.as_ref())
+                        reader.without_room(&seats, course, once.as_ref())
                     };
                     self.in_thread(slot, &mut course, work).await?
                 }

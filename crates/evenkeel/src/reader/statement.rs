@@ -5,8 +5,8 @@
 use super::{
     Course, NOT_ADDED_UP, ReadOptions, Reader,
     course::Step,
-    gate::{Entered, Flight, Of, Waited, Wanted},
     label::{Withheld, millis, usable},
+    seats::{Entered, Flight, Of, Waited, Wanted},
     strong::Believed,
     why_not,
     worst::worst,
@@ -115,7 +115,7 @@ impl Engine {
         let mut courses = inner.courses(options);
         loop {
             let flight = match inner.enter(&request, &courses) {
-                Entered::Full => return Err(inner.gates.statements.full()),
+                Entered::Full => return Err(inner.shared.statements.full()),
                 Entered::Lead(flight) => flight,
                 Entered::Waits(waiting) => {
                     let before = inner.clock.monotonic();
@@ -190,7 +190,7 @@ impl Inner {
         let course = courses.values().next();
         let options = course.map(|course| course.options).unwrap_or_default();
         let target = course.and_then(|course| course.target.as_ref()).map(|head| head.position);
-        self.gates.statements.enter(Wanted { of: Of::Statement(request.clone()), options, target })
+        self.shared.statements.enter(Wanted { of: Of::Statement(request.clone()), options, target })
     }
 
     /// What becomes of who has waited for an attempt: he makes it, has what it came to, or comes again.
@@ -202,7 +202,7 @@ impl Inner {
         let (mut result, of) = match waited {
             Waited::Lead(flight) => return ControlFlow::Continue(Some(flight)),
             Waited::Again => return ControlFlow::Continue(None),
-            Waited::Nothing => return ControlFlow::Break(Err(self.gates.statements.full())),
+            Waited::Nothing => return ControlFlow::Break(Err(self.shared.statements.full())),
             Waited::Landed(shared) => shared,
         };
         let is_met = match &mut result {
@@ -244,7 +244,7 @@ impl Inner {
     fn share_query(&self, request: &QueryRequest, courses: &mut Courses) -> Result<Next, ReadError> {
         loop {
             let flight = match self.enter(request, courses) {
-                Entered::Full => return Err(self.gates.statements.full()),
+                Entered::Full => return Err(self.shared.statements.full()),
                 Entered::Lead(flight) => flight,
                 Entered::Waits(waiting) => {
                     let before = self.clock.monotonic();

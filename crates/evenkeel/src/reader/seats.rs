@@ -77,7 +77,7 @@ impl<A> Seat<A> {
 }
 
 /// Where reads of one kind meet.
-pub(crate) struct Gate<A> {
+pub(crate) struct Seats<A> {
     flights: Mutex<Flights<Arc<Wanted>, Arc<Seat<A>>>>,
     limits: FlightLimits,
     /// How long attempts take, in seconds.
@@ -86,20 +86,20 @@ pub(crate) struct Gate<A> {
 
 /// An attempt that is to be made. Where it ends without an answer those who share it are told.
 pub(super) struct Flight<A> {
-    gate: Arc<Gate<A>>,
+    seats: Arc<Seats<A>>,
     wanted: Arc<Wanted>,
     others: Vec<Arc<Seat<A>>>,
 }
 
 /// Somebody who waits. Whoever goes gives up his seat, and what he was to lead.
 pub(super) struct Waiting<A> {
-    gate: Arc<Gate<A>>,
+    seats: Arc<Seats<A>>,
     wanted: Arc<Wanted>,
     pub(super) seat: Arc<Seat<A>>,
     ticket: Ticket,
 }
 
-/// What becomes of who comes to a gate.
+/// What becomes of who comes to where they meet.
 pub(super) enum Entered<A> {
     Lead(Flight<A>),
     Waits(Waiting<A>),
@@ -116,7 +116,7 @@ pub(super) enum Waited<A> {
     Nothing,
 }
 
-impl<A> Gate<A> {
+impl<A> Seats<A> {
     pub(crate) fn new(limits: FlightLimits) -> Arc<Self> {
         Arc::new(Self { flights: Mutex::new(Flights::new(limits)), limits, takes: Mutex::new(0.0) })
     }
@@ -124,8 +124,8 @@ impl<A> Gate<A> {
     pub(super) fn enter(self: &Arc<Self>, wanted: Wanted) -> Entered<A> {
         let (wanted, seat) = (Arc::new(wanted), Arc::<Seat<A>>::default());
         match self.flights.lock().arrive(Arc::clone(&wanted), Arc::clone(&seat)) {
-            Arrival::Lead(_) => Entered::Lead(Flight { gate: Arc::clone(self), wanted, others: Vec::new() }),
-            Arrival::Waits(ticket) => Entered::Waits(Waiting { gate: Arc::clone(self), wanted, seat, ticket }),
+            Arrival::Lead(_) => Entered::Lead(Flight { seats: Arc::clone(self), wanted, others: Vec::new() }),
+            Arrival::Waits(ticket) => Entered::Waits(Waiting { seats: Arc::clone(self), wanted, seat, ticket }),
             Arrival::Full(_) => Entered::Full,
         }
     }
@@ -156,7 +156,7 @@ impl<A: Clone> Flight<A> {
     /// The attempt came to this, and took so long.
     pub(super) fn land(mut self, answer: &A, took: Duration) {
         metrics::counter!("evenkeel_shared_attempts_total", "of" => self.wanted.of.word()).increment(1);
-        let mut takes = self.gate.takes.lock();
+        let mut takes = self.seats.takes.lock();
         *takes += LATEST * (took.as_secs_f64() - *takes);
         drop(takes);
         self.others.drain(..).for_each(|other| other.tell(Told::Landed(answer.clone())));
@@ -166,7 +166,7 @@ impl<A: Clone> Flight<A> {
 impl<A> Drop for Flight<A> {
     fn drop(&mut self) {
         self.others.drain(..).for_each(|other| other.tell(Told::Again));
-        self.gate.end(&self.wanted);
+        self.seats.end(&self.wanted);
     }
 }
 
@@ -174,13 +174,13 @@ impl<A> Waiting<A> {
     /// What he was told.
     pub(super) fn end(self) -> Waited<A> {
         // Nobody has him lead any more once he has left.
-        let _ = self.gate.flights.lock().leave(&self.wanted, self.ticket);
+        let _ = self.seats.flights.lock().leave(&self.wanted, self.ticket);
         let told = self.seat.told.lock().take();
         match told {
             Some(Told::Landed(answer)) => Waited::Landed(answer),
             Some(Told::Again) => Waited::Again,
             Some(Told::Lead(others)) => {
-                Waited::Lead(Flight { gate: Arc::clone(&self.gate), wanted: Arc::clone(&self.wanted), others })
+                Waited::Lead(Flight { seats: Arc::clone(&self.seats), wanted: Arc::clone(&self.wanted), others })
             }
             // He may share an attempt that is under way, and has no time left for it.
             None => Waited::Nothing,
@@ -190,10 +190,10 @@ impl<A> Waiting<A> {
 
 impl<A> Drop for Waiting<A> {
     fn drop(&mut self) {
-        let left = self.gate.flights.lock().leave(&self.wanted, self.ticket);
+        let left = self.seats.flights.lock().leave(&self.wanted, self.ticket);
         let told = self.seat.told.lock().take();
         if let (None, Some(Told::Lead(others))) = (left, told) {
-            drop(Flight { gate: Arc::clone(&self.gate), wanted: Arc::clone(&self.wanted), others });
+            drop(Flight { seats: Arc::clone(&self.seats), wanted: Arc::clone(&self.wanted), others });
         }
     }
 }
@@ -207,15 +207,15 @@ mod tests {
         Wanted { of, options: ReadOptions::default(), target: None }
     }
 
-    fn lead(gate: &Arc<Gate<u32>>, key: &str) -> Flight<u32> {
-        match gate.enter(wanted(key)) {
+    fn lead(seats: &Arc<Seats<u32>>, key: &str) -> Flight<u32> {
+        match seats.enter(wanted(key)) {
             Entered::Lead(flight) => flight,
             _ => panic!("there is room for {key}"),
         }
     }
 
-    fn wait(gate: &Arc<Gate<u32>>, key: &str) -> Waiting<u32> {
-        match gate.enter(wanted(key)) {
+    fn wait(seats: &Arc<Seats<u32>>, key: &str) -> Waiting<u32> {
+        match seats.enter(wanted(key)) {
             Entered::Waits(waiting) => waiting,
             _ => panic!("{key} waits"),
         }
@@ -223,22 +223,22 @@ mod tests {
 
     #[test]
     fn who_comes_later_has_the_next_attempt_and_shares_it() {
-        let gate = Gate::new(FlightLimits { at_once: 2, waiting: 2 });
-        let first = lead(&gate, "a");
-        let (second, third) = (wait(&gate, "a"), wait(&gate, "a"));
+        let seats = Seats::new(FlightLimits { at_once: 2, waiting: 2 });
+        let first = lead(&seats, "a");
+        let (second, third) = (wait(&seats, "a"), wait(&seats, "a"));
         first.land(&1, Duration::ZERO);
         // The last one leads.
         let Waited::Lead(flight) = third.end() else { panic!("it is his") };
         flight.land(&2, Duration::ZERO);
         assert!(matches!(second.end(), Waited::Landed(2)));
-        drop(lead(&gate, "a"));
+        drop(lead(&seats, "a"));
     }
 
     #[test]
     fn whoever_goes_leaves_nobody_waiting() {
-        let gate = Gate::new(FlightLimits { at_once: 1, waiting: 2 });
-        let first = lead(&gate, "a");
-        let (second, third, other) = (wait(&gate, "a"), wait(&gate, "a"), wait(&gate, "b"));
+        let seats = Seats::new(FlightLimits { at_once: 1, waiting: 2 });
+        let first = lead(&seats, "a");
+        let (second, third, other) = (wait(&seats, "a"), wait(&seats, "a"), wait(&seats, "b"));
         // An attempt that ends without an answer, as by a panic.
         drop(first);
         // `b` was there before the second attempt at `a`; who was to lead it goes instead.
@@ -246,24 +246,24 @@ mod tests {
         // So does who was to lead that at `a`.
         drop(third);
         assert!(matches!(second.end(), Waited::Again));
-        let flight = lead(&gate, "a");
-        let late = wait(&gate, "a");
+        let flight = lead(&seats, "a");
+        let late = wait(&seats, "a");
         assert!(matches!(late.end(), Waited::Nothing));
         drop(flight);
-        drop(lead(&gate, "a"));
+        drop(lead(&seats, "a"));
     }
 
     #[test]
     fn where_there_is_no_room_it_is_said_when_there_may_be() {
-        let gate = Gate::new(FlightLimits { at_once: 1, waiting: 1 });
-        let first = lead(&gate, "a");
-        let waits = wait(&gate, "b");
-        assert!(matches!(gate.enter(wanted("c")), Entered::Full));
-        let ReadError::Saturated { retry_after } = gate.full() else { panic!("it is full") };
+        let seats = Seats::new(FlightLimits { at_once: 1, waiting: 1 });
+        let first = lead(&seats, "a");
+        let waits = wait(&seats, "b");
+        assert!(matches!(seats.enter(wanted("c")), Entered::Full));
+        let ReadError::Saturated { retry_after } = seats.full() else { panic!("it is full") };
         assert!(retry_after <= Duration::from_secs(2));
         first.land(&1, Duration::from_secs(10));
         drop(waits);
-        let ReadError::Saturated { retry_after } = gate.full() else { panic!("it is full") };
+        let ReadError::Saturated { retry_after } = seats.full() else { panic!("it is full") };
         assert!((Duration::from_secs(2)..=Duration::from_secs(4)).contains(&retry_after), "{retry_after:?}");
     }
 }
