@@ -29,6 +29,7 @@ mod signal;
 mod slot;
 mod snapshot;
 mod snapshotting;
+mod tail;
 mod tokens;
 mod trust;
 mod unasked;

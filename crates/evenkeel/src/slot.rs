@@ -11,6 +11,7 @@ use crate::{
     repair::Repaired,
     scrub::Passes,
     signal::Signal,
+    tail::Tail,
     trust::Trust,
 };
 use evenkeel_core::{
@@ -178,6 +179,8 @@ pub(crate) struct Slot {
     pub(crate) watch: Mutex<Watch>,
     /// Whether it has reached the events of the log, by their identities.
     pub(crate) identities: Compared,
+    /// Which events it lacks touch which rows.
+    pub(crate) tail: Tail,
     /// What a rebuild at work has done so far.
     pub(crate) progress: Mutex<Option<Progressing>>,
     /// Rows that the scrub found to be other than the log says, for the next look at the model.
@@ -225,6 +228,7 @@ impl Slot {
             health: Health::new(Worker::Lost("its projector is not running".into())),
             watch: Mutex::new(Watch::new(model.thresholds, as_of)),
             identities: Compared::default(),
+            tail: Tail::default(),
             progress: Mutex::default(),
             suspects: Mutex::default(),
             named: Mutex::default(),

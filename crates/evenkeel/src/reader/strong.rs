@@ -7,6 +7,7 @@ use crate::{
     monitor::Observation,
     projector::discarded,
     refold::{EventsOf, has_sound_index},
+    tail::Looked,
     trust::Added,
 };
 use evenkeel_core::{
@@ -42,6 +43,11 @@ pub(super) enum Believed {
     No,
     /// Finding it out takes longer than there is time.
     Unknown,
+}
+
+fn too_long(after: Position, head: &SafeHead) -> Tail {
+    let left = head.position.0.saturating_sub(after.0);
+    Tail::NotMet(format!("folding the {left} events the model lacks takes too long"))
 }
 
 /// Why a key's tail was not folded.
@@ -156,10 +162,17 @@ impl Reader<'_> {
         }
         let is_current = base != Base::Log && checkpoint.counts.total() == head.count(types);
         let mut fed = 0;
+        if base != Base::Log && !is_current {
+            match self.feed_tail(&mut fresh, key, after, head, deadline)? {
+                None => return Ok(None),
+                // Looked through from here on.
+                Some(0) => {}
+                Some(events) => (fed, after) = (events, head.position),
+            }
+        }
         while after < head.position && !is_current {
             if self.clock.monotonic() > deadline {
-                let left = head.position.0 - after.0;
-                return Err(Tail::NotMet(format!("folding the {left} events the model lacks takes too long")));
+                return Err(too_long(after, head));
             }
             let slice = self.log.read(after, Some(types), TAIL_PAGE).map_err(Tail::Store)?;
             fresh.feed(&slice.events);
@@ -177,6 +190,36 @@ impl Reader<'_> {
         }
         let head = SafeHead { position: after.max(head.position), ..head.clone() };
         Ok(Some((fresh.row(key).cloned(), head)))
+    }
+
+    /// Folds the events of the key after `after` and up to the head, found where that is known; how many of the model's types
+    /// there are of any key. `Some(0)` where it is not known, `None` where one is not in the log any more.
+    fn feed_tail(
+        &self,
+        fresh: &mut FreshFold<'_>,
+        key: &Key,
+        after: Position,
+        head: &SafeHead,
+        deadline: Duration,
+    ) -> Result<Option<u64>, Tail> {
+        let left = || deadline.saturating_sub(self.clock.monotonic());
+        let looked = self.slot.tail.look((self.log, self.fold()), key, after, head, &left).map_err(Tail::Store)?;
+        let (positions, events) = match looked {
+            Looked::At(positions, events) => (positions, events),
+            Looked::Unknown => return Ok(Some(0)),
+            Looked::TooLong => return Err(too_long(after, head)),
+        };
+        for positions in positions.chunks(TAIL_PAGE) {
+            if left().is_zero() {
+                return Err(too_long(after, head));
+            }
+            let page = self.log.pick(positions).map_err(Tail::Store)?;
+            if page.len() < positions.len() {
+                return Ok(None);
+            }
+            fresh.feed(&page);
+        }
+        Ok(Some(events))
     }
 
     /// Whether another table has come in the model's place, which has not come so far: what was read since of which events

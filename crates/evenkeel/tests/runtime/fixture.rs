@@ -27,7 +27,10 @@ use evenkeel::{
 use std::{
     ops::Deref,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -79,6 +82,8 @@ type Before = dyn Fn(i64, &mut Row) -> Result<(), FoldError> + Send + Sync;
 pub(crate) struct Tally {
     pub(crate) schema: Schema,
     pub(crate) before: Arc<Before>,
+    /// How many events were asked what they touch.
+    pub(crate) asked: Arc<AtomicUsize>,
 }
 
 impl Tally {
@@ -93,7 +98,7 @@ impl Tally {
             subscribes: types.iter().map(|name| (*name).into()).collect(),
             fingerprint: Digest::of(format!("{model} {version}").as_bytes()),
         };
-        Self { schema, before: Arc::new(|_, _| Ok(())) }
+        Self { schema, before: Arc::new(|_, _| Ok(())), asked: Arc::default() }
     }
 
     pub(crate) fn before(
@@ -121,6 +126,7 @@ impl Fold for Tally {
     }
 
     fn touches(&self, event: &Event, out: &mut Vec<Touch>) {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         let mut key = Key::text(event.draft.subject.as_str());
         if self.schema.key.len() > 1 {
             key.0.extend(Key::text(event.draft.event_type.as_str()).0);

@@ -12,6 +12,7 @@ use evenkeel::{
     store::{Models, Table, faulty::Operation, memory::Tamper},
 };
 use std::{
+    sync::{Arc, atomic::Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -34,6 +35,37 @@ fn a_strong_read_of_rows_is_woken_by_the_projector() {
     assert_eq!((said.level_served, said.lag_count, said.data_stale), ("strong", Some(0), false));
     assert!(said.attempts > 1 && said.position == 2 && said.head == Some(2), "{said:?}");
     assert!(engine.wait_until_current(Duration::MAX).unwrap());
+}
+
+/// What a model lacks is looked through once, however many rows are read that it lacks events of.
+#[test]
+fn what_a_row_lacks_is_found_and_not_looked_for_by_every_reader() {
+    let stores = Stores::new();
+    let tally = tally();
+    let asked = Arc::clone(&tally.asked);
+    let engine = stores.start(tally, |options| {
+        options.auto_reconcile = false;
+        options.scrub_rows_per_second = 0;
+    });
+    let event = |n: u32| noted(&n.to_string(), &format!("k{}", n % 100), 1);
+    engine.send((0..100).map(event).collect());
+    engine.settle();
+    engine.stop_projector("tally", "for the test").unwrap();
+    let strong = ReadOptions { budget: LONG, ..ReadOptions::at(Level::Strong) };
+    let mut costs = Vec::new();
+    for upto in [3_000, 3_100] {
+        engine.send((upto - if upto == 3_000 { 2_900 } else { 100 }..upto).map(event).collect());
+        for key in ["k1", "k2", "k3"] {
+            let before = asked.load(Ordering::SeqCst);
+            let answer = engine.get("tally", &[key], strong).unwrap();
+            costs.push(asked.load(Ordering::SeqCst) - before);
+            let sum = answer.data.unwrap().get("sum").and_then(Value::as_i64);
+            assert_eq!((sum, answer.consistency.level_served), (Some(i64::from(upto / 100)), "strong"));
+        }
+    }
+    // All that is new, the last that was known before, and what is of the row itself.
+    assert!((2_900..=2_931).contains(&costs[0]) && (100..=132).contains(&costs[3]), "{costs:?}");
+    assert!([1, 2, 4, 5].iter().all(|&later| costs[later] <= 32), "{costs:?}");
 }
 
 /// A row with a digest of its own, put there where no trigger ran: nothing about it or the model betrays it.
