@@ -243,6 +243,8 @@ pub struct LimitSettings {
     pub body_bytes: u64,
     /// `batch_events`: the most events in one request.
     pub batch_events: u64,
+    /// `connections`: how many connections are served at a time.
+    pub connections: u64,
     /// `header_timeout_ms`: how long a client may take to send its request's headers.
     pub header_timeout_ms: u64,
     /// `write_timeout_ms`: how long an answer waits for a client that does not read on.
@@ -260,6 +262,7 @@ impl Default for LimitSettings {
         Self {
             body_bytes: 1 << 20,
             batch_events: 10_000,
+            connections: 2048,
             header_timeout_ms: 10_000,
             write_timeout_ms: 30_000,
             untrusted_per_source: 100,

@@ -21,6 +21,7 @@ const OWNED: &[(&str, &str)] = &[
     ("axum", "evenkeel-server"),
     ("hyper", "evenkeel-server"),
     ("hyper_util", "evenkeel-server"),
+    ("rustix", "evenkeel-server"),
 ];
 
 /// What the pure crates may not name: they are told the time, and others do the reading, waiting and drawing of lots.

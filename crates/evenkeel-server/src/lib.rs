@@ -2,6 +2,7 @@
 //! process. Not meant to be built upon: who embeds Evenkeel uses the crate `evenkeel`.
 mod client;
 mod demo;
+mod files;
 mod http;
 mod node;
 mod output;

@@ -3,6 +3,7 @@
 //! [`run`] is the whole life of the process that `evenkeel serve` is; [`start`] puts the HTTP interface on an engine
 //! that runs already. The routes themselves are in `http`.
 use crate::{
+    files,
     http::{App, server},
     node::{self, NodeError},
     telemetry::{self, BadFilter},
@@ -158,7 +159,8 @@ pub fn start(engine: Engine, settings: &Settings) -> Result<Running, ServeError>
     let (addr, listener) = bound.map_err(|error| ServeError::Listen { listen, error })?;
     let app = App::new(engine.clone(), settings, addr).map_err(ServeError::Metrics)?;
     let (stop, stopped) = watch::channel(None);
-    let serving = runtime.spawn(server::serve(app, listener, stopped));
+    let connections = files::connections(settings.limits.connections);
+    let serving = runtime.spawn(server::serve(app, listener, connections, stopped));
     let within =
         Duration::try_from_secs_f64(settings.limits.shutdown_seconds).unwrap_or(LONGEST_STOP).min(LONGEST_STOP);
     Ok(Running { addr, engine, stop, within, alive: Some(Alive { runtime, serving }) })

@@ -234,6 +234,7 @@ fn limits(reader: &mut Reader<'_>, limits: &mut LimitSettings) {
         limits.body_bytes = bytes;
     }
     set(reader, "batch_events", &mut limits.batch_events);
+    set_at_least_one(reader, "connections", &mut limits.connections);
     set(reader, "header_timeout_ms", &mut limits.header_timeout_ms);
     set(reader, "write_timeout_ms", &mut limits.write_timeout_ms);
     set(reader, "untrusted_per_source", &mut limits.untrusted_per_source);

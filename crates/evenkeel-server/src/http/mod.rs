@@ -152,6 +152,18 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .layer(from_fn(metrics::measure))
 }
 
+/// What is answered on connections for which there is no room, whatever is asked.
+pub(crate) fn refusing(app: &Arc<App>) -> Router {
+    let refuse = || async {
+        let detail = "as many connections are open as may be";
+        Problem::new(problem::TOO_MANY_CONNECTIONS, detail).retry_after(Duration::from_secs(1))
+    };
+    Router::new()
+        .fallback(refuse)
+        .layer(from_fn_with_state(Arc::clone(app), guard::guard))
+        .layer(from_fn(metrics::measure))
+}
+
 /// Makes a problem document of an error that is none: what the framework refuses, it refuses in plain text.
 async fn as_problem(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());

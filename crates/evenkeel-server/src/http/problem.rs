@@ -133,6 +133,9 @@ catalogue! {
         "Nothing was taken. Send again once it is back.";
     TOO_MANY_READS = "too-many-reads", SERVICE_UNAVAILABLE, "Too many reads that cost something are under way",
         "Ask again after the seconds in Retry-After, or, of a strong read, accept labelled stale data with allow_stale=true.";
+    TOO_MANY_CONNECTIONS = "too-many-connections", SERVICE_UNAVAILABLE, "Too many connections are open",
+        "Nothing was done. Connect again after the seconds in Retry-After, keep fewer connections, or raise [limits] \
+         connections in evenkeel.toml.";
     NOT_MET = "not-met", SERVICE_UNAVAILABLE, "The read cannot be as fresh as asked for",
         "Ask again after the seconds in Retry-After, give it a larger budget_ms, or accept labelled stale data with \
          allow_stale=true or level=eventual.";

@@ -1,4 +1,4 @@
-//! Connections: accepted up to a limit, cut off when their headers do not come or their answers are not read, and ended
+//! Connections: served up to a limit and sent away beyond it, cut off when their headers do not come or their answers are not read, and ended
 //! in time when the server stops.
 //!
 //! Not here: what is answered ([`super`]), and when the process ends ([`crate::serve`]).
@@ -13,12 +13,16 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_io_timeout::TimeoutStream;
 
-/// Connections at a time; more wait to be accepted. Below the usual limit of open files, which is 1024.
-const CONNECTIONS: u32 = 512;
+/// Connections beyond those that are served, which wait for one of these to end or are told that there is no room. What
+/// comes beyond these too waits to be accepted.
+const BEYOND: usize = 64;
+
+/// How long a connection waits for room, and how long it may take to be told that there is none.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long to wait before accepting again where that failed: for want of files or memory, mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -28,27 +32,43 @@ const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Serves until `stop` says when everything must have ended, and returns then at the latest. Requests that are under
 /// way are answered; no connection is accepted any more.
-pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiver<Option<Instant>>) {
-    let router = super::router(&app);
+pub(crate) async fn serve(
+    app: Arc<App>,
+    listener: TcpListener,
+    connections: u32,
+    mut stop: watch::Receiver<Option<Instant>>,
+) {
+    let (router, refusing) = (super::router(&app), super::refusing(&app));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new());
     http.header_read_timeout(Duration::from_millis(app.limits.header_timeout_ms.max(1)));
-    let slots = Arc::new(Semaphore::new(CONNECTIONS as usize));
+    let slots = Arc::new(Semaphore::new(connections as usize));
+    let doors = Arc::new(Semaphore::new(BEYOND));
     let mut upkeep = tokio::time::interval(UPKEEP);
     let deadline = loop {
         let next = async {
             // The semaphore is never closed; were it, there would be nothing to accept.
-            let slot = Arc::clone(&slots).acquire_owned().await.ok()?;
-            Some((slot, listener.accept().await))
+            let door = Arc::clone(&doors).acquire_owned().await.ok()?;
+            Some((door, listener.accept().await))
         };
         tokio::select! {
             deadline = stopped(&mut stop) => break deadline,
             _ = upkeep.tick() => app.metrics.run_upkeep(),
             accepted = next => match accepted {
-                Some((slot, Ok((stream, _)))) => {
+                Some((door, Ok((stream, _)))) => {
                     let write_timeout = Duration::from_millis(app.limits.write_timeout_ms.max(1));
                     let stream = patient(stream, write_timeout);
-                    tokio::spawn(connection(http.clone(), stream, router.clone(), stop.clone(), slot));
+                    let (http, slots) = (http.clone(), Arc::clone(&slots));
+                    let (router, refusing, stop) = (router.clone(), refusing.clone(), stop.clone());
+                    tokio::spawn(async move {
+                        match timeout(PATIENCE, slots.acquire_owned()).await {
+                            Ok(Ok(slot)) => {
+                                drop(door);
+                                connection(http, stream, router, stop, slot).await;
+                            }
+                            _ => refuse(http, stream, refusing).await,
+                        }
+                    });
                 }
                 Some((_, Err(error))) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -60,7 +80,7 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch:
     };
     drop(listener);
     // When every slot is free, every connection has ended.
-    if timeout_at(deadline, slots.acquire_many(CONNECTIONS)).await.is_err() {
+    if timeout_at(deadline, slots.acquire_many(connections)).await.is_err() {
         tracing::warn!("requests were still under way when the time to stop was over");
     }
 }
@@ -95,6 +115,13 @@ async fn connection(
         tracing::debug!(%error, "a connection broke off");
     }
     drop(slot);
+}
+
+/// Answers what is asked first, and ends the connection.
+async fn refuse(mut http: http1::Builder, stream: Pin<Box<TimeoutStream<TcpStream>>>, refusing: Router) {
+    http.keep_alive(false);
+    // Whoever asks nothing in this time is told nothing.
+    let _ = timeout(PATIENCE, http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(refusing))).await;
 }
 
 /// Waits until the server is to stop; when everything must have ended.

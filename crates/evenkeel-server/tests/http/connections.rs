@@ -59,6 +59,39 @@ fn one_connection_serves_many_requests() {
     assert_eq!(text.matches("HTTP/1.1 200 OK").count(), 4);
 }
 
+/// Reads the head of an answer.
+fn head(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    let mut byte = [0];
+    while !text.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+        text.push(byte[0]);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn a_connection_too_many_is_told_so_and_has_the_place_of_one_that_ends() {
+    let server = Server::with("[limits]\nconnections = 2\n", "");
+    let mut kept: Vec<_> = (0..2).map(|_| connect(server.addr)).collect();
+    for stream in &mut kept {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        assert!(head(stream).starts_with("HTTP/1.1 200"));
+    }
+    for path in ["/healthz", "/v1/models/orders/rows/o-1?level=strong"] {
+        let refused = server.get(path);
+        refused.problem(503, "too-many-connections");
+        assert_eq!((refused.header("retry-after"), refused.header("cache-control")), (Some("1"), Some("no-store")));
+    }
+    // One that waits has the place as soon as it is free.
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| server.get("/healthz"));
+        thread::sleep(Duration::from_millis(300));
+        kept.pop();
+        waits.join().unwrap().ok(200);
+    });
+    server.get("/healthz").ok(200);
+}
+
 /// Stops the server in another thread; the receiver hears of it when it has stopped.
 fn stop(mut server: Server) -> Receiver<()> {
     let (stopped, heard) = channel();

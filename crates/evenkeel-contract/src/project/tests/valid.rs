@@ -116,6 +116,7 @@ hosts = "node.example, 10.0.0.8"
 body_bytes = 16
 batch_events = 17
 header_timeout_ms = 18
+connections = 28
 write_timeout_ms = 20
 untrusted_per_source = 26
 untrusted_total = 27
