@@ -112,6 +112,13 @@ impl<K: Clone + Eq + Hash, W> Flights<K, W> {
         Some(who)
     }
 
+    /// Who came since an attempt was given to somebody goes with it after all, in the order in which they came: it has not
+    /// begun yet.
+    pub fn join(&mut self, key: &K) -> Vec<W> {
+        let lane = self.lanes.get_mut(key).filter(|lane| lane.is_flying);
+        lane.map(|lane| std::mem::take(&mut lane.next)).unwrap_or_default().into_iter().map(|(_, who)| who).collect()
+    }
+
     /// The attempt at something is over. What is to begin now, each with all who share it, in the order in which they came.
     pub fn landed(&mut self, key: &K) -> Vec<(K, Vec<W>)> {
         if let Some(lane) = self.lanes.get_mut(key).filter(|lane| lane.is_flying) {
@@ -167,6 +174,7 @@ mod tests {
         Arrive(u8),
         Land(u8),
         Leave(usize),
+        Join(u8),
     }
 
     fn happens() -> impl Strategy<Value = Happens> {
@@ -174,6 +182,7 @@ mod tests {
             4 => (0..4u8).prop_map(Happens::Arrive),
             3 => (0..4u8).prop_map(Happens::Land),
             1 => any::<usize>().prop_map(Happens::Leave),
+            1 => (0..4u8).prop_map(Happens::Join),
         ]
     }
 
@@ -221,6 +230,13 @@ mod tests {
                         let (who, key, ticket) = waits.remove(n % waits.len());
                         prop_assert_eq!(flights.leave(&key, ticket), Some(who));
                         prop_assert_eq!(flights.leave(&key, ticket), None);
+                    }
+                    // What flies has the others who wait for it; what waits itself has nobody go with it.
+                    Happens::Join(key) => {
+                        let here = |(_, of, _): &(usize, u8, Ticket)| *of == key && flying.contains_key(&key);
+                        let expected: Vec<usize> = waits.iter().filter(|who| here(who)).map(|(who, ..)| *who).collect();
+                        prop_assert_eq!(flights.join(&key), expected);
+                        waits.retain(|who| !here(who));
                     }
                     _ => {}
                 }

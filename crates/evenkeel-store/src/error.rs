@@ -2,7 +2,7 @@
 //!
 //! Which error of a backend is which is the backend's to say.
 use evenkeel_core::{ModelName, ReplicaName};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// The result of a storage operation.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -55,6 +55,9 @@ pub enum StoreError {
         /// The generation there is.
         found: u64,
     },
+    /// Reading took longer than it may.
+    #[error("the rows were not found within {} ms", .0.as_millis())]
+    TooLong(Duration),
     /// There is no such model, or no build of it.
     #[error("no model named {0} is stored")]
     NoModel(ModelName),

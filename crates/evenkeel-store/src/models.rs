@@ -357,6 +357,8 @@ pub struct Selection<'q> {
     pub limit: usize,
     /// Whether all rows that meet the conditions are counted too.
     pub count: bool,
+    /// How long finding them may take.
+    pub within: Duration,
 }
 
 /// What a [`Selection`] gives.
@@ -434,7 +436,7 @@ pub trait Models: Send + Sync {
     fn rows(&self, model: &ModelName, table: Table, after: Option<&Key>, limit: usize) -> Result<Rows>;
 
     /// Rows of the live table that meet a query, in its order: what [`Query::select`] says. `None` where the table has
-    /// another shape than the query was made for.
+    /// another shape than the query was made for. [`crate::StoreError::TooLong`] where it takes longer than it may.
     fn select(&self, model: &ModelName, selection: &Selection<'_>) -> Result<Option<Selected>>;
 
     /// Carries a statement out that reads and does nothing else, on one moment of all models it reads, where `admit` has it;

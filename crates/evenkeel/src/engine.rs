@@ -399,6 +399,7 @@ impl Inner {
             clock: self.clock.as_ref(),
             slot,
             limits: &self.options.freshness,
+            within: self.options.query.within,
             retry: Some(self.options.retry),
         }
     }

@@ -118,6 +118,13 @@ pub struct RowsRequest {
     pub limit: usize,
 }
 
+impl RowsRequest {
+    /// Whether all rows may have to be looked at for it. Where not, the key's index gives the page.
+    fn looks_through(&self) -> bool {
+        self.count || self.query.order.is_some() || !self.query.conditions.is_empty()
+    }
+}
+
 /// The default and the greatest number of rows of a page.
 const ROWS: (usize, usize) = (100, 10_000);
 
@@ -132,6 +139,8 @@ pub(crate) struct Reader<'e> {
     pub(crate) clock: &'e dyn Clock,
     pub(crate) slot: &'e Arc<Slot>,
     pub(crate) limits: &'e FreshnessLimits,
+    /// How long it may look for rows.
+    pub(crate) within: Duration,
     /// When a store that cannot read now is asked again.
     pub(crate) retry: Option<RetryPolicy>,
 }
@@ -208,7 +217,7 @@ impl Reader<'_> {
         let stored = state.as_ref().map_or(schema, |state| &state.schema);
         let of_table = Wanted::of(request, stored, schema)?;
         let (query, after) = (&of_table.query, of_table.after.as_ref());
-        let selection = Selection { query, after, limit, count: request.count };
+        let selection = Selection { query, after, limit, count: request.count, within: self.within };
         let Some(Selected { page, total }) = self.models.select(&schema.model, &selection)? else {
             // Tried again, since it is over at once.
             return Err(StoreError::Unavailable("another table came in the model's place".into()).into());

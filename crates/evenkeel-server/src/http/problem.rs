@@ -56,8 +56,9 @@ catalogue! {
     BAD_SQL = "bad-sql", BAD_REQUEST, "The statement is not understood or not allowed",
         "One statement that reads models, views declared over them, and _ek_freshness; /v1/models names the models and \
          their columns.";
-    QUERY_LIMIT = "query-limit", BAD_REQUEST, "The statement costs more than it may",
-        "Narrow it down, by conditions or fewer columns; the project's read.query_timeout_ms bounds how long it runs.";
+    QUERY_LIMIT = "query-limit", BAD_REQUEST, "The read costs more than it may",
+        "Narrow it down, by conditions, fewer columns or without a count; the project's read.query_timeout_ms bounds how \
+         long it runs.";
     NOT_OFFERED = "not-offered", BAD_REQUEST, "This is not offered yet",
         "Leave it out. It is refused rather than ignored, so that nobody relies on it in vain.";
     BAD_EDIT = "bad-edit", BAD_REQUEST, "The edit cannot be applied to the event",
@@ -225,6 +226,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::NoModel(_) => Self::new(NO_MODEL, error),
+            StoreError::TooLong(_) => Self::new(QUERY_LIMIT, error),
             transient if transient.is_transient() => Self::new(UNAVAILABLE, error).retry_after(Duration::from_secs(1)),
             _ => Self::new(STORE, error),
         }

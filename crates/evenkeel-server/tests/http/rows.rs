@@ -149,6 +149,24 @@ fn rows_are_filtered_ordered_picked_and_counted() {
 }
 
 #[test]
+fn rows_are_looked_for_as_long_as_that_may_take() {
+    let server = Server::with("[read]\nquery_timeout_ms = 1", "");
+    let orders: Vec<_> = (0..3_000).map(|n| order(&n.to_string(), &format!("o-{n:04}"), &format!("{n}.5"))).collect();
+    server.publish_batch(&orders).ok(202);
+    server.get(&format!("/v1/models/orders/rows?{STRONG}&limit=1")).ok(200);
+    for query in
+        ["order=amount.desc", "where.amount=lt.0", "count=exact&where.amount=ge.1.50", "order=amount&allow_stale=true"]
+    {
+        let problem = server.get(&format!("/v1/models/orders/rows?{query}")).problem(400, "query-limit");
+        let help = problem["help"].as_str().unwrap();
+        assert!(help.contains("query_timeout_ms") && problem["detail"].as_str().unwrap().contains("1 ms"), "{problem}");
+    }
+    // What the key gives is not looked for.
+    server.get("/v1/models/orders/rows?limit=5").ok(200);
+    server.get("/v1/models/orders/rows/o-2999").ok(200);
+}
+
+#[test]
 fn nothing_asked_for_is_ignored() {
     let server = filled();
     for address in ["/v1/models/orders/rows/o-1", "/v1/models/orders/rows"] {

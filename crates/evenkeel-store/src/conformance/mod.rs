@@ -220,6 +220,7 @@ macro_rules! __conformance_cases {
                 queries_select_what_they_say
                 a_query_sees_one_moment_and_what_is_parked
                 a_query_of_another_shape_selects_nothing
+                a_query_ends_when_its_time_is_over
             }
             steps {
                 a_step_moves_everything_together

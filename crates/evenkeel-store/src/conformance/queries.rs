@@ -7,7 +7,7 @@ use super::{
     random::XorShift,
     same,
 };
-use crate::{Models, Selection, Step, Table};
+use crate::{Models, Selection, Step, StoreError, Table};
 use evenkeel_core::{
     EventId, Position,
     fold::{Park, ParkState, TouchId},
@@ -16,6 +16,10 @@ use evenkeel_core::{
     row::{Cell, Key, Row},
     schema::{ColumnType, Schema},
 };
+use std::time::Duration;
+
+/// Longer than any query here takes.
+const LONG: Duration = Duration::from_secs(600);
 
 const TEXTS: &[&str] =
     &["", "a", "A", "a b", "b", "ab", "é", "z\u{0}y", "%", "a_b", "10", "9", "\u{1F980}", "\"q\"", "x,y"];
@@ -114,7 +118,7 @@ fn agrees(models: &dyn Models, schema: &Schema, rows: &[Row], asked: &Asked, lim
     let mut after: Option<Place> = None;
     loop {
         let expected = query.select(rows, after.as_ref(), limit);
-        let selection = Selection { query: &query, after: after.as_ref(), limit, count: true };
+        let selection = Selection { query: &query, after: after.as_ref(), limit, count: true, within: LONG };
         let found = models.select(&schema.model, &selection)?.ok_or_else(|| Failure::new("the query did not fit"))?;
         let what = format!("{asked:?} after {after:?}, {limit} rows");
         let page: Vec<_> = found.page.rows.iter().map(|(row, _)| row).collect();
@@ -194,12 +198,39 @@ pub fn a_query_sees_one_moment_and_what_is_parked(stores: &Stores) -> Outcome {
     models.commit(&schema.model, Table::Live, &step)?;
     let asked = Asked { conditions: vec![("n".into(), "ge.2".into())], order: Some("n".into()) };
     let query = Query::parse(&schema, &asked).map_err(Failure::new)?;
-    let selection = Selection { query: &query, after: None, limit: 10, count: false };
+    let selection = Selection { query: &query, after: None, limit: 10, count: false, within: LONG };
     let found = models.select(&schema.model, &selection)?.ok_or_else(|| Failure::new("the query did not fit"))?;
     let parked: Vec<_> = found.page.rows.iter().map(|(row, parked)| (row.cells[1].clone(), *parked)).collect();
     same("rows and what is parked", parked, vec![(Cell::I64(2), true), (Cell::I64(3), false)])?;
     same("the checkpoint beside them", found.page.state.checkpoint, checkpoint(4))?;
     same("a number nobody asked for", found.total, None)
+}
+
+/// A query does not look for rows for longer than it may, and the store goes on.
+///
+/// # Errors
+/// What the store did instead.
+pub fn a_query_ends_when_its_time_is_over(stores: &Stores) -> Outcome {
+    let models = &*stores.models;
+    let schema = schema("long", 1, 1, &[("id", ColumnType::Text), ("n", ColumnType::I64)]);
+    let keys: Vec<_> = (0..5_000).map(|n| Key::text(format!("k{n}"))).collect();
+    let rows = keys.iter().map(|key| (key.clone(), row(&schema, key, vec![Cell::I64(1)])));
+    let generation = models.register(&schema)?.generation;
+    let step = Step { generation, upserts: new_rows(rows), checkpoint: checkpoint(1), ..Step::default() };
+    models.commit(&schema.model, Table::Live, &step)?;
+    let asked = |condition: &str, order: Option<&str>| Asked {
+        conditions: vec![("n".into(), condition.into())],
+        order: order.map(ToOwned::to_owned),
+    };
+    // One that finds none in all of them, and one that orders and counts them before it gives any.
+    for (asked, count) in [(asked("eq.2", None), false), (asked("ne.2", Some("n.desc")), true)] {
+        let query = Query::parse(&schema, &asked).map_err(Failure::new)?;
+        let selection = |within| Selection { query: &query, after: None, limit: 10, count, within };
+        let refused = models.select(&schema.model, &selection(Duration::ZERO)).err();
+        same(format!("{asked:?} without time"), refused, Some(StoreError::TooLong(Duration::ZERO)))?;
+        ensure(models.select(&schema.model, &selection(LONG))?.is_some(), "with time it is answered")?;
+    }
+    same("the rows of the next read", models.rows(&schema.model, Table::Live, None, 10)?.rows.len(), 10)
 }
 
 /// A query that was made for a table of another shape selects nothing rather than something else.
@@ -213,7 +244,7 @@ pub fn a_query_of_another_shape_selects_nothing(stores: &Stores) -> Outcome {
     models.register(&old)?;
     for (schema, fits) in [(&old, true), (&new, false)] {
         let query = Query::all(schema);
-        let selection = Selection { query: &query, after: None, limit: 10, count: false };
+        let selection = Selection { query: &query, after: None, limit: 10, count: false, within: LONG };
         same(format!("version {}", schema.version), models.select(&old.model, &selection)?.is_some(), fits)?;
     }
     Ok(())

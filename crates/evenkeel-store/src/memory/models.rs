@@ -32,7 +32,7 @@ use std::{
     collections::BTreeSet,
     ops::{Bound, ControlFlow},
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// A home of models in memory. Its digest key is no secret: whoever could use it holds the rows.
@@ -142,7 +142,7 @@ impl Models for MemoryModels {
     }
 
     fn select(&self, model: &ModelName, selection: &Selection<'_>) -> Result<Option<Selected>> {
-        let home = self.0.lock();
+        let (home, started) = (self.0.lock(), Instant::now());
         let (stored, query) = (&home.model(model)?.live, selection.query);
         if !query.fits(&stored.schema) {
             return Ok(None);
@@ -156,6 +156,10 @@ impl Models for MemoryModels {
             let meant = stored.rows.get(&key).and_then(|(_, meant)| *meant);
             intact &= meant == Some(hasher.row(&stored.schema, row));
             rows.push((row.clone(), waiting.contains(&key)));
+        }
+        // What is in memory is looked through faster than it is worth to stop in the middle.
+        if started.elapsed() > selection.within {
+            return Err(StoreError::TooLong(selection.within));
         }
         let page = Rows { state: home.model(model)?.state(), rows, more: found.more, intact };
         Ok(Some(Selected { page, total: selection.count.then_some(found.total) }))

@@ -167,6 +167,13 @@ impl Course {
         self.deadline().saturating_sub(clock.monotonic())
     }
 
+    /// How long it may wait for an attempt that is shared, or for room. One that need not be fresher than what is there has
+    /// no budget to keep, and waits no longer than those before it may take.
+    pub(super) fn patience(&self, clock: &dyn Clock, within: Duration) -> Duration {
+        let left = self.left(clock);
+        if self.demand.wanted.head { left } else { left.max(within) }
+    }
+
     /// Begins an attempt: what happens to the model from now on is not missed.
     pub(super) fn attempt(&mut self, slot: &Slot) {
         self.attempts += 1;

@@ -2,7 +2,8 @@
 //! costs the sources of a few.
 //!
 //! Who shares with whom is decided in [`evenkeel_core::flights`]; here those who wait are told, in threads and in tasks. Reads
-//! of rows at other levels go past this: they fold nothing.
+//! of single rows, and of pages that the key's index gives, go past this at other levels: they fold nothing and look for
+//! nothing.
 use super::{ReadOptions, RowsRequest, course::Waiter, statement::QueryRequest};
 use crate::ReadError;
 use evenkeel_core::{
@@ -37,6 +38,15 @@ pub(crate) enum Of {
 }
 
 impl Of {
+    /// Whether it costs something at any level, and not only where what a model lacks is made up for.
+    pub(super) fn costs(&self) -> bool {
+        match self {
+            Self::Row(..) => false,
+            Self::Rows(_, request) => request.looks_through(),
+            Self::Statement(_) => true,
+        }
+    }
+
     /// As a label of metrics.
     fn word(&self) -> &'static str {
         match self {
@@ -56,6 +66,14 @@ pub(super) enum Told<A> {
     /// Who was to make it did not.
     Again,
 }
+
+/// From how many readers of the same on they are a herd, and more of it can be expected.
+const HERD: usize = 8;
+
+/// How long an attempt for a herd waits for those who are on their way: as long as some come in every such while, and no
+/// longer than this in all, nor than a tenth of the time there is.
+const WHILE: Duration = Duration::from_millis(2);
+const GATHERS: Duration = Duration::from_millis(25);
 
 /// Where somebody waits for an attempt.
 pub(super) struct Seat<A> {
@@ -152,6 +170,26 @@ impl<A> Seats<A> {
     }
 }
 
+impl<A> Flight<A> {
+    /// Takes along who has come until now, since the attempt has not begun. Where that is a herd it is given time to come,
+    /// so that it costs few attempts and not one each time some of it are here. `left` is the time there is, and `sleep` lets it
+    /// pass.
+    pub(super) fn gather(&mut self, left: Duration, mut sleep: impl FnMut(Duration)) {
+        let most = GATHERS.min(left / 10);
+        let mut waited = Duration::ZERO;
+        loop {
+            let joined = self.seats.flights.lock().join(&self.wanted);
+            let more = !joined.is_empty();
+            self.others.extend(joined);
+            if !more || self.others.len() < HERD || waited + WHILE > most {
+                return;
+            }
+            sleep(WHILE);
+            waited += WHILE;
+        }
+    }
+}
+
 impl<A: Clone> Flight<A> {
     /// The attempt came to this, and took so long.
     pub(super) fn land(mut self, answer: &A, took: Duration) {
@@ -232,6 +270,32 @@ mod tests {
         flight.land(&2, Duration::ZERO);
         assert!(matches!(second.end(), Waited::Landed(2)));
         drop(lead(&seats, "a"));
+    }
+
+    #[test]
+    fn a_herd_that_comes_while_an_attempt_begins_goes_with_it() {
+        let seats = Seats::new(FlightLimits { at_once: 2, waiting: 2 });
+        let never = |_| panic!("few are not waited for");
+        let mut first = lead(&seats, "a");
+        let few: Vec<_> = (1..HERD).map(|_| wait(&seats, "a")).collect();
+        first.gather(Duration::MAX, never);
+        first.land(&1, Duration::ZERO);
+        assert!(few.into_iter().all(|one| matches!(one.end(), Waited::Landed(1))));
+        // As long as more come, for so long at most; who has no time goes at once.
+        for (left, come, waits) in [(Duration::MAX, 3, 4), (Duration::MAX, usize::MAX, 12), (WHILE, usize::MAX, 0)] {
+            let mut first = lead(&seats, "a");
+            let mut here: Vec<_> = (0..HERD).map(|_| wait(&seats, "a")).collect();
+            let mut slept = 0;
+            first.gather(left, |_| {
+                slept += 1;
+                if slept <= come {
+                    here.push(wait(&seats, "a"));
+                }
+            });
+            assert_eq!(slept, waits);
+            first.land(&1, Duration::ZERO);
+            assert!(here.into_iter().all(|one| matches!(one.end(), Waited::Landed(1))));
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
     report::{RowAnswer, RowsAnswer},
     slot::Slot,
 };
-use evenkeel_core::{freshness::Level, row::Key};
+use evenkeel_core::row::Key;
 use std::sync::Arc;
 
 /// What an attempt came to, with the course of who made it: what that has seen, and waits for, is so for all.
@@ -125,7 +125,7 @@ impl Course {
                 let label = answer.label_mut();
                 label.attempts = self.attempts;
                 label.waited_ms = super::label::millis(self.waited);
-                label.level_served == Level::Strong.as_str()
+                label.level_served == label.level_requested
             }
             Err(_) => false,
         };
@@ -138,7 +138,7 @@ impl Course {
 }
 
 impl Reader<'_> {
-    /// As [`Reader::drive`], of a read that may be strong.
+    /// As [`Reader::drive`], of a read that may cost something.
     fn drive_shared<T: Labelled + Clone>(
         &self,
         seats: &Arc<Seats<Attempt<T>>>,
@@ -146,7 +146,7 @@ impl Reader<'_> {
         course: Course,
         attempt: impl Fn(&Reader<'_>, &mut Course) -> Result<Step<T>, ReadError>,
     ) -> Result<T, ReadError> {
-        if !course.demand.wanted.head {
+        if !course.demand.wanted.head && !of.costs() {
             return self.drive(course, attempt);
         }
         self.drive_by(course, |reader, course| {
@@ -156,7 +156,7 @@ impl Reader<'_> {
                     Entered::Full => Turn::NoRoom,
                     Entered::Waits(waiting) => {
                         let before = reader.clock.monotonic();
-                        waiting.seat.waiter.wait(course.left(reader.clock));
+                        waiting.seat.waiter.wait(course.patience(reader.clock, reader.within));
                         course.waited += reader.clock.monotonic().saturating_sub(before);
                         turn(waiting.end(), course)
                     }
@@ -164,6 +164,7 @@ impl Reader<'_> {
                 match turn {
                     Turn::Again => {}
                     Turn::Has(result) => return result,
+                    Turn::NoRoom if of.costs() => return Err(seats.full()),
                     Turn::NoRoom => return reader.without_room(seats, course, &attempt),
                     Turn::Lead(flight) => return reader.lead(flight, course, &attempt),
                 }
@@ -174,10 +175,11 @@ impl Reader<'_> {
     /// Makes an attempt for all who share it.
     fn lead<T: Clone>(
         &self,
-        flight: Flight<Attempt<T>>,
+        mut flight: Flight<Attempt<T>>,
         course: &mut Course,
         attempt: impl Fn(&Reader<'_>, &mut Course) -> Result<Step<T>, ReadError>,
     ) -> Result<Step<T>, ReadError> {
+        flight.gather(course.left(self.clock), std::thread::sleep);
         // Whatever was the case at an earlier attempt.
         course.has_room = true;
         let before = self.clock.monotonic();
@@ -220,7 +222,7 @@ impl Inner {
         mut course: Course,
         attempt: impl Fn(&Reader<'_>, &mut Course) -> Result<Step<T>, ReadError> + Send + Sync + 'static,
     ) -> Result<T, ReadError> {
-        if !course.demand.wanted.head {
+        if !course.demand.wanted.head && !of.costs() {
             return self.drive(slot, course, attempt).await;
         }
         let attempt = Arc::new(attempt);
@@ -230,7 +232,8 @@ impl Inner {
                 Entered::Full => Turn::NoRoom,
                 Entered::Waits(waiting) => {
                     let before = self.clock.monotonic();
-                    waiting.seat.waiter.woken(course.left(self.clock.as_ref())).await;
+                    let patience = course.patience(self.clock.as_ref(), self.options.query.within);
+                    waiting.seat.waiter.woken(patience).await;
                     course.waited += self.clock.monotonic().saturating_sub(before);
                     turn(waiting.end(), &mut course)
                 }
@@ -238,7 +241,7 @@ impl Inner {
             let step = match turn {
                 Turn::Again => continue,
                 Turn::Has(result) => result?,
-                Turn::NoRoom if !course.options.allow_stale => return Err(seats.full()),
+                Turn::NoRoom if of.costs() || !course.options.allow_stale => return Err(seats.full()),
                 Turn::NoRoom => {
                     let (seats, once) = (Arc::clone(seats), Arc::clone(&attempt));
                     let work = move |reader: &Reader<'_>, course: &mut Course| {

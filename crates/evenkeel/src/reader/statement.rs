@@ -36,7 +36,7 @@ pub struct QueryRequest {
     pub limit: usize,
 }
 
-/// What a statement of a reader may cost.
+/// What a statement of a reader may cost, or a page of rows that are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueryLimits {
     /// How long it may run, apart from what it waits.
@@ -119,7 +119,7 @@ impl Engine {
                 Entered::Lead(flight) => flight,
                 Entered::Waits(waiting) => {
                     let before = inner.clock.monotonic();
-                    waiting.seat.waiter.woken(left(&courses, inner)).await;
+                    waiting.seat.waiter.woken(patience(&courses, inner)).await;
                     inner.waited(&mut courses, before);
                     match inner.has_waited(waiting.end(), &mut courses) {
                         ControlFlow::Continue(None) => continue,
@@ -155,6 +155,13 @@ impl Engine {
 /// How much time there is left.
 fn left(courses: &Courses, inner: &Inner) -> Duration {
     courses.values().next().map_or(Duration::ZERO, |course| course.left(inner.clock.as_ref()))
+}
+
+/// How long it may wait for an attempt that is shared.
+fn patience(courses: &Courses, inner: &Inner) -> Duration {
+    let (clock, within) = (inner.clock.as_ref(), inner.options.query.within);
+    let one = |course: &Course| course.patience(clock, within);
+    courses.values().map(one).min().unwrap_or_default()
 }
 
 impl Inner {
@@ -230,10 +237,11 @@ impl Inner {
     /// Makes an attempt for all who share it.
     fn lead_query(
         &self,
-        flight: Flight<Attempted>,
+        mut flight: Flight<Attempted>,
         request: &QueryRequest,
         courses: &mut Courses,
     ) -> Result<Next, ReadError> {
+        flight.gather(left(courses, self), std::thread::sleep);
         let before = self.clock.monotonic();
         let next = self.try_query(request, courses);
         flight.land(&(next.clone(), courses.clone()), self.clock.monotonic().saturating_sub(before));
@@ -248,7 +256,7 @@ impl Inner {
                 Entered::Lead(flight) => flight,
                 Entered::Waits(waiting) => {
                     let before = self.clock.monotonic();
-                    waiting.seat.waiter.wait(left(courses, self));
+                    waiting.seat.waiter.wait(patience(courses, self));
                     self.waited(courses, before);
                     match self.has_waited(waiting.end(), courses) {
                         ControlFlow::Continue(None) => continue,

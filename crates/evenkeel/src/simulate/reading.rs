@@ -78,6 +78,7 @@ impl World {
             clock: self.clock.as_ref(),
             slot,
             limits: &FreshnessLimits::default(),
+            within: Duration::MAX,
             // Trying again is for those who have the time.
             retry: None,
         })

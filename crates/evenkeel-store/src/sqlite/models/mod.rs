@@ -26,6 +26,7 @@ mod state;
 mod strange;
 #[cfg(test)]
 mod tests;
+mod timed;
 mod watch;
 
 use super::{
@@ -89,6 +90,8 @@ pub struct SqliteModels {
     layouts: Layouts,
     kept_records: AtomicU64,
     statements: sql::Statements,
+    /// The connections for pages of rows that are looked for.
+    timed: timed::Timed,
     /// As of which of others' commits the indexes of tables were found sound.
     sound_indexes: Mutex<HashMap<i64, u64>>,
 }
@@ -110,6 +113,7 @@ impl SqliteModels {
             kept_records: AtomicU64::new(KEPT_RECORDS),
             sound_indexes: Mutex::default(),
             statements: sql::Statements::new(),
+            timed: timed::Timed::new(),
         })
     }
 
@@ -246,7 +250,7 @@ impl Models for SqliteModels {
     }
 
     fn select(&self, model: &ModelName, selection: &Selection<'_>) -> Result<Option<Selected>> {
-        self.read(|conn| {
+        let find = |conn: &Connection| {
             let stored = state::get(conn, &self.layouts, model)?;
             if !selection.query.fits(&stored.live.schema) {
                 return Ok(None);
@@ -255,7 +259,12 @@ impl Models for SqliteModels {
             let found = select::select(conn, &stored.live, selection, waiting)?;
             let select::Found { rows, more, intact, total } = found;
             Ok(Some(Selected { page: Rows { state: stored.state, rows, more, intact }, total }))
-        })
+        };
+        // The key's index gives the others; these may have to look through the whole table.
+        match selection.query.is_all() && !selection.count {
+            true => self.read(find),
+            false => self.timed.read(&self.db, selection.within, find),
+        }
     }
 
     fn query(&self, statement: &Statement<'_>, admit: Admit<'_>) -> Result<Option<Answered>, SqlError> {
