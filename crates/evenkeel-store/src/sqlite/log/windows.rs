@@ -48,7 +48,7 @@ pub(super) fn identities(
         return Ok(Vec::new());
     }
     let last = Window::of(upto);
-    // The last window is added up from its events: the log may have more in it.
+    // The log may have more in the last window than is asked for.
     let whole = if last.last() == upto { last.0.saturating_add(1) } else { last.0 };
     let sql = format!(
         "SELECT window, sum FROM windows WHERE window >= ?1 AND window < ?2{} ORDER BY window",
@@ -73,17 +73,50 @@ pub(super) fn identities(
     Ok(sums.into_iter().collect())
 }
 
-/// The sum of the events of a window up to `upto`.
+/// The sum of the events of a window up to `upto`: of these, or of all but those behind, whichever are fewer. Whoever asks
+/// is mostly near the head.
 fn part(conn: &Connection, types: &BTreeSet<EventType>, window: Window, upto: Position) -> Fallible<Sum> {
+    let (first, last) = (window.before(), window.last());
+    let few = upto.0 - first.0;
+    match between(conn, types, (upto, last), few)? {
+        Some(behind) => Ok(whole(conn, types, window)?.minus(behind)),
+        None => Ok(between(conn, types, (first, upto), few)?.unwrap_or_default()),
+    }
+}
+
+/// The sum of the events after one position and up to another. `None` where there are more than so many.
+fn between(
+    conn: &Connection,
+    types: &BTreeSet<EventType>,
+    (after, upto): (Position, Position),
+    most: u64,
+) -> Fallible<Option<Sum>> {
     let sql = format!("SELECT event_id FROM events WHERE position > ?1 AND position <= ?2{}", one_of(Some(types), 3));
     let mut select = conn.prepare_cached(&sql)?;
-    select.raw_bind_parameter(1, int(window.before().0))?;
+    select.raw_bind_parameter(1, int(after.0))?;
     select.raw_bind_parameter(2, int(upto.0))?;
     bind_types(&mut select, Some(types), 3)?;
     let mut rows = select.raw_query();
-    let mut sum = Sum::default();
+    let (mut sum, mut found) = (Sum::default(), 0);
     while let Some(row) = rows.next()? {
+        found += 1;
+        if found > most {
+            return Ok(None);
+        }
         sum.add(identity(EventId(Fields(row).bytes32(0)?)));
     }
-    Ok(sum)
+    Ok(Some(sum))
+}
+
+/// The sum of all events of a window.
+fn whole(conn: &Connection, types: &BTreeSet<EventType>, window: Window) -> Fallible<Sum> {
+    let sql = format!("SELECT sum FROM windows WHERE window = ?1{}", one_of(Some(types), 2));
+    let mut select = conn.prepare_cached(&sql)?;
+    select.raw_bind_parameter(1, int(window.0))?;
+    bind_types(&mut select, Some(types), 2)?;
+    let (mut rows, mut all) = (select.raw_query(), Sum::default());
+    while let Some(row) = rows.next()? {
+        all = all.plus(sum(Fields(row), 0)?);
+    }
+    Ok(all)
 }
