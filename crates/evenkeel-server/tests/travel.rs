@@ -92,6 +92,7 @@ mod travel {
         for model in MODELS {
             compare_rows(model, &rows(&client, model), &expected["models"][model]);
         }
+        compare_unpaid(&client, &expected["models"]["payments"]);
         compare_counts(&published, &log, &quarantine, &expected);
         let verified: Vec<_> = verify_full(&client).iter().map(|report| report["model"].clone()).collect();
         assert_eq!(verified, MODELS);
@@ -192,6 +193,31 @@ mod travel {
             assert_eq!(row, expected, "{model}");
         }
         assert_eq!(rows.len(), expected.len(), "{model}");
+    }
+
+    /// What the example's view and a filtered page say of the payments is what their rows say.
+    fn compare_unpaid(client: &Client, payments: &Value) {
+        let unpaid = payments.as_array().unwrap().iter().filter(|row| row["paid"] == false);
+        let mut by_step: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
+        for row in unpaid {
+            let last = row["last_at"].as_str().unwrap();
+            let of_step = by_step.entry(row["activity"].as_str().unwrap()).or_insert((0, last));
+            *of_step = (of_step.0 + 1, of_step.1.min(last));
+        }
+        let rows: Vec<_> = by_step
+            .iter()
+            .map(|(activity, (requests, oldest))| json!({"activity": activity, "requests": requests, "oldest": oldest}))
+            .collect();
+        assert!(!rows.is_empty());
+        let sql = json!({"sql": "SELECT * FROM unpaid_by_step ORDER BY activity"});
+        let answer = client.post("/v1/query?level=strong&budget_ms=60000", &sql).ok(200);
+        assert_eq!((&answer["rows"], &answer["consistency"]["level_served"]), (&json!(rows), &json!("strong")));
+        let query = "where.paid=is.false&order=last_at.desc&select=last_at&count=exact&limit=1";
+        let page = client.get(&format!("/v1/models/payments/rows?{query}&level=strong&budget_ms=60000")).ok(200);
+        let latest = payments.as_array().unwrap().iter().filter(|row| row["paid"] == false).map(|row| &row["last_at"]);
+        let latest = latest.max_by_key(|at| at.as_str()).unwrap();
+        let total: u64 = by_step.values().map(|(requests, _)| requests).sum();
+        assert_eq!((&page["total"], &page["rows"][0]["last_at"]), (&json!(total), latest));
     }
 
     /// Every event that was sent is where it should be, once, and counted as what it is.

@@ -1,12 +1,13 @@
 //! The demo: an invented shop, a real node, faults, and a proof that what was derived is true.
 //!
 //! It uses what any user has: the example project, the HTTP interface, and what that says. What it sends is generated
-//! from a seed ([`shop`]), sent by one thread a source ([`senders`]), accompanied by faults ([`story`]), and in the end
+//! from a seed ([`shop`]), sent by one thread a source ([`senders`]), accompanied by faults ([`story`]), read meanwhile ([`reading`]), and in the end
 //! compared with what the node holds ([`proof`], [`summary`]).
 mod foreign;
 mod ledger;
 mod narrator;
 mod proof;
+mod reading;
 mod senders;
 mod shop;
 mod story;

@@ -87,17 +87,22 @@ pub(super) fn send_all(
     Ok(())
 }
 
+/// What a request with events was answered.
+#[derive(Deserialize)]
+pub(super) struct Taken {
+    /// What became of each event.
+    pub(super) results: Vec<Receipt>,
+    /// What was written: whoever reads with it finds that.
+    pub(super) token: String,
+}
+
 /// Sends events in one request and enters the answers.
 pub(super) fn send(
     client: &Client,
     source: &'static str,
     events: &[Planned],
     ledger: &Ledger,
-) -> Result<Vec<Receipt>, Failure> {
-    #[derive(Deserialize)]
-    struct Taken {
-        results: Vec<Receipt>,
-    }
+) -> Result<Taken, Failure> {
     let raws: Vec<&str> = events.iter().map(|planned| planned.raw.as_str()).collect();
     let body = format!("[{}]", raws.join(","));
     let mut backoff = Backoff::new(PATIENCE);
@@ -106,10 +111,10 @@ pub(super) fn send(
         match answer.status {
             200..300 => {
                 let taken: Result<Taken, _> = serde_json::from_str(&answer.body);
-                let results =
-                    taken.map_err(|error| Failure::unreachable(format!("an answer cannot be read: {error}")))?.results;
-                ledger.enter(source, events, &results);
-                return Ok(results);
+                let taken =
+                    taken.map_err(|error| Failure::unreachable(format!("an answer cannot be read: {error}")))?;
+                ledger.enter(source, events, &taken.results);
+                return Ok(taken);
             }
             429 | 503 if backoff.sleep(answer.retry_after) => {}
             _ => return Err(client.problem(&answer)),

@@ -97,18 +97,30 @@ impl Server {
     pub(crate) fn with(settings: &str, shop: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), settings, shop);
-        let (project, _) = project::load(dir.path()).unwrap_or_else(|error| panic!("{error:?}"));
+        let running = Self::open(dir.path());
+        Self { addr: running.addr, running: Some(running), dir }
+    }
+
+    /// Stops, has something done to the data folder, and starts again on another port.
+    pub(crate) fn restart(&mut self, meanwhile: impl FnOnce(&Path)) {
+        self.stop();
+        meanwhile(&self.dir.path().join("data"));
+        let running = Self::open(self.dir.path());
+        self.addr = running.addr;
+        self.running = Some(running);
+    }
+
+    fn open(dir: &Path) -> Running {
+        let (project, _) = project::load(dir).unwrap_or_else(|error| panic!("{error:?}"));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let now = Arc::clone(&clock);
-        let store =
-            SqliteStore::open(&dir.path().join("data"), SqliteOptions::new(Arc::new(move || now.now()))).unwrap();
+        let store = SqliteStore::open(&dir.join("data"), SqliteOptions::new(Arc::new(move || now.now()))).unwrap();
         let options = project::options(&project.settings);
         let engine =
             project::start(&project, store.log.clone(), store.models.clone(), Some(store.snapshots), clock, options)
                 .unwrap();
         let settings: &Settings = &project.settings;
-        let running = serve::start(engine, settings).unwrap();
-        Self { addr: running.addr, running: Some(running), dir }
+        serve::start(engine, settings).unwrap()
     }
 
     pub(crate) fn stop(&mut self) {

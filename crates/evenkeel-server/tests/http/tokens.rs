@@ -1,6 +1,7 @@
 //! Tokens: who gives them, and which are not taken.
 use super::project::{Server, order};
 use serde_json::{Value, json};
+use std::{fs, path::Path};
 
 fn token_of(answer: &Value) -> String {
     answer["token"].as_str().or(answer["consistency"]["token"].as_str()).unwrap().to_owned()
@@ -132,4 +133,34 @@ fn a_writer_cannot_have_seen_what_the_log_does_not_have() {
     assert_eq!(server.positions(), [1]);
     with(ours).unwrap();
     assert_eq!(seen(&server, "2")["position"], 1);
+}
+
+/// Copies the log's files from one folder to another, in place of those that are there.
+fn copy_log(from: &Path, to: &Path) {
+    let of_log = |dir: &Path| -> Vec<_> {
+        let files = fs::read_dir(dir).unwrap().map(|file| file.unwrap().file_name());
+        files.filter(|name| name.to_str().is_some_and(|name| name.starts_with("log.db"))).collect()
+    };
+    of_log(to).iter().for_each(|name| fs::remove_file(to.join(name)).unwrap());
+    for name in of_log(from) {
+        fs::copy(from.join(&name), to.join(&name)).unwrap();
+    }
+}
+
+#[test]
+fn a_token_of_what_a_restored_log_has_lost_is_a_conflict() {
+    let mut server = Server::start();
+    let backup = tempfile::tempdir().unwrap();
+    let kept = token_of(&server.publish(&order("1", "o-1", "1")).ok(202));
+    server.restart(|data| copy_log(data, backup.path()));
+    let lost = token_of(&server.publish(&order("2", "o-1", "2")).ok(202));
+    server.restart(|data| copy_log(backup.path(), data));
+    for address in ["/v1/models/orders/rows/o-1", "/v1/models/orders/rows"] {
+        let refused = server.get(&format!("{address}?token={lost}&allow_stale=true"));
+        assert_eq!(refused.problem(409, "lost-history")["reason"], "lost_history");
+        server.get(&format!("{address}?token={kept}&budget_ms=0&allow_stale=true")).ok(200);
+    }
+    server.post(&format!("/v1/query?token={lost}"), &json!({"sql": "SELECT 1 AS n"})).problem(409, "lost-history");
+    server.publish_with(&order("3", "o-3", "1"), &[("Consistency-Token", &lost)]).problem(409, "lost-history");
+    assert_eq!(server.positions(), [1]);
 }

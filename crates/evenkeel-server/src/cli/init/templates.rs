@@ -85,4 +85,5 @@ pub(crate) const TRAVEL: Files = example![
     "models/declarations.toml",
     "models/payments.toml",
     "models/units.toml",
+    "views/unpaid_by_step.sql",
 ];
