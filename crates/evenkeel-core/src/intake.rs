@@ -24,7 +24,7 @@ pub use clocks::{
 };
 pub use facts::{Ask, Facts, Place, Standing};
 pub use quota::{OverQuota, Quota, Untrusted};
-pub use redrive::{Redrive, Redriven, discard, drain, edit, redrive, resume};
+pub use redrive::{Redrive, Redriven, discard, drain, edit, recall, redrive, resume};
 pub use work::Scene;
 
 use crate::{

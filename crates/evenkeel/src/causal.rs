@@ -10,10 +10,10 @@ use crate::{
 use evenkeel_contract::gate::Gate;
 use evenkeel_core::{
     SourceName,
-    intake::{self, Ask, MAX_SEQ, Passed, Waiting},
-    quarantine::{Decision, QuarantineId},
+    intake::{self, Ask, MAX_SEQ, Passed, SourceDot, Waiting},
+    quarantine::{Decision, QuarantineId, Reason, State},
 };
-use evenkeel_store::{Log, StoreError};
+use evenkeel_store::{EntryFilter, Log, StoreError};
 use std::{
     collections::{BTreeMap, HashSet},
     time::Duration,
@@ -22,13 +22,16 @@ use std::{
 /// How many events are set aside in one transaction, or recalled between two looks.
 const BATCH: usize = 500;
 
+/// How many events are recalled in one transaction: their bodies are in memory together, and nobody else writes meanwhile.
+const TOGETHER: usize = 50;
+
 /// How long nothing is looked at where nothing waits.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// The least time between two looks at the oldest event that waits.
 const LEAST: Duration = Duration::from_millis(5);
 
-/// How long events are recalled before others have their turn: each is a transaction of its own.
+/// How long events are recalled before others have their turn.
 pub(crate) const ROUND: Duration = Duration::from_millis(100);
 
 /// Who sends recalled events through.
@@ -102,12 +105,11 @@ pub fn recall(log: &dyn Log, gate: &Gate, clock: &dyn Clock, within: Duration) -
         if new.is_empty() {
             return Ok((done, true));
         }
-        for id in new {
+        for ids in new.chunks(TOGETHER) {
             if clock.monotonic() >= end {
                 return Ok((done, false));
             }
-            quarantine::redrive(log, gate, clock, id, decision.clone())?;
-            done += 1;
+            done += quarantine::recall(log, gate, clock, ids, &decision)?;
         }
     }
 }
@@ -149,7 +151,8 @@ impl Engine {
     /// any more. What comes all the same is taken, marked as an exception.
     ///
     /// # Errors
-    /// [`EngineError::Skip`] where these are no numbers of events or the source is not declared, and where the log cannot
+    /// [`EngineError::Skip`] where these are no numbers of events, or the source is not declared and nobody has to do with its
+    /// events; and where the log cannot
     /// be read or written.
     pub fn skip(
         &self,
@@ -158,8 +161,10 @@ impl Engine {
         decision: &Decision,
     ) -> Result<SkippedReport, EngineError> {
         let inner = &self.inner;
-        if inner.gate.source(source).is_none() {
-            return Err(EngineError::Skip(format!("no declared source matches {source:?}")));
+        if inner.gate.source(source).is_none() && !counts(inner.log.as_ref(), source)? {
+            let why =
+                format!("no declared source matches {source:?}, it has counted no event, and none waits for one of it");
+            return Err(EngineError::Skip(why));
         }
         if seq == 0 || through < seq || through > MAX_SEQ {
             let why = format!("events are numbered from 1 to {MAX_SEQ}, and {seq} to {through} is no range of that");
@@ -179,6 +184,33 @@ impl Engine {
         inner.wake_projectors();
         Ok(SkippedReport { source: source.to_owned(), seq, through, declared, released })
     }
+}
+
+/// Whether anything is known of events of this source that it counts, or depends on one: it may have been declared before.
+fn counts(log: &dyn Log, source: &str) -> Result<bool, StoreError> {
+    let is_it = |dot: &SourceDot| dot.source.as_str() == source;
+    if log.passed()?.contains_key(source)
+        || log
+            .waiting(usize::MAX)?
+            .iter()
+            .any(|event| event.sent.source.as_str() == source || event.causes.knows.iter().any(is_it))
+    {
+        return Ok(true);
+    }
+    for reason in [Reason::CausalTimeout, Reason::CausalOverflow] {
+        let mut filter =
+            EntryFilter { reason: Some(reason), state: Some(State::Quarantined), ..EntryFilter::default() };
+        filter.limit = BATCH;
+        loop {
+            let entries = log.entries(&filter)?;
+            if entries.iter().any(|entry| entry.recall.as_ref().is_some_and(is_it)) {
+                return Ok(true);
+            }
+            let Some(last) = entries.last() else { break };
+            filter.after = Some(last.id);
+        }
+    }
+    Ok(false)
 }
 
 fn waiting_report(event: &Waiting, passed: &BTreeMap<SourceName, Passed>, timeout: Duration) -> WaitingReport {

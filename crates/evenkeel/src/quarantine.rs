@@ -82,6 +82,32 @@ pub fn redrive(
     Ok(UNKNOWN)
 }
 
+/// Sends entries through again in one transaction that wait for nothing any more. How many went through the gate: what somebody
+/// else has decided about meanwhile is left alone. Nothing waits behind such entries.
+pub(crate) fn recall(
+    log: &dyn Log,
+    gate: &Gate,
+    clock: &dyn Clock,
+    ids: &[QuarantineId],
+    decision: &Decision,
+) -> Result<usize, StoreError> {
+    let mut entries = Vec::with_capacity(ids.len());
+    for id in ids {
+        entries.extend(log.entry(*id)?.map(|entry| again(gate, &entry)));
+    }
+    let mut count = 0;
+    log.transact_asking(
+        &Ask::for_recall(&entries),
+        Box::new(|facts, more| {
+            let scene = gate.scene(clock.now(), more);
+            let (writes, recalled) = intake::recall(scene, entries, decision, facts);
+            count = recalled;
+            writes
+        }),
+    )?;
+    Ok(count)
+}
+
 /// Gives an entry of the gate up and releases what waits behind it.
 ///
 /// # Errors

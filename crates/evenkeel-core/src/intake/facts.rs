@@ -97,6 +97,12 @@ impl Ask {
         Self { entries: vec![redrive.id], ..Self::for_arrivals([&redrive.arrival]) }
     }
 
+    /// What must be known to redrive several entries.
+    pub fn for_recall(entries: &[Redrive]) -> Self {
+        let ids = entries.iter().map(|redrive| redrive.id).collect();
+        Self { entries: ids, ..Self::for_arrivals(entries.iter().map(|redrive| &redrive.arrival)) }
+    }
+
     /// What must be known to decide about an entry without its event.
     pub fn for_entry(id: QuarantineId) -> Self {
         Self { entries: vec![id], ..Self::default() }

@@ -66,6 +66,26 @@ pub fn redrive<'s>(
     (work.finish(), redriven)
 }
 
+/// Sends quarantined entries through again that wait for events which were passed since, one after the other; what they wait for
+/// was all that was wrong with them. One that was changed since it was judged is left alone, to be looked at again. How many
+/// went through the gate.
+pub fn recall<'s>(
+    scene: impl Into<Scene<'s>>,
+    entries: Vec<Redrive>,
+    decision: &Decision,
+    facts: Facts,
+) -> (Writes, usize) {
+    let mut work = Work::new(scene.into(), facts);
+    for redrive in entries {
+        if must_be_quarantined(redrive.id, Some(redrive.version), &work.facts).is_ok() {
+            let (change, _) = pass(redrive, State::Quarantined, None, &mut work);
+            work.writes.changes.push(Change { decision: Some(decision.clone()), ..change });
+        }
+    }
+    let count = work.writes.changes.len();
+    (work.finish(), count)
+}
+
 /// Changes the event of one quarantined entry of this version, and leaves it where it is. Its new version; or why not.
 ///
 /// # Errors

@@ -43,7 +43,7 @@ fn publishers_at_once_have_each_seen_what_their_own_token_says() {
                 let receipts = engine.publish_blocking(events, options).unwrap();
                 let (first, last) = (receipts[0].position.unwrap(), receipts[2].position.unwrap());
                 // Half of them say what they have seen, after their first request.
-                let next = (who % 2 == 0).then(|| (engine.token_after(token, &receipts), last));
+                let next = who.is_multiple_of(2).then(|| (engine.token_after(token, &receipts), last));
                 (first, std::mem::replace(&mut seen, next).map(|(_, upto)| upto))
             };
             (0..40).map(one).collect()

@@ -10,6 +10,7 @@ use crate::{
     clock::{Actor, Dot, Hlc, VectorClock},
     event::Delivery,
     ids::Subject,
+    quarantine::EntryVersion,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,23 +104,30 @@ impl World {
         count
     }
 
-    /// Sends every entry through again whose first cause was passed, until none is left. How many were admitted.
+    /// Sends the entries through again whose first cause was passed, as many together as there are, until none is left. How many
+    /// were admitted.
     fn recall_all(&mut self, made: &[Made]) -> usize {
-        let mut admitted = 0;
+        let admitted = |world: &Self| world.states().iter().filter(|state| **state == State::Admitted).count();
+        let before = admitted(self);
         loop {
             let due = |entry: &&Entry| {
                 let passed =
                     |dot: &SourceDot| self.passed.get(&dot.source).is_some_and(|passed| dot.seq <= passed.upto);
                 entry.state == State::Quarantined && entry.recall.as_ref().is_some_and(passed)
             };
-            let Some(entry) = self.entries.values().find(due).cloned() else { return admitted };
-            let event = made.iter().find(|made| made.id() == entry.event_id).unwrap();
-            let again = Redrive { id: entry.id, version: entry.version, arrival: event.arrival(false) };
-            let ask = Ask::for_redrive(&again);
-            let redriven = self.decide(at(2), CausalLimits::default(), &ask, |scene, facts| {
-                redrive(scene, again, None, decision(), facts)
+            let again = |entry: &Entry| {
+                let event = made.iter().find(|made| made.id() == entry.event_id).unwrap();
+                Redrive { id: entry.id, version: entry.version, arrival: event.arrival(false) }
+            };
+            let entries: Vec<_> = self.entries.values().filter(due).map(again).collect();
+            let (count, ask) = (entries.len(), Ask::for_recall(&entries));
+            if count == 0 {
+                return admitted(self) - before;
+            }
+            let done = self.decide(at(2), CausalLimits::default(), &ask, |scene, facts| {
+                recall(scene, entries, &decision(), facts)
             });
-            admitted += usize::from(matches!(redriven, Redriven::Admitted(_)));
+            assert_eq!(done, count);
             self.holds();
         }
     }
@@ -420,6 +428,28 @@ fn void_marks_ahead_are_kept_up_to_a_bound_and_nothing_is_lost_beyond_it() {
         (0..=4096).map(|n| Made { bad: true, ..event(0, 3 + 2 * n, [3 + 2 * n, 0, 0]) }.arrival(true)).collect();
     world.arrive(CausalLimits::default(), far);
     assert_eq!((world.passed[&SourceName::from("a")].holes.len(), world.entries.len()), (4096, 4097));
+}
+
+#[test]
+fn what_somebody_has_decided_about_meanwhile_is_not_recalled() {
+    let mut world = World::default();
+    let limits = CausalLimits::default();
+    world.arrive(limits, vec![good(0, 2, [2, 0, 0]), good(0, 3, [3, 0, 0]), good(0, 4, [4, 0, 0])]);
+    assert_eq!(world.expire_all(), 3);
+    world.arrive(limits, vec![good(0, 1, [1, 0, 0])]);
+    let again = |world: &World, n: u64| Redrive {
+        id: QuarantineId(n),
+        version: world.version(QuarantineId(n)),
+        arrival: good(0, n + 1, [n + 1, 0, 0]),
+    };
+    let entries: Vec<_> = (1..=3).map(|n| again(&world, n)).collect();
+    world.edit(QuarantineId(1), EntryVersion::FIRST, "[]".parse().unwrap()).unwrap();
+    world.discard(QuarantineId(2));
+    let ask = Ask::for_recall(&entries);
+    let count = world.decide(at(3), limits, &ask, |scene, facts| recall(scene, entries, &decision(), facts));
+    assert_eq!(count, 1, "the last is refused again, for what it lacks still");
+    assert_eq!(world.states(), [State::Quarantined, State::Discarded, State::Quarantined]);
+    assert_eq!(world.raw_ids(), ["1"]);
 }
 
 #[test]
