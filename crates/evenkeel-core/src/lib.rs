@@ -6,7 +6,8 @@
 //!
 //! For what happens at the same time in several places there are [`clock`] (hybrid logical and vector clocks),
 //! [`order`] (the total order of writes), [`causal`] (the buffer that delivers in causal order) and [`crdt`]; their bytes
-//! are canonical ([`codec`]). [`intake`] stamps events and delivers them in causal order; [`fold`] does not merge by cause yet.
+//! are canonical ([`codec`]). [`intake`] stamps events and delivers them in causal order; [`fold`] has columns merge what did
+//! not know each other ([`merge`]).
 //!
 //! An event's way through this crate: [`json`] (exact bytes) → [`event`] → [`intake`] → [`fold`] → [`row`], watched
 //! by [`drift`] and described to readers by [`freshness`]. What readers were told in the end, [`history`] checks.

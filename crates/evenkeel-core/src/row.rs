@@ -263,9 +263,11 @@ impl Row {
         self.to_json_where(schema, |column| !column.is_hidden())
     }
 
-    /// The row as it is compared: columns by name, ours too.
-    pub fn to_json_whole(&self, schema: &Schema) -> Object {
-        self.to_json_where(schema, |_| true)
+    /// This and another row as they are told apart: as readers see them, or, where they see the same, with our columns.
+    pub fn told_apart(schema: &Schema, pair: [Option<&Self>; 2]) -> [Option<Object>; 2] {
+        let shown = pair.map(|row| row.map(|row| row.to_json(schema)));
+        let whole = pair.map(|row| row.map(|row| row.to_json_where(schema, |_| true)));
+        if shown[0] == shown[1] && whole[0] != whole[1] { whole } else { shown }
     }
 
     fn to_json_where(&self, schema: &Schema, is_wanted: impl Fn(&Column) -> bool) -> Object {

@@ -36,7 +36,12 @@ mod content {
 
     /// What is wrong, by key, in words that a failure shows.
     fn by_key(wrong: impl IntoIterator<Item = Wrong>) -> BTreeMap<String, String> {
-        let text = |row: &Option<serde_json::Value>| row.as_ref().map_or("no row".into(), ToString::to_string);
+        let text = |row: &Option<serde_json::Value>| {
+            let mut row = row.clone();
+            // What is kept for merging is shown where nothing else differs; no way of these is about it.
+            row.iter_mut().filter_map(serde_json::Value::as_object_mut).for_each(|row| drop(row.remove("_ek_merge")));
+            row.map_or("no row".into(), |row| row.to_string())
+        };
         let told = |wrong: Wrong| {
             let (expected, actual) = (text(&wrong.expected), text(&wrong.actual));
             (wrong.key.join("/"), format!("{}: expected {expected}, is {actual}", wrong.cause))

@@ -18,6 +18,7 @@ use evenkeel_core::{
     content::{Cause, Clues, Pass, Touched, Window, WindowDifference, WrongRow, cause, compare_windows},
     digest::{RowDigest, RowHasher, Sum},
     fold::{Fold, Park, ParkState, TouchId},
+    merge::Conflict,
     row::Key,
 };
 use evenkeel_store::{Log, ModelState, Models, Result, Settled, StoredRow, Table};
@@ -83,6 +84,9 @@ pub(crate) struct Checked {
     pub(crate) windows: Vec<WindowDifference>,
     /// Buckets whose rows do not add up, with what is there; `None` where rows were not summed up.
     pub(crate) buckets: Option<Vec<(u16, Sum)>>,
+    /// What is decided of the rows that were folded afresh and are wrong: events were folded over something else. Where windows
+    /// differ, of those that are right too: events that were missed have decided nothing yet.
+    pub(crate) conflicts: Vec<Conflict>,
     /// Rows that were suspected and are right.
     pub(crate) cleared: Vec<Settled>,
     /// Wrong rows that are left as they are, and that nothing is concluded from.
@@ -312,6 +316,8 @@ impl Checker<'_> {
                 checked.rows_checked += keys.len() as u64;
             }
             checked.events += folded.events;
+            let conflicts = std::mem::take(&mut folded.conflicts);
+            let before = checked.wrong.len();
             for key in keys {
                 let found = stored.remove(key);
                 let identities = suspects.get(key).copied().flatten();
@@ -328,6 +334,10 @@ impl Checker<'_> {
                     None => checked.cleared.push(compared),
                 }
             }
+            let wrong: BTreeSet<&Key> = checked.wrong[before..].iter().map(|wrong| &wrong.row.key).collect();
+            let is_news = |conflict: &Conflict| !checked.windows.is_empty() || wrong.contains(&conflict.key);
+            let news: Vec<_> = conflicts.into_iter().filter(is_news).collect();
+            checked.conflicts.extend(news);
         }
         Ok(ControlFlow::Continue(()))
     }

@@ -19,6 +19,7 @@ use evenkeel_core::{
     intake::{Ask, Writes},
     pace::Why,
     reconciliation::{Evidence, Method, Reconciliation},
+    row::Row,
 };
 use evenkeel_store::{StoreError, Table};
 use std::{sync::atomic::Ordering, time::Duration};
@@ -172,11 +173,10 @@ impl Engine {
         }
         let state = inner.observe(slot)?.state;
         drop(turn);
-        let wrong = |wrong: &crate::content::Wrong| WrongRow {
-            key: wrong.row.key.to_string(),
-            cause: wrong.row.cause.as_str(),
-            expected: wrong.row.expected.as_ref().map(|row| row.to_json_whole(slot.schema())),
-            actual: wrong.row.actual.as_ref().map(|row| row.to_json_whole(slot.schema())),
+        let wrong = |wrong: &crate::content::Wrong| {
+            let rows = [wrong.row.expected.as_ref(), wrong.row.actual.as_ref()];
+            let [expected, actual] = Row::told_apart(slot.schema(), rows);
+            WrongRow { key: wrong.row.key.to_string(), cause: wrong.row.cause.as_str(), expected, actual }
         };
         Ok(VerifyReport {
             model: slot.name().to_string(),

@@ -9,6 +9,7 @@ use evenkeel_core::{
     content::Cause,
     digest::{KeyHash, RowHasher},
     fold::{Fold, FreshFold, Park},
+    merge::Conflict,
     row::{Key, Row},
 };
 use evenkeel_store::{Log, Models, Result, Table};
@@ -34,6 +35,8 @@ pub(crate) struct Refolded {
     pub(crate) rows: HashMap<Key, Row>,
     /// What could not be applied to them.
     pub(crate) parks: HashMap<Key, Vec<Park>>,
+    /// What was decided between writes to them that did not know each other.
+    pub(crate) conflicts: Vec<Conflict>,
     /// How many events were folded.
     pub(crate) events: u64,
 }
@@ -52,7 +55,7 @@ pub(crate) fn refold(
     let mut done = Refolded::default();
     if keys.len() > SCAN {
         let wanted: HashSet<&Key> = keys.iter().collect();
-        let mut fresh = FreshFold::new(fold, &discarded, |key| wanted.contains(key));
+        let mut fresh = FreshFold::new(fold, &discarded, |key| wanted.contains(key)).recording();
         let mut after = Position::ZERO;
         while after < upto {
             if go_on().is_break() {
@@ -73,7 +76,7 @@ pub(crate) fn refold(
     let mut hasher = RowHasher::new(&models.digest_key(), fold.schema());
     for key in keys {
         let mut events = EventsOf::new((log, models), fold, table, &mut hasher, key, upto)?;
-        let mut fresh = FreshFold::new(fold, &discarded, |touched| touched == key);
+        let mut fresh = FreshFold::new(fold, &discarded, |touched| touched == key).recording();
         loop {
             if go_on().is_break() {
                 return Ok(None);
@@ -261,6 +264,7 @@ pub(crate) fn mistaken(
 
 impl Refolded {
     fn take(&mut self, mut fresh: FreshFold<'_>, keys: &[Key]) {
+        self.conflicts.append(&mut fresh.take_conflicts());
         for park in fresh.parks().values() {
             if let Some(key) = &park.key {
                 self.parks.entry(key.clone()).or_default().push(park.clone());

@@ -7,7 +7,7 @@ use evenkeel_core::{
     digest::{RowHasher, Sum},
     fold::{Park, ParkState, TouchId},
     reconciliation::Evidence,
-    row::Key,
+    row::{Key, Row},
 };
 use evenkeel_store::{Models, Removal, Result, Settled, Step, StoreError, Table, Upsert};
 use std::{
@@ -38,7 +38,7 @@ pub(crate) fn repair(
     write(checker, checked, pass.as_deref_mut())?;
     restore_sums(checker, checked, pass.as_deref_mut())?;
     let state = checker.models.state(model)?.ok_or_else(|| StoreError::NoModel(model.clone()))?;
-    restore_windows(checker, &state, &checked.windows)?;
+    restore_windows(checker, &state, checked)?;
     let keys: Vec<Key> = checked.wrong.iter().map(|wrong| wrong.row.key.clone()).collect();
     let mut again = checker.check(Depth::Suspected, &keys, &mut || ControlFlow::Continue(()))?.unwrap_or_default();
     again.wrong.retain(|wrong| !checked.left.contains(&wrong.row.key));
@@ -66,6 +66,7 @@ fn write(checker: &Checker<'_>, checked: &Checked, pass: Option<&mut Pass>) -> R
         generation: state.generation,
         checkpoint: state.checkpoint,
         settled: checked.cleared.clone(),
+        conflicts: checked.conflicts.clone(),
         ..Step::default()
     };
     step.checkpoint.last_write = Some(checker.now);
@@ -129,11 +130,10 @@ fn parks(models: &dyn Models, checker: &Checker<'_>, wrong: &[Wrong], step: &mut
 /// The wrong rows, as they are kept with the record of what was done about them.
 pub(crate) fn evidence(checker: &Checker<'_>, wrong: &[Wrong]) -> Vec<Evidence> {
     let schema = checker.fold.schema();
-    let of = |wrong: &Wrong| Evidence {
-        key: wrong.row.key.to_string(),
-        cause: wrong.row.cause,
-        expected: wrong.row.expected.as_ref().map(|row| row.to_json_whole(schema).to_string()),
-        actual: wrong.row.actual.as_ref().map(|row| row.to_json_whole(schema).to_string()),
+    let of = |wrong: &Wrong| {
+        let rows = [wrong.row.expected.as_ref(), wrong.row.actual.as_ref()];
+        let [expected, actual] = Row::told_apart(schema, rows).map(|row| row.map(|row| row.to_string()));
+        Evidence { key: wrong.row.key.to_string(), cause: wrong.row.cause, expected, actual }
     };
     wrong.iter().map(of).collect()
 }

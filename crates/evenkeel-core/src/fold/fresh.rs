@@ -5,6 +5,7 @@
 use super::{Fold, GivenUp, HELD, Park, ParkState, Touch, TouchId};
 use crate::{
     event::Event,
+    merge::Conflict,
     row::{Key, Row},
 };
 use std::collections::{HashMap, HashSet};
@@ -18,6 +19,8 @@ pub struct FreshFold<'f> {
     parks: HashMap<TouchId, Park>,
     parked_keys: HashSet<Key>,
     touches: Vec<Touch>,
+    /// What was decided between writes that did not know each other, where that is wanted.
+    conflicts: Option<Vec<Conflict>>,
 }
 
 /// A row that is not what the log says.
@@ -42,7 +45,20 @@ impl<'f> FreshFold<'f> {
             parks: HashMap::new(),
             parked_keys: HashSet::new(),
             touches: Vec::new(),
+            conflicts: None,
         }
+    }
+
+    /// Also keeps what is decided between writes that did not know each other.
+    #[must_use]
+    pub fn recording(mut self) -> Self {
+        self.conflicts = Some(Vec::new());
+        self
+    }
+
+    /// Takes what was decided so far, in the log's order.
+    pub fn take_conflicts(&mut self) -> Vec<Conflict> {
+        self.conflicts.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Folds further events, in log order.
@@ -73,7 +89,12 @@ impl<'f> FreshFold<'f> {
         }
         // On an error the row stays as it was, whatever the fold did to its copy.
         let mut slot = self.rows.get(key).cloned();
-        match (self.fold.apply(&mut slot, event, touch, key), slot) {
+        let mut decided = Vec::new();
+        let applied = self.fold.apply_recording(&mut slot, event, touch, key, &mut decided);
+        if let (Some(conflicts), Ok(())) = (&mut self.conflicts, &applied) {
+            conflicts.append(&mut decided);
+        }
+        match (applied, slot) {
             (Ok(()), Some(row)) => {
                 self.rows.insert(key.clone(), row);
             }

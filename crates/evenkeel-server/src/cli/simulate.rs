@@ -131,6 +131,7 @@ fn summarise(context: &Context, seeds: u64, stats: &Stats) -> Result<(), Failure
         ("snapshots others damaged or forged", stats.snapshots_tampered),
         ("tables rebuilt from a snapshot", stats.rebuilds_from_snapshots),
         ("snapshots that rebuilds refused", stats.snapshots_refused),
+        ("conflicts decided, and recorded", stats.conflicts),
         ("looks for wrong rows", stats.checks),
         ("of these, found wrong rows", *drift_found),
         ("slices of the scrub", stats.scrubbed),

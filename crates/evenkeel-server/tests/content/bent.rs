@@ -36,8 +36,8 @@ impl Fold for Bent {
     }
 }
 
-/// The note of an account's row: its last column but one.
+/// The note of an account's row: its last column but one, and our own after that.
 pub(crate) fn note(row: &mut Row) -> &mut Cell {
-    let column = row.cells.len() - 2;
+    let column = row.cells.len() - 3;
     &mut row.cells[column]
 }

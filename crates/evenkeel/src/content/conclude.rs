@@ -3,7 +3,7 @@
 use super::{Checked, Checker, Depth};
 use evenkeel_core::{
     EventId, ModelName,
-    content::{Pass, Window, WindowDifference},
+    content::{Pass, Window},
     digest::Sum,
     drift::{Content, Verdict},
     fold::{Park, ParkState, TouchId},
@@ -60,7 +60,7 @@ pub(crate) fn conclude(
             set_buckets(checker, bad, pass)?;
         }
         if !checked.windows.is_empty() {
-            restore_windows(checker, &state, &checked.windows)?;
+            restore_windows(checker, &state, checked)?;
         }
         match checked.depth {
             Depth::Full => verified(checked),
@@ -99,11 +99,12 @@ fn verified(checked: &Checked) -> Content {
 
 /// Puts the windows, and the counts that go with them, to what the log has: the rows are right. Events that name no row
 /// are parked as they would have been when they were reached.
-pub(crate) fn restore_windows(checker: &Checker<'_>, state: &ModelState, windows: &[WindowDifference]) -> Result<()> {
+pub(crate) fn restore_windows(checker: &Checker<'_>, state: &ModelState, checked: &Checked) -> Result<()> {
+    let windows = checked.windows.as_slice();
     if windows.is_empty() {
         return Ok(());
     }
-    let generation = park_unnamed(checker, state, windows)?;
+    let generation = take_up_missed(checker, state, checked)?;
     // By what the log has and not by the differences: the sums may be wrong and the counts not.
     let mut checkpoint = state.checkpoint;
     let reached = checker.log.identities(&state.schema.subscribes, Window::default(), checkpoint.position)?;
@@ -117,15 +118,16 @@ pub(crate) fn restore_windows(checker: &Checker<'_>, state: &ModelState, windows
     checker.models.set_identities(&state.schema.model, generation, &sums, &checkpoint)
 }
 
-/// Parks the events of these windows whose rows cannot be named, where they are not parked: no row shows that they were
-/// missed. The generation of the table afterwards.
-fn park_unnamed(checker: &Checker<'_>, state: &ModelState, windows: &[WindowDifference]) -> Result<u64> {
+/// Parks the events of the windows that differ whose rows cannot be named, where they are not parked: no row shows that they
+/// were missed. Records what the others would have decided. The generation of the table afterwards.
+fn take_up_missed(checker: &Checker<'_>, state: &ModelState, checked: &Checked) -> Result<u64> {
     let schema = checker.fold.schema();
     let parks = checker.models.parks(&schema.model, None)?;
     // By the event too: one that the log has lost says nothing of the one in its place.
     let known: HashSet<(TouchId, EventId)> = parks.into_iter().map(|park| (park.touch, park.event_id)).collect();
-    let mut step = Step { generation: state.generation, checkpoint: state.checkpoint, ..Step::default() };
-    for difference in windows {
+    let conflicts = checked.conflicts.clone();
+    let mut step = Step { generation: state.generation, checkpoint: state.checkpoint, conflicts, ..Step::default() };
+    for difference in &checked.windows {
         for event in checker.events(state, difference.window)? {
             let mut touches = Vec::new();
             checker.fold.touches(&event, &mut touches);
@@ -139,7 +141,7 @@ fn park_unnamed(checker: &Checker<'_>, state: &ModelState, windows: &[WindowDiff
             }
         }
     }
-    if step.parks.is_empty() {
+    if step.parks.is_empty() && step.conflicts.is_empty() {
         return Ok(state.generation);
     }
     checker.models.commit(&schema.model, Table::Live, &step)?;

@@ -17,6 +17,7 @@
 //!   since is never what the rows of a rebuild come from;
 //! - whatever is wrong when a pass of the scrub begins, and stays so, has been noticed when it ends;
 //! - what somebody else writes and the store sees makes the model suspect at once, and nothing is folded over it;
+//! - every decision between writes that did not know each other is recorded, and comes out the same again;
 //! - counts add up, lag is what it is said to be, and no read is called fresh from which an admitted event is missing;
 //! - a strong read has everything in it or says that it cannot.
 //!
@@ -96,6 +97,8 @@ pub struct Stats {
     pub events_missed: u64,
     /// Events that a projector applied twice.
     pub events_doubled: u64,
+    /// Decisions between writes that did not know each other, at the end.
+    pub conflicts: u64,
     /// Looks for wrong rows.
     pub checks: u64,
     /// Slices of the scrub.
@@ -146,6 +149,7 @@ impl Stats {
         self.others_unnoted += other.others_unnoted;
         self.events_missed += other.events_missed;
         self.events_doubled += other.events_doubled;
+        self.conflicts += other.conflicts;
         self.checks += other.checks;
         self.scrubbed += other.scrubbed;
         self.passes += other.passes;

@@ -127,16 +127,19 @@ key = "order"
 order = "text"
 total = { type = "money", currency = "currency" }
 currency = "iso4217"
-note = "text"
+note = { type = "text", merge = "mv" }
+notes = { type = "text", merge = "or_set" }
+last = { type = "json", merge = "version" }
 lines = { type = "i64", merge = "pn_counter" }
 closed = "bool"
 
 [[on]]
 event = "order_placed"
 key = "/subject"
-set = { total = "/data/total" }
-set_once = { note = "/data/note", closed = { value = false } }
+set = { total = "/data/total", note = "/data/note", last = "/data/lines" }
+set_once = { closed = { value = false } }
 add = { lines = { count = "/data/lines" } }
+insert = { notes = "/data/note" }
 
 [[on]]
 event = "order_paid"
@@ -148,6 +151,7 @@ event = "order_closed"
 key = "/subject"
 when = { equals = ["/data/gone", false] }
 set = { closed = { value = true } }
+remove = { notes = { value = ["n-1", "n-2", "n-3"] } }
 
 [[on]]
 event = "order_closed"

@@ -13,7 +13,7 @@ use crate::ingest;
 use evenkeel_contract::gate::Gate;
 use evenkeel_core::{
     Draft, Position, StreamVersion, Subject,
-    intake::{Arrival, CausalLimits, Outcome, Verdict},
+    intake::{Arrival, CausalLimits, Outcome, Seen, Verdict},
     quarantine::{QuarantineId, Reason},
 };
 use evenkeel_store::Log;
@@ -150,6 +150,11 @@ impl World {
                 (Err(unreadable), _) => return broken("an event with an identity to be taken", unreadable.to_string()),
                 (Ok(decided), _) => arrivals.push(decided.arrival),
             }
+        }
+        // Some writers say what they had seen, which need not be all.
+        if self.random.chance(400) {
+            let upto = Position(self.random.below(self.ledger.history.len() as u64 + 1));
+            arrivals.iter_mut().for_each(|arrival| arrival.clocks.seen = Some(Seen::Upto(upto)));
         }
         for (made, arrival) in request.events.iter().zip(&arrivals) {
             let own = (arrival.sent.id, arrival.sent.digest);

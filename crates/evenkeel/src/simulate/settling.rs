@@ -4,8 +4,11 @@
 use super::{Checked, broken, ledger::content, sound, table::Trust, world::World};
 use crate::{Clock, content::Depth, monitor::Observation};
 use evenkeel_core::{drift::Status, freshness::Level, quarantine::State};
-use evenkeel_store::{EntryFilter, Log, Models};
-use std::{collections::BTreeMap, time::Duration};
+use evenkeel_store::{ConflictQuery, EntryFilter, Log, Models};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// How many rounds the system has to come to rest.
 const ROUNDS: usize = 400;
@@ -126,11 +129,32 @@ impl World {
             if !clean || wrong > 0 || stored.is_none_or(|stored| self.missing(&stored) > 0) {
                 return broken(format!("{} to be what the log says", self.name(model)), format!("{wrong} rows differ"));
             }
+            self.conflicts(model)?;
             self.read_every_key(model)?;
             self.read_rows(model, Level::Strong)?;
             self.read_rows(model, Level::Eventual)?;
         }
         self.accounts()
+    }
+
+    /// Every decision between writes that did not know each other is recorded, whatever happened meanwhile, and comes out the
+    /// same again. Not those before a snapshot from which a model went on that somebody had removed.
+    fn conflicts(&mut self, model: usize) -> Checked {
+        let (fold, name) = (self.fold(model), self.name(model));
+        let Some(stored) = self.stored(model)? else { return Ok(()) };
+        let query = ConflictQuery { model: Some(name.clone()), limit: usize::MAX, ..ConflictQuery::default() };
+        let records = sound(self.below.models.conflicts(&query))?;
+        if let Some(record) = records.iter().find(|record| !record.conflict.replay()) {
+            return broken(format!("{} of {name} to be decided as it was", record.id), "it is decided otherwise");
+        }
+        let known: BTreeSet<_> = records.iter().map(|record| record.id).collect();
+        let tip = self.tables[model].tip(fold, stored.discarded.clone(), &self.ledger.history);
+        let missing = tip.conflicts.iter().find(|id| !known.contains(id)).copied();
+        self.stats.conflicts += tip.conflicts.len() as u64;
+        match missing {
+            Some(id) if self.stats.models_lost == 0 => broken(format!("{id} of {name} to be recorded"), "it is not"),
+            _ => Ok(()),
+        }
     }
 
     fn read_every_key(&mut self, model: usize) -> Checked {

@@ -8,6 +8,7 @@ use evenkeel_core::{
     digest::Sum,
     drift::Verdict,
     fold::{Fold, Park, ParkState, TouchId},
+    merge::ConflictId,
     row::{Key, Row},
 };
 use evenkeel_store::ModelState;
@@ -27,6 +28,8 @@ pub(super) struct Shadow {
     pub(super) subscribed: u64,
     /// The sum of the identities of the events that were counted.
     identities: Sum,
+    /// What was decided between writes that did not know each other.
+    pub(super) conflicts: BTreeSet<ConflictId>,
 }
 
 impl Shadow {
@@ -40,6 +43,7 @@ impl Shadow {
             blocked: BTreeSet::new(),
             subscribed: 0,
             identities: Sum::default(),
+            conflicts: BTreeSet::new(),
         }
     }
 
@@ -83,8 +87,12 @@ impl Shadow {
                 self.parks.insert(id, (Some(key), ParkState::Held));
                 continue;
             }
-            let mut row = self.rows.get(&key).cloned();
-            match (self.fold.apply(&mut row, event, &touch, &key), row) {
+            let (mut row, mut decided) = (self.rows.get(&key).cloned(), Vec::new());
+            let applied = self.fold.apply_recording(&mut row, event, &touch, &key, &mut decided);
+            if applied.is_ok() {
+                self.conflicts.extend(decided.iter().map(|conflict| conflict.id(&self.fold.schema().model)));
+            }
+            match (applied, row) {
                 (Ok(()), Some(row)) => drop(self.rows.insert(key, row)),
                 (Ok(()), None) => drop(self.rows.remove(&key)),
                 (Err(_), _) => {
