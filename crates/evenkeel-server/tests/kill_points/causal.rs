@@ -1,5 +1,6 @@
 //! A kill while events wait for others, have waited too long, are recalled, and go on together. Afterwards everything that was
-//! acknowledged is in one place, the books add up, and sent again all are in the log, each after what it knew.
+//! acknowledged is in one place, the books add up, and sent again all are in the log, each after what it knew and with what its
+//! writer had seen.
 use super::{
     super::common::{Client, HANGS, Server, copy, copy_of_example, demand_strace, say, signal, verify_full},
     sweep::{at_every_second_write, current, killer},
@@ -51,6 +52,11 @@ pub(crate) fn sweep() {
         assert_eq!(ids, ["e-1", "e-2", "e-3", "e-4"], "write {write}");
         assert!(log.is_sorted_by(|a, b| stamp(a) < stamp(b)), "write {write}: {log:?}");
         assert!(log.iter().all(|event| event["delivery"] == "causal"), "write {write}: {log:?}");
+        // The first was sent without a token.
+        for number in SENT.concat().into_iter().take(acknowledged).skip(1) {
+            let saw = &log.iter().find(|event| event["id"] == format!("e-{number}")).unwrap()["saw"];
+            assert!(saw["position"] == 0 && saw["request"].is_string(), "write {write}: event {number} saw {saw}");
+        }
         let total = balanced(&client);
         assert_eq!((&total["admitted"], &total["waiting"], &total["quarantined"]), (&json!(4), &json!(0), &json!(0)));
         current(&client).unwrap();
@@ -100,9 +106,11 @@ fn killed_at(write: u64, project: &Path, data: &Path) -> Option<usize> {
 }
 
 fn send_all(client: &Client, acknowledged: &mut usize) -> Result<(), String> {
+    let mut token = String::new();
     for part in SENT {
         for number in part {
-            client.try_publish(&[event(*number)])?.ok(202);
+            let answer = client.try_publish_after(&event(*number), &token)?.ok(202);
+            token = answer["token"].as_str().unwrap().to_owned();
             *acknowledged += 1;
         }
         let nobody = || Ok(client.try_get("/v1/causal")?.ok(200)["waiting"] == json!([]));
