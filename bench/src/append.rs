@@ -8,8 +8,8 @@ use crate::{
     raw::{RawLog, Record},
 };
 use evenkeel::{
-    contract::project::Project,
-    core::intake::{Arrival, CausalLimits},
+    contract::{gate::Gate, project::Project},
+    core::intake::Arrival,
     ingest::{self, IngestLimits},
 };
 use std::{path::Path, time::Instant};
@@ -131,11 +131,11 @@ fn in_batches(dir: &Path, arrivals: &[Arrival], batch: usize) -> Result<f64> {
 fn keeping(dir: &Path, arrivals: &[Arrival], batch: usize, keep_raw: bool) -> Result<f64> {
     let store = folder::open_warm(dir)?;
     let clock = folder::clock();
-    let limits = IngestLimits { keep_raw, ..IngestLimits::default() };
+    let (gate, quota) = (Gate::default().with_raw_kept(keep_raw), IngestLimits::default().quota);
     let batches: Vec<_> = arrivals.chunks(batch).map(|batch| vec![batch.to_vec()]).collect();
     let start = Instant::now();
     for batch in batches {
-        ingest::commit_within(store.log.as_ref(), clock.as_ref(), (&limits, CausalLimits::default()), batch)?;
+        ingest::commit_within(store.log.as_ref(), clock.as_ref(), &gate, quota, batch)?;
     }
     let rate = arrivals.len() as f64 / start.elapsed().as_secs_f64();
     drop(store);

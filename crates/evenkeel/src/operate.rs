@@ -60,7 +60,7 @@ impl Engine {
             version: schema.version,
             served_version: observation.state.schema.version,
             key: schema.key.iter().map(|&index| schema.columns[index].name.clone()).collect(),
-            columns: schema.columns.iter().map(column).collect(),
+            columns: schema.shown().map(|(_, shown)| column(shown)).collect(),
             subscribes: schema.subscribes.iter().map(ToString::to_string).collect(),
             rows: self.inner.rows(slot)?,
             status: report.status.as_str(),

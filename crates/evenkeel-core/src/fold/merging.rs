@@ -108,10 +108,13 @@ impl<'w> Writing<'w> {
         Ok(Self { model, event, element, mark, state, settled: Vec::new() })
     }
 
-    /// What was decided, of the row of `key`.
+    /// What was decided, of the row of `key`. Two writes of one value agree: whichever stands, nothing is lost.
     pub(super) fn conflicts(self, key: &Key) -> impl Iterator<Item = Conflict> {
         let Self { model, event, settled, .. } = self;
-        settled.into_iter().map(move |(index, Settled { winner, loser, relation, rule })| {
+        let differ = |(_, settled): &(usize, Settled)| {
+            settled.winner.kind != settled.loser.kind || settled.winner.value != settled.loser.value
+        };
+        settled.into_iter().filter(differ).map(move |(index, Settled { winner, loser, relation, rule })| {
             let column = &model.schema.columns[index];
             let (name, strategy) = (column.name.clone(), column.merge);
             Conflict { key: key.clone(), column: name, strategy, relation, rule, winner, loser, at: event.recorded_at }

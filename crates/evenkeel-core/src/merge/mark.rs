@@ -59,6 +59,9 @@ pub struct Mark {
     /// What its writer had seen, by a token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saw: Option<Saw>,
+    /// With a token: the stamp of its event itself, which tells the earlier events of its request from the later. Zero without.
+    #[serde(default)]
+    pub sent: Hlc,
     /// What its writer knew, by a vector clock, itself included: sorted by source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<Arc<[SourceDot]>>,
@@ -72,8 +75,9 @@ impl Mark {
         let clock = if is_sources { known_by(event) } else { None };
         let by =
             if is_sources { Counted::Source(event.source.clone()) } else { Counted::Replica(event.replica.clone()) };
-        let mut mark =
-            Self { position: event.position, by, seq: causality.seq, hlc: causality.hlc, saw: causality.saw, clock };
+        let (position, seq, hlc, saw) = (event.position, causality.seq, causality.hlc, causality.saw);
+        let sent = if saw.is_some() { hlc } else { Hlc::ZERO };
+        let mut mark = Self { position, by, seq, hlc, saw, sent, clock };
         mark.hlc = match order {
             OrderBy::Hlc => mark.hlc,
             OrderBy::Lamport => Hlc::from_u64(mark.known_events()),
@@ -106,15 +110,19 @@ impl Mark {
         {
             return true;
         }
+        // Out of quarantine an event of the request may come after a later one.
+        if let (Some(saw), Some(theirs)) = (self.saw, other.saw)
+            && saw.request == theirs.request
+        {
+            return other.sent < self.sent;
+        }
         if other.position > self.position {
             return false;
         }
         match (&self.saw, &self.clock) {
             (None, None) => true,
             (None, Some(_)) => other.clock.is_none() && other.saw.is_none(),
-            (Some(saw), _) => {
-                other.position <= saw.upto || other.saw.is_some_and(|theirs| theirs.request == saw.request)
-            }
+            (Some(saw), _) => other.position <= saw.upto,
         }
     }
 

@@ -142,6 +142,7 @@ fn put_mark(out: &mut Vec<u8>, mark: &Mark) {
     if let Some(saw) = mark.saw {
         put_number(out, u128::from(saw.upto.0));
         out.extend_from_slice(&saw.request.as_u64().to_be_bytes());
+        out.extend_from_slice(&mark.sent.as_u64().to_be_bytes());
     }
     if let Some(clock) = &mark.clock {
         put_number(out, clock.len() as u128);
@@ -169,15 +170,18 @@ fn mark(input: &mut Reader<'_>) -> Result<Mark, CodecError> {
     let name = input.text()?;
     let by = if flags & OF_SOURCE > 0 { Counted::Source(name.into()) } else { Counted::Replica(name.into()) };
     let (seq, hlc) = (input.number()?, stamp(input)?);
-    let saw =
-        if flags & SAW > 0 { Some(Saw { upto: Position(input.number()?), request: stamp(input)? }) } else { None };
+    let (saw, sent) = if flags & SAW > 0 {
+        (Some(Saw { upto: Position(input.number()?), request: stamp(input)? }), stamp(input)?)
+    } else {
+        (None, Hlc::ZERO)
+    };
     let dot = |input: &mut Reader<'_>| Ok(SourceDot::new(input.text()?, input.number()?));
     let clock = if flags & CLOCK > 0 {
         Some((0..input.count()?).map(|_| dot(input)).collect::<Result<Vec<_>, CodecError>>()?.into())
     } else {
         None
     };
-    Ok(Mark { position, by, seq, hlc, saw, clock })
+    Ok(Mark { position, by, seq, hlc, saw, sent, clock })
 }
 
 /// Of the kinds of slots, one with a single write is by far the most frequent.

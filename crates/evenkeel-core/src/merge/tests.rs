@@ -18,12 +18,20 @@ use std::collections::BTreeMap;
 
 fn logged(position: u64) -> Mark {
     let by = Counted::Replica("n".into());
-    Mark { position: Position(position), by, seq: position, hlc: Hlc::new(position, 0), saw: None, clock: None }
+    Mark {
+        position: Position(position),
+        by,
+        seq: position,
+        hlc: Hlc::new(position, 0),
+        saw: None,
+        sent: Hlc::ZERO,
+        clock: None,
+    }
 }
 
 fn having_seen(position: u64, upto: u64, request: u64) -> Mark {
     let saw = Some(Saw { upto: Position(upto), request: Hlc::from_u64(request) });
-    Mark { saw, ..logged(position) }
+    Mark { saw, sent: Hlc::new(position, 0), ..logged(position) }
 }
 
 fn clocked(position: u64, source: &str, clock: &[(&str, u64)]) -> Mark {
@@ -45,6 +53,8 @@ fn a_write_knows_what_its_writer_said_and_no_more() {
         (logged(6), having_seen(7, 5, 1), Concurrent),
         (having_seen(6, 2, 9), having_seen(7, 5, 9), Before),
         (having_seen(6, 2, 8), having_seen(7, 5, 9), Concurrent),
+        // Of one request the later comes first, and the earlier out of quarantine: what was sent first is known.
+        (Mark { sent: Hlc::new(9, 0), ..having_seen(6, 2, 9) }, having_seen(8, 2, 9), After),
         (having_seen(6, 2, 8), logged(7), Before),
         // Clocks.
         (a3(4), clocked(5, "b", &[("a", 3), ("b", 1)]), Before),
@@ -217,6 +227,10 @@ fn editors_who_had_not_seen_each_other_conflict() {
     assert!(conflict.replay());
     // Whoever says nothing knows what was before.
     assert!(fold(&[made(r#"{"name":"a"}"#), made(r#"{"name":"b"}"#)]).1.is_empty());
+    // Who writes the same agrees.
+    assert!(
+        fold(&[made(r#"{"name":"a"}"#), made(r#"{"name":"b"}"#).seen(1), made(r#"{"name":"b"}"#).seen(1)]).1.is_empty()
+    );
     // Other columns are no conflict, whatever was seen.
     assert!(fold(&[made(r#"{"name":"a"}"#).seen(0), made(r#"{"stock":1}"#).seen(0)]).1.is_empty());
 }

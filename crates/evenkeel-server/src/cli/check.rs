@@ -162,7 +162,7 @@ impl<'p> Summary<'p> {
                 model: schema.model.as_str(),
                 version: schema.version,
                 key: schema.key.iter().map(|&index| schema.columns[index].name.as_str()).collect(),
-                columns: schema.columns.len(),
+                columns: schema.shown().count(),
                 subscribes: schema.subscribes.iter().map(evenkeel::core::EventType::as_str).collect(),
             }
         });

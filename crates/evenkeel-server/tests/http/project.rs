@@ -4,7 +4,10 @@ use evenkeel::{
     Clock, Engine, SystemClock,
     contract::settings::Settings,
     project,
-    store::sqlite::{SqliteOptions, SqliteStore},
+    store::{
+        StoreError,
+        sqlite::{SqliteOptions, SqliteStore},
+    },
 };
 use evenkeel_server::serve::{self, Running};
 use serde_json::{Value, json};
@@ -114,7 +117,17 @@ impl Server {
         let (project, _) = project::load(dir).unwrap_or_else(|error| panic!("{error:?}"));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let now = Arc::clone(&clock);
-        let store = SqliteStore::open(&dir.join("data"), SqliteOptions::new(Arc::new(move || now.now()))).unwrap();
+        let options = SqliteOptions::new(Arc::new(move || now.now()));
+        // Connections of a server that has just stopped may hold the folder a little longer.
+        let begun = std::time::Instant::now();
+        let store = loop {
+            match SqliteStore::open(&dir.join("data"), options.clone()) {
+                Err(StoreError::InUse(_)) if begun.elapsed().as_secs() < 30 => {
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                }
+                opened => break opened.unwrap(),
+            }
+        };
         let options = project::options(&project.settings);
         let engine =
             project::start(&project, store.log.clone(), store.models.clone(), Some(store.snapshots), clock, options)

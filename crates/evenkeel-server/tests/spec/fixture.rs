@@ -36,8 +36,13 @@ pub(crate) fn shop() -> Shop {
 }
 
 pub(crate) fn shop_with(adjust: impl FnOnce(&mut Options)) -> Shop {
+    start(&folder(), adjust)
+}
+
+/// An engine on the project in this folder.
+pub(crate) fn start(folder: &Path, adjust: impl FnOnce(&mut Options)) -> Shop {
     let data = tempfile::tempdir().unwrap();
-    let (declared, _) = project::load(&folder()).unwrap();
+    let (declared, _) = project::load(folder).unwrap_or_else(|error| panic!("{error:?}"));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let now = Arc::clone(&clock);
     let store = SqliteStore::open(data.path(), SqliteOptions::new(Arc::new(move || now.now()))).unwrap();

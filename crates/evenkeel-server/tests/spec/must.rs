@@ -1,9 +1,13 @@
 //! What the specification says an implementation MUST do.
-use crate::fixture::{column, event, folder, placed, shop, shop_with};
+use crate::{
+    articles::{articles, written},
+    fixture::{column, event, folder, placed, shop, shop_with},
+};
 use evenkeel::{
     Clock, SystemClock,
     core::{Position, Timestamp, drift::Verdict, freshness::Level, reconciliation::Method, retry::RetryPolicy},
     reader::{QueryRequest, ReadOptions, RowsRequest},
+    report::ConflictReport,
     stale::{Observed, StaleReader},
     store::sqlite::execute_as_stranger,
 };
@@ -192,22 +196,53 @@ fn log_every_reconciliation_with_its_fields() {
     );
 }
 
-/// The same events in the same order give the same rows, however they were batched and however often they are folded.
+/// Counts add up and sets keep what was put in, whoever had seen what; and nothing of that is decided by anybody.
+#[test]
+fn use_crdts_for_mergeable_values() {
+    let shop = articles(100);
+    let (_, token) = shop.publish_seen(written("ann", "1", r#""views":5,"tag":"a""#, None), None);
+    shop.publish_seen(written("ann", "2", r#""views":2,"tag":"b""#, None), Some(&token));
+    shop.publish_seen(written("bob", "3", r#""views":-1,"tag":"c""#, None), Some(&token));
+    assert_eq!((shop.article("views"), shop.article("tags").to_string()), (6.into(), r#"["a","b","c"]"#.into()));
+    assert_eq!(shop.conflicts(), []);
+}
+
+/// An event says what it knew, waits for it, and leaves with it.
+#[test]
+fn carry_vector_clocks_across_boundaries() {
+    let shop = articles(100);
+    let reply = written("bob", "reply", r#""title":"after""#, Some("editor.ann=1,editor.bob=1"));
+    let waiting = shop.publish(vec![reply]).remove(0);
+    assert_eq!(waiting.outcome, "waiting");
+    shop.publish(vec![written("ann", "first", r#""title":"before""#, Some("editor.ann=1"))]);
+    assert_eq!(shop.article("title").as_str(), Some("after"));
+    let log = shop.engine.log(Position(0), 10, None).unwrap();
+    let clocks: Vec<_> = log.iter().map(|event| event.vclock.as_deref().unwrap_or_default()).collect();
+    assert_eq!(clocks, ["editor.ann=1", "editor.ann=1,editor.bob=1"]);
+    assert!(log.iter().all(|event| !event.hlc.is_empty()));
+}
+
+/// The same writes come to the same winner, however they were batched and however often they are folded; and a decision that is
+/// recorded comes out the same again.
 #[test]
 fn resolve_conflicts_deterministically() {
-    let totals = ["9.00", "3.00", "7.00"];
-    let rows = [1, 2, 7].map(|batch_events| {
-        let shop = shop_with(|options| options.batch_events = batch_events);
-        for (i, total) in totals.iter().enumerate() {
-            shop.publish(vec![placed(&i.to_string(), "o-1", total)]);
+    let titles = [1, 2, 7].map(|batch_events| {
+        let shop = articles(batch_events);
+        let (_, token) = shop.publish_seen(written("ann", "1", r#""title":"draft""#, None), None);
+        for (id, title) in [("2", "by ann"), ("3", "by bob"), ("4", "by cat")] {
+            shop.publish_seen(written("ann", id, &format!(r#""title":"{title}""#), None), Some(&token));
         }
-        shop.settle();
-        let live = shop.order("o-1", Level::Eventual).data.unwrap();
-        assert_eq!(shop.engine.reconcile("orders", Some(Method::Rebuild)).unwrap().result.as_str(), "converged");
-        assert_eq!(shop.order("o-1", Level::Eventual).data.unwrap(), live);
-        live
+        let (title, conflicts) = (shop.article("title"), shop.conflicts());
+        assert_eq!(shop.engine.reconcile("articles", Some(Method::Rebuild)).unwrap().result.as_str(), "converged");
+        assert_eq!((shop.article("title"), shop.conflicts()), (title.clone(), conflicts.clone()));
+        assert!(conflicts.iter().all(|conflict| conflict.replayed == Some(true)), "{conflicts:?}");
+        let decided = |conflict: &ConflictReport| {
+            let (winner, loser) = (conflict.winner.value.to_string(), conflict.loser.value.to_string());
+            (conflict.id.clone(), winner, loser, conflict.rule)
+        };
+        (title, conflicts.iter().map(decided).collect::<Vec<_>>())
     });
-    assert_eq!(rows[0], rows[1]);
-    assert_eq!(rows[1], rows[2]);
-    assert_eq!(rows[0].get("total").unwrap().as_str(), Some("7.00"));
+    assert_eq!(titles[0], titles[1]);
+    assert_eq!(titles[1], titles[2]);
+    assert_eq!((titles[0].0.as_str(), titles[0].1.len()), (Some("by cat"), 2));
 }

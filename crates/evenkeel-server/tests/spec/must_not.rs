@@ -1,5 +1,8 @@
 //! What the specification says an implementation MUST NOT do.
-use crate::fixture::{column, event, placed, placed_at, shop};
+use crate::{
+    articles::{articles, written},
+    fixture::{column, event, placed, placed_at, shop},
+};
 use evenkeel::{
     ReadError,
     core::freshness::Level,
@@ -104,4 +107,59 @@ fn assume_exactly_once_delivery() {
     let customer = shop.engine.get("customers", &["c-1"], ReadOptions::default()).unwrap();
     assert_eq!(column(&customer, "orders").as_i64(), Some(20));
     assert_eq!(shop.drift("customers").counts.applied, 20);
+}
+
+/// What waits for what does not come is bounded in number and in time, and in quarantine after that; nothing is dropped.
+#[test]
+fn buffer_events_without_bound() {
+    let shop = articles(100);
+    let waits = |n: u64| {
+        let clock = format!("editor.ann=9,editor.bob={n}");
+        shop.publish(vec![written("bob", &n.to_string(), r#""title":"late""#, Some(&clock))]).remove(0)
+    };
+    assert_eq!([1, 2].map(|n| waits(n).outcome), ["waiting", "waiting"]);
+    let beyond = waits(3);
+    assert_eq!((beyond.outcome, beyond.reason), ("quarantined", Some("causal_overflow")));
+    let timed_out = || {
+        let report = shop.engine.causal(10).unwrap();
+        report.waiting.is_empty()
+    };
+    let begun = std::time::Instant::now();
+    while !timed_out() {
+        assert!(begun.elapsed() < crate::fixture::LONG, "what waits is not set aside");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let again = waits(1);
+    assert_eq!((again.outcome, again.reason), ("quarantined", Some("causal_timeout")));
+}
+
+/// A clock with more entries than sources that are declared, and three, is refused with its reason.
+#[test]
+fn keep_vector_clocks_without_bound() {
+    let shop = articles(100);
+    let clock = |strangers: u64| {
+        let named: Vec<_> = (0..strangers).map(|n| format!("stranger.{n}=1")).collect();
+        format!("editor.ann=1,{}", named.join(","))
+    };
+    let refused = shop.publish(vec![written("ann", "1", r#""title":"t""#, Some(&clock(4)))]).remove(0);
+    assert_eq!((refused.outcome, refused.reason), ("quarantined", Some("clock_too_large")));
+    let waits = shop.publish(vec![written("ann", "2", r#""title":"t""#, Some(&clock(3)))]).remove(0);
+    assert_eq!(waits.outcome, "waiting", "three that nobody declared may be in it");
+}
+
+/// A nested value is never taken apart: a write names the version it changes, and of two that change one of them one stands
+/// whole and the other is kept whole.
+#[test]
+fn make_crdts_of_nested_objects() {
+    let shop = articles(100);
+    let (first, _) = shop.publish_seen(written("ann", "1", r#""body":{"a":1,"b":{"c":1}}"#, None), None);
+    let base = format!(r#""base":"{}""#, first.event_id);
+    shop.publish_seen(written("ann", "2", &format!(r#""body":{{"a":2,"b":{{"c":1}}}},{base}"#), None), None);
+    let (last, _) =
+        shop.publish_seen(written("bob", "3", &format!(r#""body":{{"a":1,"b":{{"c":3}}}},{base}"#), None), None);
+    assert_eq!(shop.article("body").to_string(), r#"{"a":1,"b":{"c":3}}"#);
+    assert_eq!(shop.article("body_version").as_str(), Some(last.event_id.as_str()));
+    let conflicts = shop.conflicts();
+    let [conflict] = conflicts.as_slice() else { panic!("{conflicts:?}") };
+    assert_eq!((conflict.strategy, conflict.loser.value.to_string()), ("version", r#"{"a":2,"b":{"c":1}}"#.into()));
 }

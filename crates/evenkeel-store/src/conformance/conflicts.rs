@@ -28,6 +28,7 @@ fn write(position: u64, value: Value) -> Contender {
         seq: position,
         hlc: Hlc::new(1_790_000_000_000 + position, 3),
         saw: (!is_sources).then(|| Saw { upto: Position(1), request: Hlc::from_u64(u64::MAX) }),
+        sent: if is_sources { Hlc::ZERO } else { Hlc::new(1_790_000_000_000 + position, 1) },
         clock: is_sources.then(|| clock.into()),
     };
     Contender { mark, kind: WriteKind::Set, value, version: None }
