@@ -278,9 +278,9 @@ impl Reader<'_> {
         self.slot.fold.as_ref()
     }
 
-    /// The first parked event of a row, where the reader's token could cover it.
+    /// The first parked event that is of a row, or may be, where the reader's token could cover it.
     fn parked_from(&self, key: &Key, at: &RowAt, course: &Course) -> Result<Option<Position>, ReadError> {
-        if at.parked_events == 0 { Ok(None) } else { self.parked_since(course, Some(key)) }
+        if at.state.parked.events == 0 { Ok(None) } else { self.parked_since(course, Some(key)) }
     }
 
     /// The first parked event of a row, or of the model.

@@ -14,12 +14,16 @@ use crate::{
     slot::Slot,
 };
 use evenkeel_core::{
+    Position,
     drift::Verdict,
     fold::ParkState,
     freshness::{FreshnessLimits, Level},
     json::Object,
-    row::Key,
+    query::{Asked, Query},
+    row::{Key, Row},
+    token::Token,
 };
+use evenkeel_store::Log;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Longer than a simulated read can take, because its clock stands still.
@@ -28,18 +32,87 @@ const BUDGET: Duration = Duration::from_millis(250);
 impl World {
     /// Somebody reads from a model.
     pub(super) fn read(&mut self, model: usize) -> Checked {
+        if self.random.chance(200) {
+            return self.read_own(model);
+        }
         let level = if self.random.chance(500) { Level::Strong } else { Level::Eventual };
-        if self.random.chance(250) { self.read_rows(model, level) } else { self.read_row(model, level) }
+        if self.random.chance(250) {
+            let asked = if self.random.chance(500) { Asked::default() } else { self.some_query(model) };
+            return self.read_some(model, level, asked);
+        }
+        let key = self.some_key_of(model)?;
+        self.read_key(model, &key, level)
     }
 
-    fn read_row(&mut self, model: usize, level: Level) -> Checked {
+    fn some_key_of(&mut self, model: usize) -> Checked<Key> {
         let name = self.name(model);
         let texts = some_key(&mut self.random, name.as_str());
-        let key = match Key::parse(self.fold(model).schema(), &texts) {
-            Ok(key) => key,
-            Err(misfit) => return broken("a key of the model", misfit.to_string()),
-        };
-        self.read_key(model, &key, level)
+        match Key::parse(self.fold(model).schema(), &texts) {
+            Ok(key) => Ok(key),
+            Err(misfit) => broken("a key of the model", misfit.to_string()),
+        }
+    }
+
+    /// A condition and an order by the first column of the key.
+    fn some_query(&mut self, model: usize) -> Asked {
+        let name = self.name(model);
+        let from = some_key(&mut self.random, name.as_str()).swap_remove(0);
+        let schema = self.fold(model).schema();
+        let column = &schema.columns[schema.key[0]].name;
+        Asked { conditions: vec![(column.clone(), format!("ge.{from}"))], order: Some(format!("{column}.desc")) }
+    }
+
+    /// Somebody reads a row with the token of a write of his own, any that the log has, and does not wait.
+    fn read_own(&mut self, model: usize) -> Checked {
+        let (key, Some(slot)) = (self.some_key_of(model)?, self.slot(model)) else { return Ok(()) };
+        let Ok(head) = self.log.safe_head() else { return Ok(()) };
+        let written = Position(self.random.below(head.position.0 + 1));
+        let token = Token::new(&self.log.origin()).having_written(written);
+        let options = ReadOptions { token: Some(token), budget: Duration::ZERO, ..ReadOptions::at(Level::Causal) };
+        let faults = self.faults.lock().counts.total();
+        let answer = self.with_reader(&slot, |reader| reader.get(&key, options));
+        let disturbed = self.faults.lock().counts.total() != faults;
+        let name = self.name(model);
+        self.say(match &answer {
+            Ok(answer) => format!("{name} {key} read causal at {written}: {}", answer.data.is_some()),
+            Err(error) => format!("{name} {key} read causal at {written}: {error}"),
+        });
+        self.stats.reads += 1;
+        let Some(stored) = self.stored(model)? else { return Ok(()) };
+        let is_parked = stored.parks.iter().any(|park| {
+            let of_key = park.key.as_ref().is_none_or(|of| *of == key);
+            of_key && park.state != ParkState::Discarded && park.touch.position <= written
+        });
+        let lacking = self.lacks(&stored, written);
+        match answer {
+            // What it was misread to have it has for all that it knows.
+            Ok(_) if lacking && self.tables[model].trust != Trust::Sound => Ok(()),
+            Ok(answer) if lacking || is_parked => {
+                let expected = format!("{name} {key} to be refused: it lacks events up to {written}");
+                broken(expected, format!("{:?}", answer.consistency))
+            }
+            Ok(answer) => self.judge_eventual(model, &key, &answer, &stored),
+            Err(ReadError::Store(_)) if disturbed => Ok(()),
+            Err(ReadError::NotMet { .. }) if disturbed || lacking || is_parked || self.is_strange(model, &stored) => {
+                Ok(())
+            }
+            Err(error) => broken(format!("{name} {key} to be read causal at {written}"), error.to_string()),
+        }
+    }
+
+    /// Whether a table lacks an event of its types at or before a position.
+    fn lacks(&self, stored: &Stored, upto: Position) -> bool {
+        let from = usize::try_from(stored.state.checkpoint.position.0).unwrap_or(usize::MAX);
+        let upto = usize::try_from(upto.0).unwrap_or(usize::MAX);
+        let between = self.ledger.history.get(from..upto).unwrap_or_default();
+        between.iter().any(|event| stored.state.schema.subscribes.contains(&event.draft.event_type))
+    }
+
+    /// Whether a table is not of this log or version, or counts other events than it has.
+    fn is_strange(&self, model: usize, stored: &Stored) -> bool {
+        let outdated = !stored.state.schema.same_as(self.fold(model).schema());
+        let beyond = stored.state.checkpoint.position.0 > self.ledger.history.len() as u64;
+        outdated || beyond || stored.state.condemned.is_some() || self.tables[model].trust != Trust::Sound
     }
 
     /// Reads one row and judges the answer.
@@ -184,9 +257,14 @@ impl World {
 
     /// Reads a whole table and judges the answer.
     pub(super) fn read_rows(&mut self, model: usize, level: Level) -> Checked {
+        self.read_some(model, level, Asked::default())
+    }
+
+    /// Reads the rows that meet a query, and judges the answer.
+    fn read_some(&mut self, model: usize, level: Level, query: Asked) -> Checked {
         let Some(slot) = self.slot(model) else { return Ok(()) };
         let faults = self.faults.lock().counts.total();
-        let request = RowsRequest { limit: 10_000, ..RowsRequest::default() };
+        let request = RowsRequest { query, count: true, limit: 10_000, ..RowsRequest::default() };
         let answer = self.with_reader(&slot, |reader| {
             let mut course = Course::new(&slot, ReadOptions::at(level), reader.clock.monotonic());
             loop {
@@ -216,10 +294,16 @@ impl World {
                 }
                 let fold = self.fold(model);
                 let tip = self.tables[model].tip(fold, stored.discarded.clone(), &self.ledger.history);
-                let expected: BTreeMap<&Key, Object> =
-                    tip.rows.iter().map(|(key, row)| (key, row.to_json(fold.schema()))).collect();
+                let query = match Query::parse(fold.schema(), &request.query) {
+                    Ok(query) => query,
+                    Err(error) => return broken("a query of the model", error.to_string()),
+                };
+                let by_key: BTreeMap<&Key, &Row> = tip.rows.iter().collect();
+                let expected = query.select(by_key.into_values(), None, request.limit);
+                let total = expected.total;
+                let expected: Vec<Object> = expected.rows.iter().map(|row| row.to_json(fold.schema())).collect();
                 let rows: Vec<Object> = answer.rows.into_iter().map(without_mark).collect();
-                if !rows.iter().eq(expected.values()) || !tip.parks.is_empty() {
+                if rows != expected || answer.total != Some(total) || !tip.parks.is_empty() {
                     return broken(format!("{name} with everything in it: {expected:?}"), format!("{rows:?}"));
                 }
                 Ok(())
