@@ -2,11 +2,19 @@
 //!
 //! A connection that met an error is closed rather than given back, so that whatever was wrong with it ends with it.
 use super::fault::{Fallible, Fault};
+use crate::StoreError;
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
+use std::{
+    thread::available_parallelism,
+    time::{Duration, Instant},
+};
 
 /// More readers than this wait for each other. A read is a matter of milliseconds.
 const MOST: usize = 8;
+
+/// Of those that may take seconds there are no more than can be carried out at once, and not fewer than these.
+const FEWEST: usize = 2;
 
 /// A connection that only reads.
 pub(super) struct Reader<R> {
@@ -19,6 +27,7 @@ pub(super) struct Reader<R> {
 pub(super) struct Readers<R> {
     pool: Mutex<Pool<R>>,
     freed: Condvar,
+    most: usize,
 }
 
 struct Pool<R> {
@@ -28,7 +37,13 @@ struct Pool<R> {
 
 impl<R> Readers<R> {
     pub(super) fn new() -> Self {
-        Self { pool: Mutex::new(Pool { idle: Vec::new(), open: 0 }), freed: Condvar::new() }
+        Self { pool: Mutex::new(Pool { idle: Vec::new(), open: 0 }), freed: Condvar::new(), most: MOST }
+    }
+
+    /// As many as there are processors, for reads that keep one busy: more of them at once would only each take longer.
+    pub(super) fn for_long() -> Self {
+        let processors = available_parallelism().map_or(FEWEST, usize::from);
+        Self { most: processors.clamp(FEWEST, MOST), ..Self::new() }
     }
 
     /// Lends a connection, the last one given back if there is one, else a new one from `open`.
@@ -37,7 +52,20 @@ impl<R> Readers<R> {
         open: impl FnOnce() -> Fallible<Reader<R>>,
         read: impl FnOnce(&mut Reader<R>) -> Fallible<T>,
     ) -> Fallible<T> {
-        let idle = self.take();
+        self.lend_within(None, open, read)
+    }
+
+    /// As [`Self::lend`], waiting for one no longer than so.
+    pub(super) fn lend_within<T>(
+        &self,
+        patience: Option<Duration>,
+        open: impl FnOnce() -> Fallible<Reader<R>>,
+        read: impl FnOnce(&mut Reader<R>) -> Fallible<T>,
+    ) -> Fallible<T> {
+        let until = patience.and_then(|patience| Instant::now().checked_add(patience));
+        let Ok(idle) = self.take(until) else {
+            return Err(StoreError::Unavailable("too many reads that take long are under way".into()).into());
+        };
         let mut loan = Loan { readers: self, back: None };
         let mut reader = match idle {
             Some(reader) => reader,
@@ -50,18 +78,22 @@ impl<R> Readers<R> {
         result
     }
 
-    /// An idle connection, or `None` where the caller may open one.
-    fn take(&self) -> Option<Reader<R>> {
+    /// An idle connection, or `None` where the caller may open one. An error where there is neither in time.
+    fn take(&self, until: Option<Instant>) -> Result<Option<Reader<R>>, ()> {
         let mut pool = self.pool.lock();
         loop {
             if let Some(reader) = pool.idle.pop() {
-                return Some(reader);
+                return Ok(Some(reader));
             }
-            if pool.open < MOST {
+            if pool.open < self.most {
                 pool.open += 1;
-                return None;
+                return Ok(None);
             }
-            self.freed.wait(&mut pool);
+            match until {
+                None => self.freed.wait(&mut pool),
+                Some(until) if Instant::now() >= until => return Err(()),
+                Some(until) => drop(self.freed.wait_until(&mut pool, until)),
+            }
         }
     }
 }

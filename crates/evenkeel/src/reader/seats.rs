@@ -68,7 +68,7 @@ pub(super) enum Told<A> {
 }
 
 /// From how many readers of the same on they are a herd, and more of it can be expected.
-const HERD: usize = 4;
+const HERD: usize = 8;
 
 /// How long an attempt for a herd waits for those who are on their way: as long as some come in every such while, and no
 /// longer than this in all, nor than a tenth of the time there is.

@@ -55,7 +55,7 @@ pub(super) struct Statements(Readers<Ready>);
 
 impl Statements {
     pub(super) fn new() -> Self {
-        Self(Readers::new())
+        Self(Readers::for_long())
     }
 
     /// Carries a statement out, as [`crate::Models::query`] says.
@@ -73,11 +73,12 @@ impl Statements {
             Ok(Reader { conn, state })
         };
         // What the statement is refused for is no fault of the connection.
-        let answered = self.0.lend(open, |reader| match run(reader, layouts, statement, admit) {
-            Err(Wrong::Store(fault)) => Err(fault),
-            Err(Wrong::Statement(error)) => Ok(Err(error)),
-            Ok(answered) => Ok(Ok(answered)),
-        });
+        let answered =
+            self.0.lend_within(Some(statement.within), open, |reader| match run(reader, layouts, statement, admit) {
+                Err(Wrong::Store(fault)) => Err(fault),
+                Err(Wrong::Statement(error)) => Ok(Err(error)),
+                Ok(answered) => Ok(Ok(answered)),
+            });
         answered.map_err(|fault| db.at(fault))?
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct Timed(Readers<Until>);
 
 impl Timed {
     pub(super) fn new() -> Self {
-        Self(Readers::new())
+        Self(Readers::for_long())
     }
 
     /// Runs `work` on one moment of the file, or as much of it as there is time for: [`StoreError::TooLong`] then.
@@ -59,7 +59,7 @@ impl Timed {
                 done => done,
             }
         };
-        self.0.lend(open, read).map_err(|fault| db.at(fault))
+        self.0.lend_within(Some(within), open, read).map_err(|fault| db.at(fault))
     }
 }
 
