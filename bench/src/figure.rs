@@ -60,6 +60,8 @@ pub(crate) enum Unit {
     PerSecond,
     /// Milliseconds: less is better.
     Millis,
+    /// A number: less is better.
+    Count,
 }
 
 struct Row {
@@ -90,6 +92,7 @@ impl fmt::Display for Row {
             Unit::PerSecond if value >= 9_950.0 => format!("{:.0} k/s", value / 1e3),
             Unit::PerSecond => format!("{:.1} k/s", value / 1e3),
             Unit::Millis => format!("{value:.2} ms"),
+            Unit::Count => format!("{value:.0}"),
         };
         let spread = |values: &[f64], show: &dyn Fn(f64) -> String| match middle(values) {
             Some((low, median, high)) => format!("{} ({}–{})", show(median), show(low), show(high)),
@@ -97,8 +100,10 @@ impl fmt::Display for Row {
         };
         let ours = spread(&pair.ours, &shown);
         let rival = spread(&pair.rival, &shown);
-        let ratio = spread(&pair.ratios(), &|ratio| format!("{ratio:.2}"));
-        let target = target.map_or_else(String::new, |target| format!("≥ {target}"));
+        let digits = if *unit == Unit::Count { 3 } else { 2 };
+        let ratio = spread(&pair.ratios(), &|ratio| format!("{ratio:.digits$}"));
+        let bound = if *unit == Unit::PerSecond { "≥" } else { "≤" };
+        let target = target.map_or_else(String::new, |target| format!("{bound} {target}"));
         write!(f, "| {what} | {ours} | {beside} | {rival} | **{ratio}** | {target} |")
     }
 }

@@ -18,6 +18,7 @@ mod latency;
 mod lots;
 mod peer;
 mod raw;
+mod reads;
 mod server;
 mod sets;
 
@@ -31,10 +32,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Whatever went wrong, in words.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-const SECTIONS: [&str; 10] =
-    ["contract", "append", "peer", "catchup", "content", "latency", "http", "clocks", "crdts", "causal"];
+const SECTIONS: [&str; 11] =
+    ["contract", "append", "peer", "catchup", "content", "latency", "http", "reads", "clocks", "crdts", "causal"];
 
-const USAGE: &str = "usage: [contract] [append] [peer] [catchup] [content] [latency] [http] [clocks] [crdts] [causal] [--rounds N] [--scale F] [--ours]
+const USAGE: &str = "usage: [contract] [append] [peer] [catchup] [content] [latency] [http] [reads] [clocks] [crdts] [causal] [--rounds N] [--scale F] [--ours]
   without a section all of them are run
   --rounds N   how often each side is measured (default 5)
   --scale F    takes F times as many events (default 1)
@@ -62,6 +63,7 @@ fn run() -> Result<()> {
             "catchup" => catchup::measure(&plan, &mut table)?,
             "content" => content::measure(&plan, &mut table)?,
             "latency" => latency::measure(&plan, &mut table)?,
+            "reads" => reads::measure(&plan, &mut table)?,
             "clocks" => clocks::measure(&plan, &mut table)?,
             "crdts" => sets::measure(&plan, &mut table)?,
             "causal" => causal::measure(&plan, &mut table)?,

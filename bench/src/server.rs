@@ -26,13 +26,14 @@ impl Program {
         if !Command::new(cargo).args(build).current_dir(&root).status()?.success() {
             return Err("the server cannot be built".into());
         }
+        let made = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         let without_models = folder::fresh()?;
         let from = events::project_dir();
         fs::create_dir(without_models.path().join("contracts"))?;
         for name in ["evenkeel.toml", "contracts/order_moved.toml", "contracts/order_moved.v1.schema.json"] {
             fs::copy(from.join(name), without_models.path().join(name))?;
         }
-        Ok(Self { program: root.join("target/release/evenkeel"), without_models })
+        Ok(Self { program: made.join("release/evenkeel"), without_models })
     }
 
     /// Starts it over a data folder, with the model or without, and waits until it listens.
@@ -109,12 +110,40 @@ impl Client {
         self.request("POST", "/v1/events", "application/cloudevents-batch+json", &body, 202)
     }
 
+    /// Has something done.
+    pub(crate) fn post(&mut self, path: &str, body: &[u8]) -> Result<&[u8]> {
+        self.request("POST", path, "application/json", body, 200)
+    }
+
     /// Reads.
     pub(crate) fn get(&mut self, path: &str) -> Result<&[u8]> {
         self.request("GET", path, "application/json", &[], 200)
     }
 
+    /// Asks, and does not wait for the answer.
+    pub(crate) fn ask(&mut self, path: &str) -> Result<()> {
+        self.send("GET", path, "application/json", &[])
+    }
+
+    /// The body of the answer to what was asked.
+    pub(crate) fn answered(&mut self) -> Result<&[u8]> {
+        let (status, body) = self.answer()?;
+        if status != 200 {
+            return Err(format!("{status} {}", String::from_utf8_lossy(&self.buffer[body..])).into());
+        }
+        Ok(&self.buffer[body..])
+    }
+
     fn request(&mut self, method: &str, path: &str, content: &str, body: &[u8], expected: u16) -> Result<&[u8]> {
+        self.send(method, path, content, body)?;
+        let (status, body) = self.answer()?;
+        if status != expected {
+            return Err(format!("{method} {path}: {status} {}", String::from_utf8_lossy(&self.buffer[body..])).into());
+        }
+        Ok(&self.buffer[body..])
+    }
+
+    fn send(&mut self, method: &str, path: &str, content: &str, body: &[u8]) -> Result<()> {
         let length = body.len();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {content}\r\nContent-Length: {length}\r\n\r\n",
@@ -122,12 +151,7 @@ impl Client {
         );
         let mut request = head.into_bytes();
         request.extend_from_slice(body);
-        self.stream.write_all(&request)?;
-        let (status, body) = self.answer()?;
-        if status != expected {
-            return Err(format!("{method} {path}: {status} {}", String::from_utf8_lossy(&self.buffer[body..])).into());
-        }
-        Ok(&self.buffer[body..])
+        Ok(self.stream.write_all(&request)?)
     }
 
     /// Reads an answer into the buffer: its status, and where its body begins.
