@@ -11,7 +11,7 @@ use evenkeel::{
 };
 use evenkeel_server::serve::{self, Running};
 use serde_json::{Value, json};
-use std::{fs, net::SocketAddr, path::Path, process::Command, sync::Arc};
+use std::{fs, net::SocketAddr, path::Path, process::Command, sync::Arc, thread, time::Duration};
 
 const FILES: [(&str, &str); 7] = [
     (
@@ -116,17 +116,18 @@ impl Server {
     fn open(dir: &Path) -> Running {
         let (project, _) = project::load(dir).unwrap_or_else(|error| panic!("{error:?}"));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let now = Arc::clone(&clock);
-        let options = SqliteOptions::new(Arc::new(move || now.now()));
-        // Connections of a server that has just stopped may hold the folder a little longer.
-        let begun = std::time::Instant::now();
+        let open = || {
+            let now = Arc::clone(&clock);
+            SqliteStore::open(&dir.join("data"), SqliteOptions::new(Arc::new(move || now.now())))
+        };
+        // A read that nobody waited for any more may hold the store of a server that has stopped for a moment longer.
+        let mut tries = 0;
         let store = loop {
-            match SqliteStore::open(&dir.join("data"), options.clone()) {
-                Err(StoreError::InUse(_)) if begun.elapsed().as_secs() < 30 => {
-                    std::thread::sleep(std::time::Duration::from_millis(10));
-                }
+            match open() {
+                Err(StoreError::InUse(_)) if tries < 500 => tries += 1,
                 opened => break opened.unwrap(),
             }
+            thread::sleep(Duration::from_millis(20));
         };
         let options = project::options(&project.settings);
         let engine =
