@@ -278,14 +278,20 @@ impl Fold for Declared {
 pub(super) type Written = SmallVec<[(usize, Cell); 2]>;
 
 impl Op {
-    pub(super) fn result(&self, schema: &Schema, row: &Row, found: &Found<'_>) -> Result<Written, FoldError> {
+    pub(super) fn result(
+        &self,
+        kind: OpKind,
+        schema: &Schema,
+        row: &Row,
+        found: &Found<'_>,
+    ) -> Result<Written, FoldError> {
         let column = &schema.columns[self.column];
         if let ColumnType::Money { currency } = column.ty {
-            return self.money(column, row, currency, found);
+            return self.money(kind, column, row, currency, found);
         }
         let new = Cell::from_found(column.ty, found)
             .map_err(|misfit| FoldError::Misfit { column: column.name.clone(), misfit })?;
-        self.merge(column, row, new)
+        self.merge(kind, column, row, new)
     }
 
     /// The instant of an attribute for a column of instants, which need not be written out and read again.
@@ -298,12 +304,12 @@ impl Op {
     }
 
     /// What becomes of a column that is not money when `new` comes to it.
-    pub(super) fn merge(&self, column: &Column, row: &Row, new: Cell) -> Result<Written, FoldError> {
+    pub(super) fn merge(&self, kind: OpKind, column: &Column, row: &Row, new: Cell) -> Result<Written, FoldError> {
         let old = &row.cells[self.column];
-        if (self.kind, column.merge) == (OpKind::Add, Merge::GCounter) {
+        if (kind, column.merge) == (OpKind::Add, Merge::GCounter) {
             grows(&column.name, &new)?;
         }
-        Ok(match self.kind {
+        Ok(match kind {
             OpKind::Set => smallvec::smallvec![(self.column, new)],
             OpKind::SetOnce if old.is_null() => smallvec::smallvec![(self.column, new)],
             OpKind::SetOnce => Written::new(),
@@ -317,16 +323,23 @@ impl Op {
     }
 
     /// Money is one value in two columns: an amount is never written, added or compared without its currency.
-    fn money(&self, column: &Column, row: &Row, currency: usize, found: &Found<'_>) -> Result<Written, FoldError> {
+    fn money(
+        &self,
+        kind: OpKind,
+        column: &Column,
+        row: &Row,
+        currency: usize,
+        found: &Found<'_>,
+    ) -> Result<Written, FoldError> {
         let name = column.name.as_str();
         if matches!(found, Found::Value(Value::Null)) {
-            return Ok(match self.kind {
+            return Ok(match kind {
                 OpKind::Set => smallvec::smallvec![(self.column, Cell::Null), (currency, Cell::Null)],
                 _ => Written::new(),
             });
         }
         let new = read_money(name, found)?;
-        if (self.kind, column.merge) == (OpKind::Add, Merge::GCounter) {
+        if (kind, column.merge) == (OpKind::Add, Merge::GCounter) {
             grows(name, &Cell::Decimal(new.amount()))?;
         }
         let write = |amount: Decimal| -> Written {
@@ -336,7 +349,7 @@ impl Op {
             ]
         };
         let Cell::Decimal(old) = row.cells[self.column] else { return Ok(write(new.amount())) };
-        match self.kind {
+        match kind {
             OpKind::Set => return Ok(write(new.amount())),
             OpKind::SetOnce | OpKind::Insert | OpKind::Remove => return Ok(Written::new()),
             OpKind::Add | OpKind::Min | OpKind::Max => {}
@@ -348,7 +361,7 @@ impl Op {
             }
             _ => {}
         }
-        Ok(match (self.kind, new.amount().cmp(&old)) {
+        Ok(match (kind, new.amount().cmp(&old)) {
             (OpKind::Add, _) => {
                 let decimal = |error| FoldError::Decimal { column: name.to_owned(), error };
                 let sum = old.checked_add(new.amount()).map_err(decimal)?;

@@ -101,7 +101,9 @@ impl<'w> Writing<'w> {
     ) -> Result<Self, FoldError> {
         let kept = row.and_then(|row| model.merging.state.map(|column| &row.cells[column]));
         let state = match kept {
-            Some(Cell::Text(text)) => State::from_text(text).map_err(|bad| FoldError::Custom(bad.to_string()))?,
+            Some(Cell::Text(text)) => {
+                State::from_text(text, &event.replica).map_err(|bad| FoldError::Custom(bad.to_string()))?
+            }
             _ => State::default(),
         };
         let mark = Arc::new(Mark::of(event, OrderBy::Hlc));
@@ -149,19 +151,19 @@ impl<'w> Writing<'w> {
                 None => return Ok(()),
             },
         };
-        let result = |op: &Op, row: &Row| match (at, &found) {
-            (Some(at), _) => op.merge(column, row, Cell::Timestamp(at)),
-            (None, Some(found)) => op.result(schema, row, found),
+        let result = |kind, row: &Row| match (at, &found) {
+            (Some(at), _) => op.merge(kind, column, row, Cell::Timestamp(at)),
+            (None, Some(found)) => op.result(kind, schema, row, found),
             (None, None) => Ok(Written::new()),
         };
         match (op.kind, column.merge) {
             (OpKind::Insert | OpKind::Remove, _) => found.map_or(Ok(()), |found| self.change_set(op, row, &found)),
             (OpKind::Set | OpKind::SetOnce, Merge::Mv) => {
-                let written = result(&Op { kind: OpKind::Set, ..op.clone() }, row)?;
+                let written = result(OpKind::Set, row)?;
                 self.write_sibling(op.column, row, written)
             }
             (OpKind::Set, _) => {
-                let written = result(op, row)?;
+                let written = result(op.kind, row)?;
                 self.set(op, row, written)
             }
             (OpKind::SetOnce, _) => {
@@ -171,11 +173,11 @@ impl<'w> Writing<'w> {
                 if is_set && knows {
                     return Ok(());
                 }
-                let written = result(&Op { kind: OpKind::Set, ..op.clone() }, row)?;
+                let written = result(OpKind::Set, row)?;
                 self.set(op, row, written)
             }
             (OpKind::Add | OpKind::Min | OpKind::Max, Merge::Lww | Merge::Mv | Merge::Version | Merge::OrSet) => {
-                let written = result(op, row)?;
+                let written = result(op.kind, row)?;
                 let mark = self.mark(op.column);
                 let mut settled = Vec::new();
                 let applies =
@@ -184,7 +186,7 @@ impl<'w> Writing<'w> {
                 Ok(())
             }
             (OpKind::Add | OpKind::Min | OpKind::Max, _) => {
-                let written = result(op, row)?;
+                let written = result(op.kind, row)?;
                 if self.model.merging.deletes {
                     self.contribute(op, at, found.as_ref());
                 }
@@ -304,7 +306,7 @@ impl<'w> Writing<'w> {
         let first = siblings.0.first().cloned().unwrap_or_default();
         row.cells[beside] = siblings.into_cell();
         let pick = Op { kind: OpKind::Set, column: index, value: super::Operand::Value(Value::Null), based_on: None };
-        let written = pick.result(&self.model.schema, row, &Found::Value(&first))?;
+        let written = pick.result(OpKind::Set, &self.model.schema, row, &Found::Value(&first))?;
         put(row, written);
         Ok(())
     }
@@ -401,7 +403,7 @@ impl<'w> Writing<'w> {
         };
         for Contribution { value, .. } in &slot.added {
             let op = Op { kind, column: index, value: super::Operand::Value(Value::Null), based_on: None };
-            let written = op.result(schema, left, &Found::Value(value))?;
+            let written = op.result(kind, schema, left, &Found::Value(value))?;
             put(left, written);
         }
         Ok(!state.slot(index).added.is_empty())

@@ -10,7 +10,7 @@ use crate::{
     clock::Hlc,
     codec::{CodecError, FORMAT, Reader, put_bytes, put_number},
     event::Saw,
-    ids::{EventId, Position},
+    ids::{EventId, Position, ReplicaName},
     intake::SourceDot,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
@@ -105,16 +105,20 @@ impl State {
         Some(BASE64_STANDARD_NO_PAD.encode(out))
     }
 
-    /// Reads [`State::to_text`].
+    /// Reads [`State::to_text`]. Most marks are of the replica `near`, whose name need not be made again.
     ///
     /// # Errors
     /// Where it is not what any state is written as.
-    pub fn from_text(text: &str) -> Result<Self, BadState> {
+    pub fn from_text(text: &str, near: &ReplicaName) -> Result<Self, BadState> {
         let bytes = BASE64_STANDARD_NO_PAD.decode(text).map_err(|error| BadState(error.to_string()))?;
         let read = |input: &mut Reader<'_>| {
             input.header(TAG)?;
-            let marks = (0..input.count()?).map(|_| mark(input).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
-            let slots = (0..input.count()?).map(|_| slot(input, &marks)).collect::<Result<Vec<_>, CodecError>>()?;
+            let marks = (0..input.count()?).map(|_| mark(input, near).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+            let count = input.count()?;
+            let mut slots = Vec::with_capacity(count);
+            for _ in 0..count {
+                slots.push(slot(input, &marks)?);
+            }
             Ok((slots, input.clone().end()?))
         };
         let (slots, ()) = read(&mut Reader::new(&bytes)).map_err(|error: CodecError| BadState(error.to_string()))?;
@@ -161,14 +165,18 @@ fn stamp(input: &mut Reader<'_>) -> Result<Hlc, CodecError> {
     Ok(Hlc::from_u64(number))
 }
 
-fn mark(input: &mut Reader<'_>) -> Result<Mark, CodecError> {
+fn mark(input: &mut Reader<'_>, near: &ReplicaName) -> Result<Mark, CodecError> {
     let flags = input.byte()?;
     if flags > OF_SOURCE | SAW | CLOCK {
         return Err(CodecError::NotCanonical("a mark with flags that there are not"));
     }
     let position = Position(input.number()?);
     let name = input.text()?;
-    let by = if flags & OF_SOURCE > 0 { Counted::Source(name.into()) } else { Counted::Replica(name.into()) };
+    let by = match flags & OF_SOURCE > 0 {
+        true => Counted::Source(name.into()),
+        false if name == near.as_str() => Counted::Replica(near.clone()),
+        false => Counted::Replica(name.into()),
+    };
     let (seq, hlc) = (input.number()?, stamp(input)?);
     let (saw, sent) = if flags & SAW > 0 {
         (Some(Saw { upto: Position(input.number()?), request: stamp(input)? }), stamp(input)?)

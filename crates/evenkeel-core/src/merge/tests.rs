@@ -355,9 +355,9 @@ fn an_ordinary_row_keeps_little() {
     let kept = row.cells.last().unwrap().to_json();
     let text = kept.as_str().unwrap();
     assert!(text.len() <= 48, "{} characters: {text}", text.len());
-    let state = State::from_text(text).unwrap();
+    let state = State::from_text(text, &"n".into()).unwrap();
     assert_eq!(state.to_text().as_deref(), Some(text));
-    assert!(State::from_text("AAAA").is_err() && State::from_text("no base64!").is_err());
+    assert!(State::from_text("AAAA", &"n".into()).is_err() && State::from_text("no base64!", &"n".into()).is_err());
     // Counters alone keep nothing.
     let counters = Declared::new(
         Schema { columns: model().schema().columns[..5].to_vec(), ..model().schema().clone() },
@@ -441,7 +441,7 @@ proptest! {
         }
         let state = row.unwrap().cells.last().unwrap().to_json();
         if let Some(text) = state.as_str() {
-            prop_assert_eq!(State::from_text(text).unwrap().to_text(), Some(text.to_owned()));
+            prop_assert_eq!(State::from_text(text, &"n".into()).unwrap().to_text(), Some(text.to_owned()));
         }
     }
 
