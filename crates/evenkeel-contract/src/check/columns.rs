@@ -115,7 +115,7 @@ fn merge_fits(decl: &ColumnDecl, sink: &Sink) {
     let fits = match decl.merge.value {
         Merge::Lww => true,
         Merge::GCounter => ty.value == ColumnKind::I64,
-        Merge::PnCounter => matches!(ty.value, ColumnKind::I64 | ColumnKind::Decimal),
+        Merge::PnCounter => matches!(ty.value, ColumnKind::I64 | ColumnKind::Decimal | ColumnKind::Money),
         Merge::Max | Merge::Min => ty.value != ColumnKind::Json,
         Merge::OrSet => !matches!(ty.value, ColumnKind::Json | ColumnKind::Money),
         Merge::Mv | Merge::Version => true,
@@ -170,6 +170,12 @@ fn currency(index: usize, decl: &ColumnDecl, columns: &mut Columns<'_>, sink: &S
     if let Some(ty) = other.ty.as_ref().filter(|ty| ty.value != ColumnKind::Iso4217) {
         let message = format!("the currency column `{}` is `{}`, not `iso4217`", named.value, ty.value.as_str());
         sink.push(Diagnostic::error(&named.place, message).related(&ty.place, "declared here"));
+        return None;
+    }
+    if other.merge.value != Merge::Lww {
+        let message =
+            format!("`{}` is written with its amount and merges with it, not as `{}`", named.value, other.merge.value);
+        sink.push(Diagnostic::error(&other.merge.place, message).related(&named.place, "the currency of this column"));
         return None;
     }
     if let Some(owner) = columns.money_of[found] {

@@ -279,6 +279,15 @@ fn merges(op: &OpDecl, decl: &ColumnDecl, scope: &Scope<'_>) {
             format!("`{}` merges as `{merge}` and can only be `set`", decl.name.value)
         }
         Merge::OrSet | Merge::Mv | Merge::Version => String::new(),
+        Merge::GCounter | Merge::PnCounter if matches!(op.kind, OpKind::Min | OpKind::Max) => {
+            format!("`{}` merges as `{merge}`: it is added to, and has no extremes", decl.name.value)
+        }
+        Merge::Max if matches!(op.kind, OpKind::Add | OpKind::Min) => {
+            format!("`{}` merges as `max` and takes `max`, `set` or `set_once`", decl.name.value)
+        }
+        Merge::Min if matches!(op.kind, OpKind::Add | OpKind::Max) => {
+            format!("`{}` merges as `min` and takes `min`, `set` or `set_once`", decl.name.value)
+        }
         _ if is_of_set => format!("`{}` is no set: `insert` and `remove` need merge = \"or_set\"", decl.name.value),
         _ => String::new(),
     };

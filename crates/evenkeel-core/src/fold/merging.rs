@@ -17,9 +17,6 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// The most values that stand beside each other in a column. Whoever writes a further one must know some of them.
-const MAX_SIBLINGS: usize = 1000;
-
 /// What merging needs to know of a model, beside its schema.
 #[derive(Debug, Clone)]
 pub(super) struct Merging {
@@ -38,6 +35,8 @@ struct Merged {
     element: ColumnType,
     /// The column of its siblings or of its version's name.
     beside: Option<usize>,
+    /// Whether anything sets it, so that it must be known who moved it since.
+    is_set: bool,
 }
 
 impl Merging {
@@ -51,8 +50,10 @@ impl Merging {
         let is_kept = clauses.iter().flat_map(|clause| &clause.ops).any(is_tracked);
         let mut columns = Vec::with_capacity(schema.columns.len());
         let mut beside = Vec::new();
-        for column in &mut schema.columns {
-            let mut merged = Merged { order: OrderBy::Hlc, element: column.ty, beside: None };
+        for (index, column) in schema.columns.iter_mut().enumerate() {
+            let sets = |op: &Op| op.column == index && matches!(op.kind, OpKind::Set | OpKind::SetOnce);
+            let is_set = clauses.iter().flat_map(|clause| &clause.ops).any(sets);
+            let mut merged = Merged { order: OrderBy::Hlc, element: column.ty, beside: None, is_set };
             let mut add = |suffix: &str, ty| {
                 merged.beside = Some(beside.len());
                 beside.push(Column { name: format!("{}_{suffix}", column.name), ty, merge: Merge::Lww });
@@ -166,11 +167,10 @@ impl<'w> Writing<'w> {
                 let written = result(op.kind, row)?;
                 self.set(op, row, written)
             }
+            // What stands, stands: also before a write that did not know it.
             (OpKind::SetOnce, _) => {
-                let is_set = !row.cells[op.column].is_null();
-                let slot = self.state.get(op.column);
-                let knows = slot.is_none_or(|slot| slot.entries.iter().flatten().all(|writer| self.mark.knows(writer)));
-                if is_set && knows {
+                let is_null = matches!(found, Some(Found::Value(Value::Null)));
+                if is_null || !row.cells[op.column].is_null() {
                     return Ok(());
                 }
                 let written = result(OpKind::Set, row)?;
@@ -189,6 +189,11 @@ impl<'w> Writing<'w> {
                 let written = result(op.kind, row)?;
                 if self.model.merging.deletes {
                     self.contribute(op, at, found.as_ref());
+                }
+                let is_extreme = matches!(column.merge, Merge::Max | Merge::Min);
+                if is_extreme && self.model.merging.columns[op.column].is_set && !written.is_empty() {
+                    let mark = self.mark(op.column);
+                    column_of(&mut self.state, &mut Vec::new(), op.column, column).moved(mark);
                 }
                 put(row, written);
                 Ok(())
@@ -290,13 +295,6 @@ impl<'w> Writing<'w> {
         let incoming = Contender { mark, kind: WriteKind::Set, value: value_of(schema, &next, index), version: None };
         let (mut siblings, mut settled) = (Elements::of(&row.cells[beside]), Vec::new());
         column_of(&mut self.state, &mut settled, index, &schema.columns[index]).write_sibling(&mut siblings, incoming);
-        if siblings.0.len() > MAX_SIBLINGS {
-            let why = format!(
-                "column {} has {MAX_SIBLINGS} values that did not know each other: a write that knows some of them must come",
-                schema.columns[index].name
-            );
-            return Err(FoldError::Custom(why));
-        }
         self.settled.extend(settled.into_iter().map(|settled| (index, settled)));
         self.show_siblings(index, beside, row, siblings)
     }

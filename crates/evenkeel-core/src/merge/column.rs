@@ -22,6 +22,17 @@ use std::{cmp::Ordering, sync::Arc};
 /// known.
 const MAX_WRITERS: usize = 64;
 
+/// How many values stand beside each other in a column. What is beyond is the last in the order, and on record.
+const MAX_SIBLINGS: usize = 64;
+
+/// Adds a write to those that a value is made of.
+fn join(writers: &mut Writers, mark: Arc<Mark>) {
+    if writers.len() == MAX_WRITERS {
+        writers.remove(0);
+    }
+    writers.push(mark);
+}
+
 /// A column that a write comes to.
 #[derive(Debug)]
 pub struct Column<'s> {
@@ -76,7 +87,7 @@ impl Column<'_> {
         let decided = decide(&present, &incoming);
         if matches!(self.merge, Merge::Max | Merge::Min) && decided.relation == Relation::Concurrent {
             let mut writers = unknown;
-            writers.push(Arc::new(incoming.mark));
+            join(&mut writers, Arc::new(incoming.mark));
             self.slot.entries = smallvec![writers];
             return further();
         }
@@ -129,24 +140,32 @@ impl Column<'_> {
         self.slot.entries.iter().flatten().cloned().partition(|writer| !mark.knows(writer))
     }
 
-    /// A register is changed by what is in it already, as by a sum: whether the change is to be made. It is not where what
-    /// stands was written knowing it.
+    /// A register is changed by what is in it already, as by a sum: whether the change is to be made. It is not where what was
+    /// set was set knowing it: that stands for it. Changes commute, so one that another change knew is made late.
+    ///
+    /// Who set the register is the first entry, empty where nobody did, and who changed it since the second.
     pub fn adjust(&mut self, mark: &Arc<Mark>) -> bool {
-        let (mut writers, known) = self.split(mark);
-        if writers.iter().any(|writer| writer.knows(mark)) {
+        let entries = &mut self.slot.entries;
+        entries.resize(2, Writers::new());
+        if entries[0].iter().any(|setter| setter.knows(mark)) {
             return false;
         }
         let mut mark = Arc::clone(mark);
-        match latest(known.iter().map(|mark| &**mark)) {
+        match latest(entries.iter().flatten().filter(|writer| mark.knows(writer)).map(|writer| &**writer)) {
             Some(above) if above >= mark.hlc => Arc::make_mut(&mut mark).raise_above(above),
             _ => {}
         }
-        if writers.len() == MAX_WRITERS {
-            writers.remove(0);
-        }
-        writers.push(mark);
-        self.slot.entries = smallvec![writers];
+        entries[1].retain(|writer| !mark.knows(writer));
+        join(&mut entries[1], mark);
         true
+    }
+
+    /// An extreme was moved: who sets it later must know of that.
+    pub fn moved(&mut self, mark: Arc<Mark>) {
+        let entries = &mut self.slot.entries;
+        entries.resize(1, Writers::new());
+        entries[0].retain(|writer| !mark.knows(writer));
+        join(&mut entries[0], mark);
     }
 
     /// Siblings are written: all stay that the write did not know, the latest first.
@@ -157,20 +176,22 @@ impl Column<'_> {
         }
         let entries = std::mem::take(&mut self.slot.entries);
         let mut stay: Vec<Contender> = Vec::with_capacity(entries.len() + 1);
-        let mut late = false;
         for (writers, value) in entries.into_iter().zip(std::mem::take(&mut siblings.0)) {
             let Some(mark) = writers.first().filter(|mark| !incoming.mark.knows(mark)) else { continue };
-            let sibling = Contender { mark: Mark::clone(mark), kind: WriteKind::Set, value, version: None };
-            let decided = decide(&sibling, &incoming);
-            late |= decided.relation == Relation::After;
-            self.settled.push(Conflict::between(sibling.clone(), incoming.clone(), decided));
-            stay.push(sibling);
+            stay.push(Contender { mark: Mark::clone(mark), kind: WriteKind::Set, value, version: None });
         }
-        if !late {
+        // Of what came late that stands which knew it, of the others the one that is shown.
+        let rival = stay.iter().find(|sibling| sibling.mark.knows(&incoming.mark)).or(stay.first()).cloned();
+        let decided = rival.map(|rival| (decide(&rival, &incoming), rival));
+        let is_late = decided.as_ref().is_some_and(|(decided, _)| decided.relation == Relation::After);
+        if let Some((decided, rival)) = decided {
+            self.settled.push(Conflict::between(rival, incoming.clone(), decided));
+        }
+        if !is_late {
             stay.push(incoming);
         }
         stay.sort_by(|a, b| if decide(a, b).first_wins { Ordering::Less } else { Ordering::Greater });
-        for sibling in stay {
+        for sibling in stay.into_iter().take(MAX_SIBLINGS) {
             self.slot.entries.push(smallvec![Arc::new(sibling.mark)]);
             siblings.0.push(sibling.value);
         }
@@ -184,7 +205,7 @@ impl Column<'_> {
                 Ok(at) => {
                     if let Some(writers) = self.slot.entries.get_mut(at) {
                         writers.retain(|writer| !mark.knows(writer));
-                        writers.push(Arc::clone(mark));
+                        join(writers, Arc::clone(mark));
                     }
                 }
                 Err(at) => {

@@ -84,20 +84,15 @@ impl State {
         if slots.is_empty() {
             return None;
         }
-        let mut marks: Vec<&Arc<Mark>> = Vec::with_capacity(4);
-        for mark in slots.iter().flat_map(|(_, slot)| slot.marks()) {
-            if !marks.iter().any(|known| Arc::ptr_eq(known, mark) || known == &mark) {
-                marks.push(mark);
-            }
-        }
-        marks.sort_by_key(|mark| order_of(mark));
+        let mut marks: Vec<&Arc<Mark>> = slots.iter().flat_map(|(_, slot)| slot.marks()).collect();
+        marks.sort_unstable_by_key(|mark| order_of(mark));
+        marks.dedup_by_key(|mark| order_of(mark));
         let mut out = Vec::with_capacity(16 + 24 * marks.len() + 2 * slots.len());
         out.extend([FORMAT, TAG]);
         put_number(&mut out, marks.len() as u128);
         marks.iter().for_each(|mark| put_mark(&mut out, mark));
-        let place = |mark: &Arc<Mark>| {
-            marks.iter().position(|known| Arc::ptr_eq(known, mark) || *known == mark).unwrap_or_default()
-        };
+        let place =
+            |mark: &Arc<Mark>| marks.binary_search_by_key(&order_of(mark), |known| order_of(known)).unwrap_or_default();
         put_number(&mut out, slots.len() as u128);
         for (column, slot) in slots {
             put_slot(&mut out, *column, slot, &place);

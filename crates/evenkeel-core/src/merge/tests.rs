@@ -322,6 +322,61 @@ fn what_comes_late_does_not_undo_what_knew_it() {
     assert!(conflicts[0].replay());
 }
 
+/// The second column after these events of a model in which each type does what it is called.
+fn done(merge: Merge, events: &[Made]) -> String {
+    let column = |name: &str, ty, merge| schema::Column { name: name.into(), ty, merge };
+    let schema = Schema {
+        columns: vec![column("id", ColumnType::Text, Merge::Lww), column("n", ColumnType::I64, merge)],
+        ..model().schema().clone()
+    };
+    let kinds = [("set", OpKind::Set), ("once", OpKind::SetOnce), ("add", OpKind::Add), ("max", OpKind::Max)];
+    let clauses = kinds.map(|(event, kind)| Clause {
+        event: event.into(),
+        when: Vec::new(),
+        each: None,
+        key: vec![Operand::Attribute(Attribute::Subject)],
+        delete: false,
+        ops: vec![Op { kind, column: 1, value: Operand::Event("/data/n".parse().unwrap()), based_on: None }],
+    });
+    let (model, mut slot) = (Declared::new(schema, clauses.into()), None);
+    for (made, position) in events.iter().zip(1..) {
+        let (event, mut touches) = (made.at(position), Vec::new());
+        model.touches(&event, &mut touches);
+        model.apply(&mut slot, &event, &touches[0], &Key::text("k")).unwrap();
+    }
+    slot.unwrap().cells[1].to_json().to_string()
+}
+
+#[test]
+fn changes_commute_and_what_stands_is_not_set_once_more() {
+    let does = |kind: &'static str, n: &str| Made { kind, ..made(&format!(r#"{{"n":{n}}}"#)) };
+    let clock = |seq: u64| Some([("a", seq)].into_iter().collect::<BTreeMap<_, _>>());
+    let counted = |made: Made, seq| Made { source: "a", clock: clock(seq), hlc: Hlc::from_u64(seq), ..made };
+    // The first of two additions comes late: the second knew it, and both count.
+    let late = [counted(does("add", "3"), 2), counted(does("add", "5"), 1)];
+    assert_eq!(done(Merge::Lww, &late), "8");
+    // What was set knowing it stands for it.
+    let late = [counted(does("set", "3"), 2), counted(does("add", "5"), 1)];
+    assert_eq!(done(Merge::Lww, &late), "3");
+    let since = [counted(does("set", "3"), 2), does("add", "1"), counted(does("add", "5"), 1)];
+    assert_eq!(done(Merge::Lww, &since), "4");
+    for value in ["7", "null"] {
+        assert_eq!(done(Merge::Lww, &[does("set", "3"), does("once", value).seen(0)]), "3", "{value}");
+    }
+    // An extreme that a write did not know stays where it is further.
+    assert_eq!(done(Merge::Max, &[does("max", "10"), does("set", "3").seen(0)]), "10");
+    assert_eq!(done(Merge::Max, &[does("max", "10"), does("set", "3").seen(1)]), "3");
+}
+
+#[test]
+fn siblings_are_bounded_and_a_write_that_knows_them_ends_them() {
+    let mut events: Vec<_> = (0..100).map(|n| made(&format!(r#"{{"colour":"c{n}"}}"#)).seen(0)).collect();
+    assert_eq!(at(&events, "colour_siblings").matches("\"c").count(), 64);
+    assert_eq!((at(&events, "colour"), fold(&events).1.len()), (r#""c99""#.into(), 99));
+    events.push(made(r#"{"colour":"one"}"#).seen(100));
+    assert_eq!(at(&events, "colour_siblings"), r#"["one"]"#);
+}
+
 #[test]
 fn columns_are_ordered_by_what_they_declare() {
     let order = |by| {

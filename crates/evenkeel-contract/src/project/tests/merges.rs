@@ -68,6 +68,19 @@ fn what_decides_between_writes_is_part_of_the_fingerprint() {
 
 #[test]
 fn what_does_not_fit_is_said() {
+    let priced = "status = { type = \"text\", clock = \"wall\" }\nprice = { type = \"money\", currency = \"coin\" }\ncoin = { type = \"iso4217\", merge = \"or_set\" }";
+    assert_eq!(
+        error("status = { type = \"text\", clock = \"wall\" }", priced),
+        "`coin` is written with its amount and merges with it, not as `or_set`"
+    );
+    let counted = "status = { type = \"text\", clock = \"wall\" }\nunits = { type = \"i64\", merge = \"max\" }";
+    let shop = changed("status = { type = \"text\", clock = \"wall\" }", counted).edit(
+        "models/orders.toml",
+        "insert =",
+        "add = { units = \"/data/priority\" }\ninsert =",
+    );
+    let said = shop.compile().unwrap_err().render(&shop.files, false);
+    assert!(said.starts_with("error: `units` merges as `max` and takes `max`, `set` or `set_once`"), "{said}");
     for (from, to, expected) in [
         ("allow_wall_clock = true\n", "", "a wall clock that is fast wins over every other writer"),
         (
