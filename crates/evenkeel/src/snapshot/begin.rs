@@ -155,6 +155,19 @@ impl Beginning<'_> {
         touches_upto(log, fold, &mut hasher, upto, go_on, &mut note)
     }
 
+    /// What had been given up need not be in the index of the snapshot. Where that decision is lost since, the event counts
+    /// again, and its row is folded anew by the index.
+    fn index_given_up(&mut self, parks: &[Park]) -> Result<(), StoreError> {
+        if self.fold.keyed_by_subject() {
+            return Ok(());
+        }
+        let mut hasher = RowHasher::new(&self.models.digest_key(), self.fold.schema());
+        let given_up = parks.iter().filter(|park| park.state == ParkState::Discarded);
+        let touches: Vec<_> =
+            given_up.filter_map(|park| Some((hasher.key(park.key.as_ref()?), park.touch.position))).collect();
+        if touches.is_empty() { Ok(()) } else { self.write(Step { touches, ..Step::default() }) }
+    }
+
     /// Folds anew what decisions of persons concern, and moves the checkpoint.
     fn finish(
         &mut self,
@@ -164,6 +177,7 @@ impl Beginning<'_> {
     ) -> Result<ControlFlow<()>, NotBegun> {
         let schema = self.fold.schema();
         let position = header.checkpoint.position;
+        self.index_given_up(&rest.parks)?;
         let keys = self.to_fold_anew(position, &rest.parks)?;
         let stores = (self.log, self.models);
         let Some(mut folded) = refold(stores, self.fold, Table::Build, &keys, position, go_on)? else {

@@ -16,7 +16,7 @@ use evenkeel::{
     store::{
         Draft, Frames, Kept, Models, Piece, Snapshots,
         faulty::Operation,
-        memory::{MemorySnapshots, Tamper},
+        memory::{MemorySnapshots, Tamper, Volatile},
         sqlite::{SqliteOptions, SqliteStore},
     },
 };
@@ -332,6 +332,25 @@ fn what_was_decided_about_parked_events_since_is_in_the_rebuilt_table() {
     engine.redrive("p-tally-8.0.0", decision()).unwrap();
     assert_eq!(rebuilt_from(&engine, stores.memory.models.as_ref()), 12);
     assert_eq!(engine.sum("never decided", evenkeel::core::freshness::Level::Eventual), Some(20));
+}
+
+/// A power cut takes the decision back, and leaves a snapshot that was made under it.
+#[test]
+fn what_was_given_up_and_is_not_any_more_counts_in_a_table_begun_from_a_snapshot() {
+    let stores = Stores::new();
+    let fails = Arc::new(AtomicBool::new(true));
+    let engine = start(&stores, sevenless(&fails));
+    engine.send([1, 7, 2].iter().enumerate().map(|(i, n)| noted(&i.to_string(), "a", *n)).collect());
+    engine.settle();
+    let before = stores.memory.models.image();
+    engine.discard("p-tally-2.0.0", decision()).unwrap();
+    engine.rebuild_from_start("tally").unwrap();
+    engine.take_snapshot("tally").unwrap();
+    drop(engine);
+    stores.memory.models.restore(before);
+    let engine = start(&stores, sevenless(&fails));
+    assert_eq!(rebuilt_from(&engine, stores.memory.models.as_ref()), 3);
+    assert_eq!((engine.drift_of("tally").parked_events, engine.wrong_rows()), (2, 0));
 }
 
 #[test]
