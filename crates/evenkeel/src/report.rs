@@ -12,7 +12,7 @@ mod query;
 pub use accounting::{AccountReport, AccountingReport, CountedReport, SourceAccount};
 pub use bulk::{BulkEntry, BulkReport};
 pub use causal::{CausalReport, DotReport, PassedReport, SawReport, SkipReport, SkippedReport, WaitingReport};
-pub use conflicts::{ConflictReport, ConflictsReport, ContenderReport, KnownReport};
+pub use conflicts::{ConflictReport, ConflictsReport, ContenderReport};
 pub use impact::{AdmittedCase, AdmittedImpact, ImpactReport, ValueChange, WaitingCase, WaitingImpact};
 pub use lineage::{ContractVersion, FieldOrigin, LineageReport};
 pub use query::{QueryAnswer, ReadModel};

@@ -110,17 +110,20 @@ fn minor_clash(decl: &ColumnDecl, columns: &[ColumnDecl], sink: &Sink) {
     }
 }
 
+/// Whether values of this type can merge so.
+pub(super) fn can_merge(ty: ColumnKind, merge: Merge) -> bool {
+    match merge {
+        Merge::Lww | Merge::Mv | Merge::Version => true,
+        Merge::GCounter => ty == ColumnKind::I64,
+        Merge::PnCounter => matches!(ty, ColumnKind::I64 | ColumnKind::Decimal | ColumnKind::Money),
+        Merge::Max | Merge::Min => ty != ColumnKind::Json,
+        Merge::OrSet => !matches!(ty, ColumnKind::Json | ColumnKind::Money),
+    }
+}
+
 fn merge_fits(decl: &ColumnDecl, sink: &Sink) {
     let Some(ty) = &decl.ty else { return };
-    let fits = match decl.merge.value {
-        Merge::Lww => true,
-        Merge::GCounter => ty.value == ColumnKind::I64,
-        Merge::PnCounter => matches!(ty.value, ColumnKind::I64 | ColumnKind::Decimal | ColumnKind::Money),
-        Merge::Max | Merge::Min => ty.value != ColumnKind::Json,
-        Merge::OrSet => !matches!(ty.value, ColumnKind::Json | ColumnKind::Money),
-        Merge::Mv | Merge::Version => true,
-    };
-    if !fits {
+    if !can_merge(ty.value, decl.merge.value) {
         let message = format!("a column of type `{}` cannot merge as `{}`", ty.value.as_str(), decl.merge.value);
         sink.error(&decl.merge.place, message);
     }

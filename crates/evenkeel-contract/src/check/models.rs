@@ -272,6 +272,9 @@ fn check_op(op: &OpDecl, columns: &Columns<'_>, scope: &Scope<'_>) -> Option<Op>
 /// Sets take elements in and out, siblings and versions are written whole, and nothing else does so.
 fn merges(op: &OpDecl, decl: &ColumnDecl, scope: &Scope<'_>) {
     let merge = decl.merge.value;
+    if decl.ty.as_ref().is_some_and(|ty| !columns::can_merge(ty.value, merge)) {
+        return; // The column itself is wrong, and that is said.
+    }
     let is_of_set = matches!(op.kind, OpKind::Insert | OpKind::Remove);
     let message = match merge {
         Merge::OrSet if !is_of_set => format!("`{}` is a set: use `insert` and `remove`", decl.name.value),
@@ -279,8 +282,8 @@ fn merges(op: &OpDecl, decl: &ColumnDecl, scope: &Scope<'_>) {
             format!("`{}` merges as `{merge}` and can only be `set`", decl.name.value)
         }
         Merge::OrSet | Merge::Mv | Merge::Version => String::new(),
-        Merge::GCounter | Merge::PnCounter if matches!(op.kind, OpKind::Min | OpKind::Max) => {
-            format!("`{}` merges as `{merge}`: it is added to, and has no extremes", decl.name.value)
+        Merge::GCounter | Merge::PnCounter if !is_of_set && op.kind != OpKind::Add => {
+            format!("`{}` merges as `{merge}` and can only be added to: `add`, or merge = \"lww\"", decl.name.value)
         }
         Merge::Max if matches!(op.kind, OpKind::Add | OpKind::Min) => {
             format!("`{}` merges as `max` and takes `max`, `set` or `set_once`", decl.name.value)

@@ -14,6 +14,7 @@ pub use hlc::{BadHlc, ClockSkew, Hlc, HlcClock, HlcSettings, NoStamp};
 pub use prune::{Base, ClockTooLarge, Members, Overdue, Pruned, SPARE_ENTRIES};
 pub use vector::{Repeated, SeqExhausted, VectorClock};
 pub use wire::BadClock;
+pub(crate) use wire::text;
 
 use crate::words::words;
 

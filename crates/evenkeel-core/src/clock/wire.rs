@@ -103,23 +103,7 @@ impl VectorClock {
 
     /// The text of the attribute `vclock`.
     pub fn to_text(&self, actors: &Actors) -> String {
-        let mut text = String::with_capacity(self.len() * 24);
-        for (name, count) in self.named(actors) {
-            if !text.is_empty() {
-                text.push(',');
-            }
-            for c in name.chars() {
-                match c {
-                    '=' => text.push_str("%3D"),
-                    ',' => text.push_str("%2C"),
-                    '%' => text.push_str("%25"),
-                    other => text.push(other),
-                }
-            }
-            text.push('=');
-            text.push_str(&count.to_string());
-        }
-        text
+        text(self.named(actors).into_iter())
     }
 
     /// Its canonical bytes.
@@ -159,6 +143,27 @@ impl VectorClock {
         }
         Self::from_entries(&mut entries).map_err(|_| CodecError::NotCanonical("an actor named twice"))
     }
+}
+
+/// The text of the attribute `vclock` of these counts, sorted by name.
+pub(crate) fn text<'n>(named: impl Iterator<Item = (&'n str, u64)>) -> String {
+    let mut text = String::with_capacity(named.size_hint().0 * 24);
+    for (name, count) in named {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        for c in name.chars() {
+            match c {
+                '=' => text.push_str("%3D"),
+                ',' => text.push_str("%2C"),
+                '%' => text.push_str("%25"),
+                other => text.push(other),
+            }
+        }
+        text.push('=');
+        text.push_str(&count.to_string());
+    }
+    text
 }
 
 /// What is before and after the first `at`, an ASCII character. Pairs are short: a plain look at each byte is faster than

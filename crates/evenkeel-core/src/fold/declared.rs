@@ -260,7 +260,7 @@ impl Fold for Declared {
             clause.ops.iter().try_for_each(|op| writing.write(op, row))?;
             writing.keep_state(row);
         }
-        conflicts.extend(writing.conflicts(key));
+        writing.record(key, slot.as_ref(), conflicts);
         Ok(())
     }
 
@@ -278,22 +278,6 @@ impl Fold for Declared {
 pub(super) type Written = SmallVec<[(usize, Cell); 2]>;
 
 impl Op {
-    pub(super) fn result(
-        &self,
-        kind: OpKind,
-        schema: &Schema,
-        row: &Row,
-        found: &Found<'_>,
-    ) -> Result<Written, FoldError> {
-        let column = &schema.columns[self.column];
-        if let ColumnType::Money { currency } = column.ty {
-            return self.money(kind, column, row, currency, found);
-        }
-        let new = Cell::from_found(column.ty, found)
-            .map_err(|misfit| FoldError::Misfit { column: column.name.clone(), misfit })?;
-        self.merge(kind, column, row, new)
-    }
-
     /// The instant of an attribute for a column of instants, which need not be written out and read again.
     pub(super) fn instant(&self, schema: &Schema, event: &Event) -> Option<Timestamp> {
         match (&self.value, schema.columns[self.column].ty) {
@@ -302,75 +286,88 @@ impl Op {
             _ => None,
         }
     }
+}
 
-    /// What becomes of a column that is not money when `new` comes to it.
-    pub(super) fn merge(&self, kind: OpKind, column: &Column, row: &Row, new: Cell) -> Result<Written, FoldError> {
-        let old = &row.cells[self.column];
-        if (kind, column.merge) == (OpKind::Add, Merge::GCounter) {
-            grows(&column.name, &new)?;
-        }
-        Ok(match kind {
-            OpKind::Set => smallvec::smallvec![(self.column, new)],
-            OpKind::SetOnce if old.is_null() => smallvec::smallvec![(self.column, new)],
-            OpKind::SetOnce => Written::new(),
-            _ if new.is_null() => Written::new(),
-            _ if old.is_null() => smallvec::smallvec![(self.column, new)],
-            OpKind::Add => smallvec::smallvec![(self.column, add(&column.name, old, &new)?)],
-            OpKind::Min if less(&new, old) => smallvec::smallvec![(self.column, new)],
-            OpKind::Max if less(old, &new) => smallvec::smallvec![(self.column, new)],
-            OpKind::Min | OpKind::Max | OpKind::Insert | OpKind::Remove => Written::new(),
-        })
+/// What an operation makes of the column at `index` where `found` comes to it.
+pub(super) fn result(
+    kind: OpKind,
+    index: usize,
+    schema: &Schema,
+    row: &Row,
+    found: &Found<'_>,
+) -> Result<Written, FoldError> {
+    let column = &schema.columns[index];
+    if let ColumnType::Money { currency } = column.ty {
+        return money(kind, column, row, (index, currency), found);
     }
+    let new = Cell::from_found(column.ty, found)
+        .map_err(|misfit| FoldError::Misfit { column: column.name.clone(), misfit })?;
+    merge(kind, index, column, row, new)
+}
 
-    /// Money is one value in two columns: an amount is never written, added or compared without its currency.
-    fn money(
-        &self,
-        kind: OpKind,
-        column: &Column,
-        row: &Row,
-        currency: usize,
-        found: &Found<'_>,
-    ) -> Result<Written, FoldError> {
-        let name = column.name.as_str();
-        if matches!(found, Found::Value(Value::Null)) {
-            return Ok(match kind {
-                OpKind::Set => smallvec::smallvec![(self.column, Cell::Null), (currency, Cell::Null)],
-                _ => Written::new(),
-            });
-        }
-        let new = read_money(name, found)?;
-        if (kind, column.merge) == (OpKind::Add, Merge::GCounter) {
-            grows(name, &Cell::Decimal(new.amount()))?;
-        }
-        let write = |amount: Decimal| -> Written {
-            smallvec::smallvec![
-                (self.column, Cell::Decimal(amount)),
-                (currency, Cell::Text(new.currency().code().into()))
-            ]
-        };
-        let Cell::Decimal(old) = row.cells[self.column] else { return Ok(write(new.amount())) };
-        match kind {
-            OpKind::Set => return Ok(write(new.amount())),
-            OpKind::SetOnce | OpKind::Insert | OpKind::Remove => return Ok(Written::new()),
-            OpKind::Add | OpKind::Min | OpKind::Max => {}
-        }
-        match &row.cells[currency] {
-            Cell::Text(code) if code != new.currency().code() => {
-                let (row, event) = (code.to_string(), new.currency().code().to_owned());
-                return Err(FoldError::Currency { column: name.to_owned(), row, event });
-            }
-            _ => {}
-        }
-        Ok(match (kind, new.amount().cmp(&old)) {
-            (OpKind::Add, _) => {
-                let decimal = |error| FoldError::Decimal { column: name.to_owned(), error };
-                let sum = old.checked_add(new.amount()).map_err(decimal)?;
-                write(Money::new(sum, new.currency()).map_err(decimal)?.amount())
-            }
-            (OpKind::Min, Ordering::Less) | (OpKind::Max, Ordering::Greater) => write(new.amount()),
+/// The same of a column that is not money, where `new` comes to it.
+pub(super) fn merge(kind: OpKind, index: usize, column: &Column, row: &Row, new: Cell) -> Result<Written, FoldError> {
+    let old = &row.cells[index];
+    if (kind, column.merge) == (OpKind::Add, Merge::GCounter) {
+        grows(&column.name, &new)?;
+    }
+    Ok(match kind {
+        OpKind::Set => smallvec::smallvec![(index, new)],
+        OpKind::SetOnce if old.is_null() => smallvec::smallvec![(index, new)],
+        OpKind::SetOnce => Written::new(),
+        _ if new.is_null() => Written::new(),
+        _ if old.is_null() => smallvec::smallvec![(index, new)],
+        OpKind::Add => smallvec::smallvec![(index, add(&column.name, old, &new)?)],
+        OpKind::Min if less(&new, old) => smallvec::smallvec![(index, new)],
+        OpKind::Max if less(old, &new) => smallvec::smallvec![(index, new)],
+        OpKind::Min | OpKind::Max | OpKind::Insert | OpKind::Remove => Written::new(),
+    })
+}
+
+/// Money is one value in two columns: an amount is never written, added or compared without its currency.
+fn money(
+    kind: OpKind,
+    column: &Column,
+    row: &Row,
+    (amount, currency): (usize, usize),
+    found: &Found<'_>,
+) -> Result<Written, FoldError> {
+    let name = column.name.as_str();
+    if matches!(found, Found::Value(Value::Null)) {
+        return Ok(match kind {
+            OpKind::Set => smallvec::smallvec![(amount, Cell::Null), (currency, Cell::Null)],
             _ => Written::new(),
-        })
+        });
     }
+    let new = read_money(name, found)?;
+    if (kind, column.merge) == (OpKind::Add, Merge::GCounter) {
+        grows(name, &Cell::Decimal(new.amount()))?;
+    }
+    let write = |value: Decimal| -> Written {
+        smallvec::smallvec![(amount, Cell::Decimal(value)), (currency, Cell::Text(new.currency().code().into()))]
+    };
+    let Cell::Decimal(old) = row.cells[amount] else { return Ok(write(new.amount())) };
+    match kind {
+        OpKind::Set => return Ok(write(new.amount())),
+        OpKind::SetOnce | OpKind::Insert | OpKind::Remove => return Ok(Written::new()),
+        OpKind::Add | OpKind::Min | OpKind::Max => {}
+    }
+    match &row.cells[currency] {
+        Cell::Text(code) if code != new.currency().code() => {
+            let (row, event) = (code.to_string(), new.currency().code().to_owned());
+            return Err(FoldError::Currency { column: name.to_owned(), row, event });
+        }
+        _ => {}
+    }
+    Ok(match (kind, new.amount().cmp(&old)) {
+        (OpKind::Add, _) => {
+            let decimal = |error| FoldError::Decimal { column: name.to_owned(), error };
+            let sum = old.checked_add(new.amount()).map_err(decimal)?;
+            write(Money::new(sum, new.currency()).map_err(decimal)?.amount())
+        }
+        (OpKind::Min, Ordering::Less) | (OpKind::Max, Ordering::Greater) => write(new.amount()),
+        _ => Written::new(),
+    })
 }
 
 fn read_money(name: &str, found: &Found<'_>) -> Result<Money, FoldError> {

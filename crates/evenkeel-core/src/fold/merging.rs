@@ -4,7 +4,7 @@
 //! marks of has no column for them, and pays nothing.
 use super::{
     FoldError,
-    declared::{Clause, Declared, Op, OpKind, Written, less},
+    declared::{self, Clause, Declared, Op, OpKind, Written, less},
 };
 use crate::{
     event::{Event, Found},
@@ -111,17 +111,38 @@ impl<'w> Writing<'w> {
         Ok(Self { model, event, element, mark, state, settled: Vec::new() })
     }
 
-    /// What was decided, of the row of `key`. Two writes of one value agree: whichever stands, nothing is lost.
-    pub(super) fn conflicts(self, key: &Key) -> impl Iterator<Item = Conflict> {
+    /// Adds what was decided to the records: of the row of `key`, which is now `row`. Two writes of one value agree: whichever
+    /// stands, nothing is lost. An event that writes a column more than once, as by `each`, has written what it wrote last.
+    pub(super) fn record(self, key: &Key, row: Option<&Row>, conflicts: &mut Vec<Conflict>) {
         let Self { model, event, settled, .. } = self;
-        let differ = |(_, settled): &(usize, Settled)| {
-            settled.winner.kind != settled.loser.kind || settled.winner.value != settled.loser.value
-        };
-        settled.into_iter().filter(differ).map(move |(index, Settled { winner, loser, relation, rule })| {
-            let column = &model.schema.columns[index];
-            let (name, strategy) = (column.name.clone(), column.merge);
-            Conflict { key: key.clone(), column: name, strategy, relation, rule, winner, loser, at: event.recorded_at }
-        })
+        let schema = &model.schema;
+        let own = conflicts.iter().rev().take_while(|conflict| conflict.position() == event.position).count();
+        let own = conflicts.len() - own;
+        for written in conflicts[own..].iter_mut().filter(|conflict| conflict.key == *key) {
+            let index = schema.columns.iter().position(|column| column.name == written.column);
+            if let (Some(index), Some(row)) = (index, row)
+                && written.winner.mark.position == event.position
+                && written.winner.kind == WriteKind::Set
+            {
+                written.winner.value = value_of(schema, row, index);
+            }
+        }
+        for (index, Settled { winner, loser, relation, rule }) in settled {
+            let column = &schema.columns[index];
+            let (column, strategy) = (column.name.clone(), column.merge);
+            let decided =
+                Conflict { key: key.clone(), column, strategy, relation, rule, winner, loser, at: event.recorded_at };
+            match conflicts[own..].iter_mut().find(|written| written.is_between_those_of(&decided)) {
+                Some(written) => *written = decided,
+                None => conflicts.push(decided),
+            }
+        }
+        if own < conflicts.len() {
+            let agree =
+                |winner: &Contender, loser: &Contender| winner.kind == loser.kind && winner.value == loser.value;
+            let decided = conflicts.split_off(own);
+            conflicts.extend(decided.into_iter().filter(|conflict| !agree(&conflict.winner, &conflict.loser)));
+        }
     }
 
     /// Puts the marks back into the row.
@@ -153,8 +174,8 @@ impl<'w> Writing<'w> {
             },
         };
         let result = |kind, row: &Row| match (at, &found) {
-            (Some(at), _) => op.merge(kind, column, row, Cell::Timestamp(at)),
-            (None, Some(found)) => op.result(kind, schema, row, found),
+            (Some(at), _) => declared::merge(kind, op.column, column, row, Cell::Timestamp(at)),
+            (None, Some(found)) => declared::result(kind, op.column, schema, row, found),
             (None, None) => Ok(Written::new()),
         };
         match (op.kind, column.merge) {
@@ -303,9 +324,7 @@ impl<'w> Writing<'w> {
     fn show_siblings(&self, index: usize, beside: usize, row: &mut Row, siblings: Elements) -> Result<(), FoldError> {
         let first = siblings.0.first().cloned().unwrap_or_default();
         row.cells[beside] = siblings.into_cell();
-        let pick = Op { kind: OpKind::Set, column: index, value: super::Operand::Value(Value::Null), based_on: None };
-        let written = pick.result(OpKind::Set, &self.model.schema, row, &Found::Value(&first))?;
-        put(row, written);
+        put(row, declared::result(OpKind::Set, index, &self.model.schema, row, &Found::Value(&first))?);
         Ok(())
     }
 
@@ -400,8 +419,7 @@ impl<'w> Writing<'w> {
             _ => OpKind::Add,
         };
         for Contribution { value, .. } in &slot.added {
-            let op = Op { kind, column: index, value: super::Operand::Value(Value::Null), based_on: None };
-            let written = op.result(kind, schema, left, &Found::Value(value))?;
+            let written = declared::result(kind, index, schema, left, &Found::Value(value))?;
             put(left, written);
         }
         Ok(!state.slot(index).added.is_empty())

@@ -4,14 +4,14 @@
 //! where they are in the row are the caller's ([`crate::fold`]).
 use super::{
     Contender, Mark, Slot,
-    conflict::{Conflict, Settled, decide, latest},
+    conflict::{Conflict, Decided, Settled, decide},
     state::Writers,
 };
 use crate::{
     clock::Relation,
     ids::EventId,
     json::Value,
-    order::WriteKind,
+    order::{Rule, WriteKind},
     row::Cell,
     schema::{ColumnType, Merge},
 };
@@ -31,6 +31,22 @@ fn join(writers: &mut Writers, mark: Arc<Mark>) {
         writers.remove(0);
     }
     writers.push(mark);
+}
+
+/// Puts a write above those that it knew.
+fn raise<'m>(mark: &mut Mark, known: impl Iterator<Item = &'m Arc<Mark>>) {
+    if let Some(latest) = known.map(|mark| mark.hlc).max() {
+        mark.raise_above(latest);
+    }
+}
+
+/// The same, of a mark that others hold too: most are above what they knew already.
+fn raised<'m>(mark: &Arc<Mark>, known: impl Iterator<Item = &'m Arc<Mark>>) -> Arc<Mark> {
+    let mut mark = Arc::clone(mark);
+    if let Some(latest) = known.map(|mark| mark.hlc).max().filter(|latest| *latest >= mark.hlc) {
+        Arc::make_mut(&mut mark).raise_above(latest);
+    }
+    mark
 }
 
 /// A column that a write comes to.
@@ -56,13 +72,7 @@ impl Column<'_> {
         if !writers().all(|writer| mark.knows(writer)) {
             return false;
         }
-        let mut mark = Arc::clone(mark);
-        match latest(writers().map(|writer| &**writer)) {
-            Some(above) if above >= mark.hlc => Arc::make_mut(&mut mark).raise_above(above),
-            _ => {}
-        }
-        self.slot.entries.clear();
-        self.slot.entries.push(smallvec![mark]);
+        self.slot.entries = smallvec![smallvec![raised(mark, writers())]];
         self.slot.added.clear();
         true
     }
@@ -75,9 +85,7 @@ impl Column<'_> {
     pub fn set(&mut self, present: Contender, incoming: Contender, further: impl FnOnce() -> bool) -> bool {
         let (unknown, known) = self.split(&incoming.mark);
         let mut incoming = incoming;
-        if let Some(above) = latest(known.iter().map(|mark| &**mark)) {
-            incoming.mark.raise_above(above);
-        }
+        raise(&mut incoming.mark, known.iter());
         let versions = incoming.version.is_some() && present.version.is_some();
         // The greatest stands for all that what is there was made of.
         let Some(rival) = unknown.iter().max_by_key(|mark| mark.hlc).filter(|_| !versions) else {
@@ -150,11 +158,7 @@ impl Column<'_> {
         if entries[0].iter().any(|setter| setter.knows(mark)) {
             return false;
         }
-        let mut mark = Arc::clone(mark);
-        match latest(entries.iter().flatten().filter(|writer| mark.knows(writer)).map(|writer| &**writer)) {
-            Some(above) if above >= mark.hlc => Arc::make_mut(&mut mark).raise_above(above),
-            _ => {}
-        }
+        let mark = raised(mark, entries.iter().flatten().filter(|writer| mark.knows(writer)));
         entries[1].retain(|writer| !mark.knows(writer));
         join(&mut entries[1], mark);
         true
@@ -171,9 +175,7 @@ impl Column<'_> {
     /// Siblings are written: all stay that the write did not know, the latest first.
     pub fn write_sibling(&mut self, siblings: &mut Elements, mut incoming: Contender) {
         let (_, known) = self.split(&incoming.mark);
-        if let Some(above) = latest(known.iter().map(|mark| &**mark)) {
-            incoming.mark.raise_above(above);
-        }
+        raise(&mut incoming.mark, known.iter());
         let entries = std::mem::take(&mut self.slot.entries);
         let mut stay: Vec<Contender> = Vec::with_capacity(entries.len() + 1);
         for (writers, value) in entries.into_iter().zip(std::mem::take(&mut siblings.0)) {
@@ -190,7 +192,7 @@ impl Column<'_> {
         if !is_late {
             stay.push(incoming);
         }
-        stay.sort_by(|a, b| if decide(a, b).first_wins { Ordering::Less } else { Ordering::Greater });
+        stay.sort_by(in_order);
         for sibling in stay.into_iter().take(MAX_SIBLINGS) {
             self.slot.entries.push(smallvec![Arc::new(sibling.mark)]);
             siblings.0.push(sibling.value);
@@ -272,6 +274,15 @@ impl Elements {
     fn place(&self, ty: ColumnType, value: &Value) -> Result<usize, usize> {
         let wanted = Cell::from_json(ty, value).unwrap_or_default();
         self.0.binary_search_by(|item| compare(&Cell::from_json(ty, item).unwrap_or_default(), &wanted))
+    }
+}
+
+/// The order of siblings: the one that would stand alone first.
+fn in_order(a: &Contender, b: &Contender) -> Ordering {
+    match decide(a, b) {
+        Decided { rule: Rule::Same, .. } => Ordering::Equal,
+        Decided { first_wins: true, .. } => Ordering::Less,
+        Decided { first_wins: false, .. } => Ordering::Greater,
     }
 }
 

@@ -3,7 +3,7 @@
 //! Not here: what the winner does to the column ([`super::Column`]), and where records are kept (stores).
 use super::Mark;
 use crate::{
-    clock::{Hlc, Relation},
+    clock::Relation,
     ids::{EventId, Incarnation, ModelName, Position, ReplicaName},
     json::{self, Value},
     order::{Rule, Stamp, WriteKind},
@@ -189,12 +189,21 @@ impl Conflict {
         ConflictId(id)
     }
 
+    /// Whether `other` is of the same row, column and two events.
+    pub(crate) fn is_between_those_of(&self, other: &Self) -> bool {
+        let events = |conflict: &Self| {
+            let [winner, loser] = [&conflict.winner, &conflict.loser].map(|write| write.mark.position);
+            (winner.min(loser), winner.max(loser))
+        };
+        (&self.column, &self.key, events(self)) == (&other.column, &other.key, events(other))
+    }
+
     /// Decides again, from what is recorded and nothing else: whether the same write stands for the same reason.
     pub fn replay(&self) -> bool {
         let again = decide(&self.winner, &self.loser);
         let mirrored = decide(&self.loser, &self.winner);
-        (again.first_wins, again.relation, again.rule) == (true, self.relation, self.rule)
-            && (mirrored.first_wins || again.rule == Rule::Same) == (again.rule == Rule::Same)
+        let is_one_order = again.rule == Rule::Same || !mirrored.first_wins;
+        is_one_order && (again.first_wins, again.relation, again.rule) == (true, self.relation, self.rule)
     }
 
     /// Where in the log the later of the two is.
@@ -210,9 +219,4 @@ pub struct Settled {
     pub(crate) loser: Contender,
     pub(crate) relation: Relation,
     pub(crate) rule: Rule,
-}
-
-/// The greater stamp stands later.
-pub(super) fn latest<'m>(marks: impl Iterator<Item = &'m Mark>) -> Option<Hlc> {
-    marks.map(|mark| mark.hlc).max()
 }

@@ -2,7 +2,7 @@
 //!
 //! Not here: what follows from that ([`super::decide`]).
 use crate::{
-    clock::{Actors, Hlc, Relation, VectorClock},
+    clock::{self, Actors, Hlc, Relation, VectorClock},
     event::{Delivery, Event, Saw},
     ids::{Position, ReplicaName, SourceName},
     intake::{MAX_ENTRIES, SourceDot, VCLOCK},
@@ -140,6 +140,12 @@ impl Mark {
             // Each knowing the other is no history: neither is treated as later.
             (false, ..) => Relation::Concurrent,
         }
+    }
+
+    /// What its writer knew, as the attribute `vclock` says it; `None` where it sent none.
+    pub fn vclock(&self) -> Option<String> {
+        let clock = self.clock.as_ref()?;
+        Some(clock::text(clock.iter().map(|dot| (dot.source.as_str(), dot.seq))))
     }
 
     /// Stands above `other` from now on.

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     clock::{Hlc, Relation},
     event::{Causality, Delivery, Draft, Event, Saw},
-    fold::{Attribute, Clause, Declared, Fold, Op, OpKind, Operand, Touch},
+    fold::{Attribute, Clause, Declared, Each, Fold, Op, OpKind, Operand, Touch},
     ids::{Digest, EventId, Position, StreamVersion},
     intake::SourceDot,
     json::{Object, Value, parse},
@@ -39,6 +39,12 @@ fn clocked(position: u64, source: &str, clock: &[(&str, u64)]) -> Mark {
     dots.sort_unstable();
     let seq = dots.iter().find(|dot| dot.source.as_str() == source).unwrap().seq;
     Mark { by: Counted::Source(source.into()), seq, clock: Some(dots.into()), ..logged(position) }
+}
+
+#[test]
+fn what_a_writer_knew_is_told_as_a_vector_clock() {
+    let mark = clocked(5, "b", &[("b", 1), ("a,c", 2)]);
+    assert_eq!((mark.vclock().as_deref(), logged(1).vclock()), (Some("a%2Cc=2,b=1"), None));
 }
 
 #[test]
@@ -119,9 +125,17 @@ fn model() -> Declared {
         op(OpKind::Set, 7, "price"),
     ];
     let untag = vec![op(OpKind::Remove, 3, "tag")];
+    let element = Operand::Element("".parse().unwrap());
+    let named = vec![Op { kind: OpKind::Set, column: 1, value: element, based_on: None }];
+    let each = Some(Each { over: "/data/names".parse().unwrap() });
     Declared::new(
         schema,
-        vec![clause("set", ops, false), clause("untag", untag, false), clause("delete", Vec::new(), true)],
+        vec![
+            clause("set", ops, false),
+            clause("untag", untag, false),
+            clause("delete", Vec::new(), true),
+            Clause { each, ..clause("name", named, false) },
+        ],
     )
 }
 
@@ -233,6 +247,28 @@ fn editors_who_had_not_seen_each_other_conflict() {
     );
     // Other columns are no conflict, whatever was seen.
     assert!(fold(&[made(r#"{"name":"a"}"#).seen(0), made(r#"{"stock":1}"#).seen(0)]).1.is_empty());
+}
+
+#[test]
+fn an_event_that_writes_a_column_more_than_once_has_written_what_it_wrote_last() {
+    let base = || made(r#"{"name":"a"}"#).seen(0);
+    let names = |names: &str, hlc| {
+        let made = made(&format!(r#"{{"names":{names}}}"#)).seen(0);
+        Made { kind: "name", hlc: Hlc::new(hlc, 0), ..made }
+    };
+    for (later, stands, recorded) in [
+        (names(r#"["b","c"]"#, 2_000_000), "c", Some(("c", "a"))),
+        (names(r#"["b","c"]"#, 1), "a", Some(("a", "c"))),
+        (names(r#"["b","a"]"#, 2_000_000), "a", None),
+        (names(r#"["b","a"]"#, 1), "a", None),
+    ] {
+        let (row, conflicts) = fold(&[base(), later.clone()]);
+        assert_eq!(row.unwrap().cells[1].to_json(), stands.into(), "{later:?}");
+        let values: Vec<_> = conflicts.iter().map(|c| (c.winner.value.clone(), c.loser.value.clone())).collect();
+        let recorded = recorded.map(|(winner, loser)| (Value::from(winner), Value::from(loser)));
+        assert_eq!(values, Vec::from_iter(recorded), "{later:?}");
+        assert!(conflicts.iter().all(Conflict::replay), "{later:?}");
+    }
 }
 
 #[test]

@@ -3,7 +3,6 @@
 //! How they are decided is [`evenkeel_core::merge`]'s.
 use super::causal::{DotReport, SawReport};
 use evenkeel_core::{
-    intake::SourceDot,
     json::Value,
     merge::{Contender, Counted, Mark},
 };
@@ -24,9 +23,9 @@ pub struct ContenderReport {
     pub position: u64,
     /// `set` or `delete`.
     pub kind: &'static str,
-    /// What its writer knew, by a vector clock.
+    /// What its writer knew, by a vector clock, as everybody would write it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub vclock: Option<Vec<KnownReport>>,
+    pub vclock: Option<String>,
     /// What its writer had seen, by a token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub saw: Option<SawReport>,
@@ -36,16 +35,6 @@ pub struct ContenderReport {
     /// Of a version which one it names as its base.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub based_on: Option<String>,
-}
-
-/// How many events of a source a writer knew.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct KnownReport {
-    /// The source.
-    pub source: String,
-    /// How many.
-    pub seq: u64,
 }
 
 /// A resolved conflict.
@@ -102,14 +91,13 @@ impl From<&Mark> for DotReport {
 impl From<&Contender> for ContenderReport {
     fn from(write: &Contender) -> Self {
         let Contender { mark, kind, value, version } = write;
-        let known = |dot: &SourceDot| KnownReport { source: dot.source.to_string(), seq: dot.seq };
         Self {
             dot: mark.into(),
             value: value.clone(),
             hlc: mark.hlc.to_string(),
             position: mark.position.0,
             kind: kind.as_str(),
-            vclock: mark.clock.as_ref().map(|clock| clock.iter().map(known).collect()),
+            vclock: mark.vclock(),
             saw: mark.saw.map(|saw| SawReport { position: saw.upto.0, request: saw.request.to_string() }),
             version: version.map(|version| version.id.to_string()),
             based_on: version.and_then(|version| version.based_on).map(|base| base.to_string()),

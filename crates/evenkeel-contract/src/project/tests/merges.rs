@@ -67,6 +67,24 @@ fn what_decides_between_writes_is_part_of_the_fingerprint() {
 }
 
 #[test]
+fn a_counter_is_added_to_and_never_set() {
+    for op in ["set", "set_once", "max"] {
+        let counted =
+            "status = { type = \"text\", clock = \"wall\" }\nunits = { type = \"i64\", merge = \"pn_counter\" }";
+        let shop = changed("status = { type = \"text\", clock = \"wall\" }", counted).edit(
+            "models/orders.toml",
+            "[[on]]\n",
+            &format!(
+                "[[on]]\nevent = \"order_created\"\nkey = \"/subject\"\n{op} = {{ units = \"/data/priority\" }}\n[[on]]\n"
+            ),
+        );
+        let said = shop.compile().unwrap_err().render(&shop.files, false);
+        let expected = "error: `units` merges as `pn_counter` and can only be added to: `add`, or merge = \"lww\"";
+        assert!(said.starts_with(expected), "{op}: {said}");
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_said() {
     let priced = "status = { type = \"text\", clock = \"wall\" }\nprice = { type = \"money\", currency = \"coin\" }\ncoin = { type = \"iso4217\", merge = \"or_set\" }";
     assert_eq!(
