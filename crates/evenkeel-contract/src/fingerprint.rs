@@ -51,6 +51,7 @@ fn column_type(ty: ColumnType) -> &'static str {
         ColumnType::Timestamp => "timestamp",
         ColumnType::Date => "date",
         ColumnType::Json => "json",
+        ColumnType::Bytes => "bytes",
     }
 }
 

@@ -175,6 +175,7 @@ impl Buckets {
 /// | text, iso4217 | text |
 /// | i64; bool | integer; 0 or 1 |
 /// | decimal, money, timestamp, date, json | their canonical text |
+/// | bytes | bytes |
 /// | minor units of money | integer, null where the currency is missing or unknown |
 #[derive(Debug, Clone)]
 pub struct RowHasher {
@@ -210,7 +211,7 @@ impl RowHasher {
 
     /// A field that holds text.
     pub fn text(&mut self, text: &[u8]) {
-        self.bytes(1, text);
+        self.tagged(1, text);
     }
 
     /// A field that holds an integer.
@@ -221,10 +222,15 @@ impl RowHasher {
 
     /// A field that holds what no column of ours does.
     pub fn foreign(&mut self, bytes: &[u8]) {
-        self.bytes(3, bytes);
+        self.tagged(3, bytes);
     }
 
-    fn bytes(&mut self, tag: u8, bytes: &[u8]) {
+    /// A field that holds bytes.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.tagged(4, bytes);
+    }
+
+    fn tagged(&mut self, tag: u8, bytes: &[u8]) {
         self.buffer.push(tag);
         self.buffer.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
         self.buffer.extend_from_slice(bytes);
@@ -250,6 +256,7 @@ impl RowHasher {
                 Cell::Timestamp(at) => self.text(at.to_string().as_bytes()),
                 Cell::Date(date) => self.text(date.to_string().as_bytes()),
                 Cell::Json(value) => self.text(value.to_string().as_bytes()),
+                Cell::Bytes(bytes) => self.bytes(bytes),
             }
             if let ColumnType::Money { currency } = column.ty {
                 match minor_units(cell, &row.cells[currency]) {

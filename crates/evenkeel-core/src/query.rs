@@ -286,6 +286,8 @@ fn text(cell: &Cell) -> Cow<'_, str> {
         Cell::Timestamp(at) => at,
         Cell::Date(date) => date,
         Cell::Json(value) => value,
+        // No reader asks for a column that holds bytes.
+        Cell::Bytes(bytes) => return Cow::Owned(crate::row::hex(bytes)),
     };
     Cow::Owned(shown.to_string())
 }

@@ -33,6 +33,8 @@ pub enum Cell {
     Date(Date),
     /// Any JSON
     Json(Value),
+    /// Bytes, of columns of our own
+    Bytes(Box<[u8]>),
 }
 
 /// A value that does not fit its column.
@@ -89,6 +91,7 @@ impl Cell {
             (ColumnType::Timestamp, _) => return Err(misfit("an RFC 3339 time")),
             (ColumnType::Date, Value::String(text)) => Self::Date(text.parse().map_err(|_| misfit("a date"))?),
             (ColumnType::Date, _) => return Err(misfit("a date")),
+            (ColumnType::Bytes, _) => return Err(misfit("nothing: the column is Evenkeel's own")),
         })
     }
 
@@ -110,7 +113,7 @@ impl Cell {
         matches!(self, Self::Null)
     }
 
-    /// The JSON value readers see: an i64 is a number, decimals and money are text.
+    /// The JSON value readers see: an i64 is a number, decimals and money are text, and bytes hexadecimal.
     pub fn to_json(&self) -> Value {
         match self {
             Self::Null => Value::Null,
@@ -121,8 +124,15 @@ impl Cell {
             Self::Timestamp(at) => at.to_string().into(),
             Self::Date(date) => date.to_string().into(),
             Self::Json(value) => value.clone(),
+            Self::Bytes(bytes) => hex(bytes).into(),
         }
     }
+}
+
+/// Bytes as text, two digits each.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 /// A value for messages: what it is, and the value itself where that is short.

@@ -56,6 +56,8 @@ pub enum ColumnType {
     Date,
     /// Any JSON.
     Json,
+    /// Bytes, of columns of our own: no declaration has them.
+    Bytes,
 }
 
 impl ColumnType {
@@ -71,6 +73,7 @@ impl ColumnType {
             Self::Timestamp => "timestamp",
             Self::Date => "date",
             Self::Json => "json",
+            Self::Bytes => "bytes",
         }
     }
 }

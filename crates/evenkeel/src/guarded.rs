@@ -151,5 +151,6 @@ fn fits(ty: ColumnType, cell: &Cell) -> bool {
         Cell::Timestamp(_) => ty == ColumnType::Timestamp,
         Cell::Date(_) => ty == ColumnType::Date,
         Cell::Json(_) => ty == ColumnType::Json,
+        Cell::Bytes(_) => ty == ColumnType::Bytes,
     }
 }

@@ -71,7 +71,7 @@ impl Merging {
         schema.columns.extend(beside);
         let state = is_kept.then_some(schema.columns.len());
         if is_kept {
-            schema.columns.push(Column { name: "_ek_merge".into(), ty: ColumnType::Text, merge: Merge::Lww });
+            schema.columns.push(Column { name: "_ek_merge".into(), ty: ColumnType::Bytes, merge: Merge::Lww });
         }
         Self { columns, state, deletes }
     }
@@ -102,8 +102,8 @@ impl<'w> Writing<'w> {
     ) -> Result<Self, FoldError> {
         let kept = row.and_then(|row| model.merging.state.map(|column| &row.cells[column]));
         let state = match kept {
-            Some(Cell::Text(text)) => {
-                State::from_text(text, &event.replica).map_err(|bad| FoldError::Custom(bad.to_string()))?
+            Some(Cell::Bytes(bytes)) => {
+                State::from_bytes(bytes, &event.replica).map_err(|bad| FoldError::Custom(bad.to_string()))?
             }
             _ => State::default(),
         };
@@ -148,7 +148,7 @@ impl<'w> Writing<'w> {
     /// Puts the marks back into the row.
     pub(super) fn keep_state(&self, row: &mut Row) {
         if let Some(column) = self.model.merging.state {
-            row.cells[column] = self.state.to_text().map_or(Cell::Null, |text| Cell::Text(text.into()));
+            row.cells[column] = self.state.to_bytes().map_or(Cell::Null, Cell::Bytes);
         }
     }
 

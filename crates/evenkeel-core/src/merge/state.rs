@@ -13,12 +13,14 @@ use crate::{
     ids::{EventId, Position, ReplicaName},
     intake::SourceDot,
 };
-use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
 
 /// The type, as it stands in the bytes.
 const TAG: u8 = 40;
+
+/// Columns up to this one are bits beside the mark of the one write that is in them.
+const MASKED: usize = 127;
 
 /// The state of a row that cannot be read: nobody but the projector writes it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,8 +33,9 @@ pub(super) type Writers = SmallVec<[Arc<Mark>; 1]>;
 /// What is kept of one column.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Slot {
-    /// Of each thing that stands in the column the writes that put it there: of a register the one value, of siblings and
-    /// sets each of theirs, in the order in which the column shows them.
+    /// Of each thing that stands in the column the writes that put it there: of siblings and sets each of theirs, in the
+    /// order in which the column shows them; of a register the one value, and of one that is changed by what is in it
+    /// those that set it and then those that changed it since.
     pub entries: SmallVec<[SmallVec<[Arc<Mark>; 1]>; 1]>,
     /// Of a version what it was based on.
     pub based_on: Option<EventId>,
@@ -43,6 +46,14 @@ pub struct Slot {
 impl Slot {
     fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.added.is_empty() && self.based_on.is_none()
+    }
+
+    /// The mark of the one write that everything here is of.
+    fn only(&self) -> Option<&Arc<Mark>> {
+        match (self.entries.as_slice(), self.based_on, self.added.as_slice()) {
+            ([entry], None, []) if entry.len() == 1 => entry.first(),
+            _ => None,
+        }
     }
 
     fn marks(&self) -> impl Iterator<Item = &Arc<Mark>> {
@@ -73,13 +84,8 @@ impl State {
         &mut self.0[at].1
     }
 
-    /// The columns of which something is kept.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, &Slot)> {
-        self.0.iter().map(|(column, slot)| (*column, slot))
-    }
-
-    /// As text for the row's own column; `None` where nothing is kept.
-    pub fn to_text(&self) -> Option<String> {
+    /// As bytes for the row's own column; `None` where nothing is kept.
+    pub fn to_bytes(&self) -> Option<Box<[u8]>> {
         let slots: Vec<_> = self.0.iter().filter(|(_, slot)| !slot.is_empty()).collect();
         if slots.is_empty() {
             return None;
@@ -87,37 +93,65 @@ impl State {
         let mut marks: Vec<&Arc<Mark>> = slots.iter().flat_map(|(_, slot)| slot.marks()).collect();
         marks.sort_unstable_by_key(|mark| order_of(mark));
         marks.dedup_by_key(|mark| order_of(mark));
-        let mut out = Vec::with_capacity(16 + 24 * marks.len() + 2 * slots.len());
-        out.extend([FORMAT, TAG]);
-        put_number(&mut out, marks.len() as u128);
-        marks.iter().for_each(|mark| put_mark(&mut out, mark));
         let place =
             |mark: &Arc<Mark>| marks.binary_search_by_key(&order_of(mark), |known| order_of(known)).unwrap_or_default();
-        put_number(&mut out, slots.len() as u128);
+        let mut alone: SmallVec<[u128; 4]> = smallvec![0; marks.len()];
+        let mut whole = Vec::new();
         for (column, slot) in slots {
-            put_slot(&mut out, *column, slot, &place);
+            match slot.only() {
+                Some(mark) if *column < MASKED => alone[place(mark)] |= 1 << column,
+                _ => whole.push((*column, slot)),
+            }
         }
-        Some(BASE64_STANDARD_NO_PAD.encode(out))
+        let mut out = Vec::with_capacity(8 + 24 * marks.len() + 16 * whole.len());
+        out.extend([FORMAT, TAG]);
+        put_number(&mut out, marks.len() as u128);
+        for (mark, columns) in marks.iter().zip(alone) {
+            put_mark(&mut out, mark);
+            put_number(&mut out, columns);
+        }
+        put_number(&mut out, whole.len() as u128);
+        for (column, slot) in whole {
+            put_slot(&mut out, column, slot, &place);
+        }
+        Some(out.into())
     }
 
-    /// Reads [`State::to_text`]. Most marks are of the replica `near`, whose name need not be made again.
+    /// Reads [`State::to_bytes`]. Most marks are of the replica `near`, whose name need not be made again.
     ///
     /// # Errors
     /// Where it is not what any state is written as.
-    pub fn from_text(text: &str, near: &ReplicaName) -> Result<Self, BadState> {
-        let bytes = BASE64_STANDARD_NO_PAD.decode(text).map_err(|error| BadState(error.to_string()))?;
-        let read = |input: &mut Reader<'_>| {
+    pub fn from_bytes(bytes: &[u8], near: &ReplicaName) -> Result<Self, BadState> {
+        let mut input = Reader::new(bytes);
+        let mut read = || {
             input.header(TAG)?;
-            let marks = (0..input.count()?).map(|_| mark(input, near).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
             let count = input.count()?;
-            let mut slots = Vec::with_capacity(count);
+            let (mut marks, mut slots) = (Vec::with_capacity(count), Vec::new());
             for _ in 0..count {
-                slots.push(slot(input, &marks)?);
+                let mark = Arc::new(mark(&mut input, near)?);
+                let mut columns = input.wide()?;
+                while columns > 0 {
+                    let entries = smallvec![smallvec![Arc::clone(&mark)]];
+                    slots.push((columns.trailing_zeros() as usize, Slot { entries, ..Slot::default() }));
+                    columns &= columns - 1;
+                }
+                marks.push(mark);
             }
-            Ok((slots, input.clone().end()?))
+            for _ in 0..input.count()? {
+                let (column, slot) = slot(&mut input, &marks)?;
+                if column < MASKED && slot.only().is_some() {
+                    return Err(CodecError::NotCanonical("one write of a column, and not beside its mark"));
+                }
+                slots.push((column, slot));
+            }
+            input.clone().end()?;
+            slots.sort_unstable_by_key(|(column, _)| *column);
+            if slots.windows(2).any(|two| two[0].0 == two[1].0) {
+                return Err(CodecError::NotCanonical("a column that is there twice"));
+            }
+            Ok(slots)
         };
-        let (slots, ()) = read(&mut Reader::new(&bytes)).map_err(|error: CodecError| BadState(error.to_string()))?;
-        Ok(Self(slots))
+        read().map(Self).map_err(|error| BadState(error.to_string()))
     }
 }
 
@@ -136,7 +170,7 @@ fn put_mark(out: &mut Vec<u8>, mark: &Mark) {
     out.push(flag(is_sources, OF_SOURCE) | flag(mark.saw.is_some(), SAW) | flag(mark.clock.is_some(), CLOCK));
     put_number(out, u128::from(mark.position.0));
     put_bytes(out, mark.by.name().as_bytes());
-    put_number(out, u128::from(mark.seq));
+    put_number(out, u128::from(if is_sources { mark.seq } else { counted(mark.position, mark.seq) }));
     out.extend_from_slice(&mark.hlc.as_u64().to_be_bytes());
     if let Some(saw) = mark.saw {
         put_number(out, u128::from(saw.upto.0));
@@ -150,6 +184,11 @@ fn put_mark(out: &mut Vec<u8>, mark: &Mark) {
             put_number(out, u128::from(dot.seq));
         }
     }
+}
+
+/// The number of an event that its log counts stands close behind its position: how far, and from that the number.
+const fn counted(position: Position, seq: u64) -> u64 {
+    position.0.wrapping_sub(seq)
 }
 
 fn stamp(input: &mut Reader<'_>) -> Result<Hlc, CodecError> {
@@ -172,7 +211,11 @@ fn mark(input: &mut Reader<'_>, near: &ReplicaName) -> Result<Mark, CodecError> 
         false if name == near.as_str() => Counted::Replica(near.clone()),
         false => Counted::Replica(name.into()),
     };
-    let (seq, hlc) = (input.number()?, stamp(input)?);
+    let seq = match (input.number()?, &by) {
+        (seq, Counted::Source(_)) => seq,
+        (behind, Counted::Replica(_)) => counted(position, behind),
+    };
+    let hlc = stamp(input)?;
     let (saw, sent) = if flags & SAW > 0 {
         (Some(Saw { upto: Position(input.number()?), request: stamp(input)? }), stamp(input)?)
     } else {
@@ -187,19 +230,9 @@ fn mark(input: &mut Reader<'_>, near: &ReplicaName) -> Result<Mark, CodecError> 
     Ok(Mark { position, by, seq, hlc, saw, sent, clock })
 }
 
-/// Of the kinds of slots, one with a single write is by far the most frequent.
-const SINGLE: u128 = 0;
-const WHOLE: u128 = 1;
-
 fn put_slot(out: &mut Vec<u8>, column: usize, slot: &Slot, place: &dyn Fn(&Arc<Mark>) -> usize) {
     let put = |out: &mut Vec<u8>, number: usize| put_number(out, number as u128);
-    if let ([entry], None, []) = (slot.entries.as_slice(), slot.based_on, slot.added.as_slice())
-        && let [mark] = entry.as_slice()
-    {
-        put_number(out, (column as u128) << 1 | SINGLE);
-        return put(out, place(mark));
-    }
-    put_number(out, (column as u128) << 1 | WHOLE);
+    put(out, column);
     put(out, slot.entries.len());
     for entry in &slot.entries {
         put(out, entry.len());
@@ -217,13 +250,8 @@ fn slot(input: &mut Reader<'_>, marks: &[Arc<Mark>]) -> Result<(usize, Slot), Co
         let place = usize::try_from(input.number()?).ok();
         place.and_then(|place| marks.get(place)).cloned().ok_or(bad("a mark that is not there"))
     };
-    let head = input.wide()?;
-    let column = usize::try_from(head >> 1).map_err(|_| bad("a column that there cannot be"))?;
+    let column = usize::try_from(input.number()?).map_err(|_| bad("a column that there cannot be"))?;
     let mut slot = Slot::default();
-    if head & 1 == SINGLE {
-        slot.entries.push(SmallVec::from_iter([mark(input)?]));
-        return Ok((column, slot));
-    }
     for _ in 0..input.count()? {
         let entry = (0..input.count()?).map(|_| mark(input)).collect::<Result<_, _>>()?;
         slot.entries.push(entry);

@@ -130,7 +130,7 @@ fn operators(ty: ColumnType) -> &'static [&'static str] {
     match ty {
         ColumnType::Text | ColumnType::Iso4217 => &["eq", "ne", "lt", "le", "gt", "ge", "in", "like", "is"],
         ColumnType::Bool => &["eq", "ne", "in", "is"],
-        ColumnType::Json => &["is"],
+        ColumnType::Json | ColumnType::Bytes => &["is"],
         _ => &["eq", "ne", "lt", "le", "gt", "ge", "in", "is"],
     }
 }
@@ -174,7 +174,7 @@ fn is(ty: ColumnType, text: &str) -> Result<Test, String> {
 fn value(ty: ColumnType, text: &str) -> Result<Cell, String> {
     let expected = |what: &str| format!("expected {what}, found {text:?}");
     match ty {
-        ColumnType::Text | ColumnType::Json => Ok(Cell::Text(text.into())),
+        ColumnType::Text | ColumnType::Json | ColumnType::Bytes => Ok(Cell::Text(text.into())),
         ColumnType::I64 => {
             let plain = !text.starts_with('+');
             let int = text.parse().ok().filter(|_| plain);

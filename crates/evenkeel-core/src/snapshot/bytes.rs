@@ -7,9 +7,13 @@ use crate::{
 };
 
 pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
-    // Longer text than 32 bits can tell is longer than a frame, and refused for it.
-    out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
-    out.extend_from_slice(text.as_bytes());
+    put_bytes(out, text.as_bytes());
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    // What is longer than 32 bits can tell is longer than a frame, and refused for it.
+    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(bytes);
 }
 
 pub(super) fn put_key(out: &mut Vec<u8>, key: &Key) {
@@ -35,6 +39,10 @@ pub(super) fn put_cell(out: &mut Vec<u8>, cell: &Cell) {
         Cell::Decimal(decimal) => put_tagged(out, 5, &decimal.to_string()),
         Cell::Date(date) => put_tagged(out, 6, &date.to_string()),
         Cell::Json(value) => put_tagged(out, 7, &value.to_string()),
+        Cell::Bytes(bytes) => {
+            out.push(8);
+            put_bytes(out, bytes);
+        }
     }
 }
 
@@ -77,9 +85,12 @@ impl<'f> Bytes<'f> {
     }
 
     pub(super) fn text(&mut self) -> Result<&'f str, SnapshotError> {
+        str::from_utf8(self.bytes()?).map_err(|_| damaged("text that is none"))
+    }
+
+    fn bytes(&mut self) -> Result<&'f [u8], SnapshotError> {
         let length = u32::from_le_bytes(self.array()?);
-        let bytes = self.take(usize::try_from(length).unwrap_or(usize::MAX))?;
-        str::from_utf8(bytes).map_err(|_| damaged("text that is none"))
+        self.take(usize::try_from(length).unwrap_or(usize::MAX))
     }
 
     pub(super) fn timestamp(&mut self) -> Result<Timestamp, SnapshotError> {
@@ -112,6 +123,7 @@ impl<'f> Bytes<'f> {
             5 => self.text().and_then(|text| text.parse().map(Cell::Decimal).map_err(|_| bad(text)))?,
             6 => self.text().and_then(|text| text.parse().map(Cell::Date).map_err(|_| bad(text)))?,
             7 => self.text().and_then(|text| json::parse(text.as_bytes()).map(Cell::Json).map_err(|_| bad(text)))?,
+            8 => Cell::Bytes(self.bytes()?.into()),
             other => return Err(damaged(format!("a cell of kind {other}"))),
         })
     }

@@ -223,6 +223,15 @@ fn rows_fill_many_frames() {
     assert_eq!(read(&frames), Ok(content));
 }
 
+#[test]
+fn bytes_come_back_and_cut_ones_are_refused() {
+    let mut out = Vec::new();
+    let cell = Cell::Bytes([0, 0xff, 7].into());
+    bytes::put_cell(&mut out, &cell);
+    assert_eq!(bytes::Bytes(&out).cell().unwrap(), cell);
+    assert!((0..out.len()).all(|cut| bytes::Bytes(&out[..cut]).cell().is_err()));
+}
+
 fn cells() -> impl Strategy<Value = [Cell; 6]> {
     let null = |some: BoxedStrategy<Cell>| prop_oneof![1 => Just(Cell::Null), 3 => some];
     let decimal = (any::<i64>(), 0u32..19).prop_map(|(n, scale)| {

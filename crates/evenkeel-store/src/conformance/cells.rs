@@ -77,6 +77,7 @@ pub fn every_type_comes_back_exactly(stores: &Stores) -> Outcome {
         ("ts", ColumnType::Timestamp),
         ("day", ColumnType::Date),
         ("j", ColumnType::Json),
+        ("raw", ColumnType::Bytes),
     ];
     let full = |int: i64, truth: bool| -> Result<Vec<Cell>, Failure> {
         Ok(vec![
@@ -89,12 +90,13 @@ pub fn every_type_comes_back_exactly(stores: &Stores) -> Outcome {
             Cell::Timestamp(at(int)),
             parsed("2026-01-31", Cell::Date)?,
             json(r#"{"a":[1.10]}"#)?,
+            Cell::Bytes(int.to_le_bytes().into()),
         ])
     };
     let ints = [0, 1, -1, i64::MIN, i64::MAX, i64::MIN + 1, (1 << 53) + 1, -(1 << 53) - 1];
     let mut rows = ints.into_iter().map(|int| full(int, int > 0)).collect::<Result<Vec<_>, _>>()?;
-    rows.push(vec![Cell::Null; 9]);
-    for hole in 0..9 {
+    rows.push(vec![Cell::Null; 10]);
+    for hole in 0..10 {
         let mut cells = full(7, true)?;
         cells[hole] = Cell::Null;
         if hole == 4 {

@@ -337,6 +337,7 @@ pub(super) fn shapes() -> [Schema; 3] {
         ("at", ColumnType::Timestamp),
         ("json", ColumnType::Json),
         ("exact", ColumnType::Decimal),
+        ("marks", ColumnType::Bytes),
     ];
     let other = [("text", ColumnType::Text), ("n", ColumnType::I64), ("yes", ColumnType::Bool)];
     [schema("a", 1, 2, &columns), schema("b", 1, 1, &other), schema("b", 2, 2, &other)]
@@ -448,6 +449,7 @@ fn cell(chance: &mut XorShift, ty: ColumnType) -> Cell {
         ColumnType::Bool => Cell::Bool(chance.once_in(2)),
         ColumnType::Timestamp => Cell::Timestamp(at(chance.draw() as i64 >> 8)),
         ColumnType::Json => Cell::Json(chance.pick(&["", "null", "x"]).into()),
+        ColumnType::Bytes => Cell::Bytes(chance.pick(&[&b""[..], &[0], b"x", &[0xff, 0, 0xfe]]).into()),
         ColumnType::Iso4217 | ColumnType::Date => Cell::Null,
         ColumnType::Decimal | ColumnType::Money { .. } => {
             let (whole, cents) = (chance.below(2001) as i64 - 1000, chance.below(100));

@@ -8,7 +8,7 @@ use crate::sqlite::fault::{Fallible, Fault};
 use evenkeel_core::{
     digest::{RowDigest, RowHasher, minor_units},
     json,
-    row::{Cell, Key, KeyPart, Row},
+    row::{Cell, Key, KeyPart, Row, hex},
     schema::ColumnType,
 };
 use rusqlite::{Statement, types::ValueRef};
@@ -103,6 +103,10 @@ fn bind_cell(statement: &mut Statement<'_>, parameter: usize, cell: &Cell, hashe
         Cell::Timestamp(at) => at.to_string(),
         Cell::Date(date) => date.to_string(),
         Cell::Json(value) => serde_json::to_string(value)?,
+        Cell::Bytes(bytes) => {
+            hasher.bytes(bytes);
+            return Ok(statement.raw_bind_parameter(parameter, bytes.as_ref())?);
+        }
     };
     hasher.text(text.as_bytes());
     Ok(statement.raw_bind_parameter(parameter, text)?)
@@ -117,7 +121,7 @@ pub(super) fn digest(layout: &Layout, found: &rusqlite::Row<'_>, hasher: &mut Ro
             ValueRef::Integer(int) => hasher.int(int),
             ValueRef::Text(text) => hasher.text(text),
             ValueRef::Real(real) => hasher.foreign(&real.to_le_bytes()),
-            ValueRef::Blob(bytes) => hasher.foreign(bytes),
+            ValueRef::Blob(bytes) => hasher.bytes(bytes),
         }
     }
     Ok(hasher.finish())
@@ -168,11 +172,12 @@ pub(super) fn cell(ty: ColumnType, value: ValueRef<'_>) -> Cell {
                 ColumnType::Timestamp => text.parse().ok().map(Cell::Timestamp),
                 ColumnType::Date => text.parse().ok().map(Cell::Date),
                 ColumnType::Json => json::parse(bytes).ok().map(Cell::Json),
-                ColumnType::Text | ColumnType::Iso4217 | ColumnType::I64 | ColumnType::Bool => None,
+                ColumnType::Text | ColumnType::Iso4217 | ColumnType::I64 | ColumnType::Bool | ColumnType::Bytes => None,
             };
             typed.unwrap_or_else(|| Cell::Text(text.into()))
         }
         ValueRef::Real(real) => Cell::Text(real.to_string().into()),
-        ValueRef::Blob(bytes) => Cell::Text(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+        ValueRef::Blob(bytes) if ty == ColumnType::Bytes => Cell::Bytes(bytes.into()),
+        ValueRef::Blob(bytes) => Cell::Text(hex(bytes).into()),
     }
 }

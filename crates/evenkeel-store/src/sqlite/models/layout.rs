@@ -89,6 +89,7 @@ pub(super) fn definition(schema: &Schema, table: Table) -> Fallible<String> {
     for (index, column) in schema.columns.iter().enumerate() {
         let ty = match column.ty {
             ColumnType::I64 | ColumnType::Bool => "INTEGER",
+            ColumnType::Bytes => "BLOB",
             _ => "TEXT",
         };
         let not_null = if schema.is_key(index) { " NOT NULL" } else { "" };

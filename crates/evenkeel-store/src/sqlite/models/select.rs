@@ -211,5 +211,6 @@ fn stored(cell: &Cell) -> Value {
         Cell::Timestamp(at) => Value::Text(at.to_string()),
         Cell::Date(date) => Value::Text(date.to_string()),
         Cell::Json(value) => Value::Text(value.to_string()),
+        Cell::Bytes(bytes) => Value::Blob(bytes.to_vec()),
     }
 }

@@ -23,6 +23,7 @@ use crate::{
 use allowed::{Allowed, NO_READ, Seen, Watch};
 use evenkeel_core::{
     json::{Number, Value},
+    row::hex,
     schema::{ColumnType, View},
 };
 use parking_lot::Mutex;
@@ -269,9 +270,7 @@ fn value(value: ValueRef<'_>, bytes: &mut usize) -> Value {
         ValueRef::Real(real) if real.is_finite() => (Value::Number(Number::Exact(format!("{real:?}").into())), 0),
         ValueRef::Real(real) => (Value::String(real.to_string().into()), 0),
         ValueRef::Text(text) => (Value::String(String::from_utf8_lossy(text).into()), text.len()),
-        ValueRef::Blob(blob) => {
-            (Value::String(blob.iter().map(|byte| format!("{byte:02x}")).collect()), 2 * blob.len())
-        }
+        ValueRef::Blob(blob) => (Value::String(hex(blob).into()), 2 * blob.len()),
     };
     *bytes += size + 16;
     value
