@@ -132,6 +132,13 @@ const ROWS: (usize, usize) = (100, 10_000);
 const NOT_ADDED_UP: &str = "since the node started, or somebody else last wrote to the home of models, not all rows of the \
     model have been added up, which takes longer than this read has; whether one is missing cannot be told before";
 
+/// Why nothing is said of rows about which nothing else is wrong.
+const NOT_COMPARED: &str = "the events that were applied to this model are not those of the log, or could not be compared with them \
+    while it moved on";
+
+/// How soon a model is looked at again that moved on meanwhile.
+const MOVES: Duration = Duration::from_millis(1);
+
 /// What a read needs of the engine.
 pub(crate) struct Reader<'e> {
     pub(crate) log: &'e dyn Log,
@@ -240,15 +247,17 @@ impl Reader<'_> {
             None => wanted.unmet(&shown),
             Some(target) => {
                 let reached = observation.has_reached(target) && !observation.outdated;
-                let seems_right = usable(observation.state.content.verdict) && intact && self.has_all()?;
-                let is_candidate = reached && seems_right && parked_events == 0;
+                let seems_right = reached && usable(observation.state.content.verdict) && intact && parked_events == 0;
+                let has_all = if seems_right { self.has_all()? } else { Some(false) };
+                if has_all.is_none() && !course.left(self.clock).is_zero() {
+                    return Ok(Step::Pause(MOVES));
+                }
+                let is_candidate = has_all == Some(true);
                 let believed = if is_candidate { self.believes(course.deadline())? } else { Believed::No };
                 match believed {
                     Believed::Yes => {
-                        // The moment this is known to hold for: the log may have grown since, and the page not with it.
-                        let head =
-                            observation.head.as_ref().filter(|head| observation.has_reached(head)).unwrap_or(target);
-                        self.current(&mut answer.consistency, head, &observation, course);
+                        let head = Self::moment(&observation, target);
+                        self.current(&mut answer.consistency, &head, &observation, course);
                         return Ok(Step::Done(answer));
                     }
                     Believed::Again => return Ok(Step::Pause(Duration::ZERO)),
@@ -257,6 +266,7 @@ impl Reader<'_> {
                 }
                 let reason = match believed {
                     Believed::Unknown => NOT_ADDED_UP.into(),
+                    _ if seems_right && !is_candidate => NOT_COMPARED.into(),
                     _ => why_not(&observation, reached, parked_events),
                 };
                 let waits = !reached && !observation.outdated;

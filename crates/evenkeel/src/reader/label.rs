@@ -117,6 +117,18 @@ impl Reader<'_> {
         consistency.token = Some(self.seal(head.position, observation, course));
     }
 
+    /// What the rows of a model that has reached `target` hold everything of: the log as it was looked at after them, if they
+    /// have that too. If not, they may still be of later than `target`, and who has seen them has seen that.
+    pub(super) fn moment(observation: &Observation, target: &SafeHead) -> SafeHead {
+        match observation.head.as_ref().filter(|head| observation.has_reached(head)) {
+            Some(head) => head.clone(),
+            None => {
+                let position = target.position.max(observation.state.checkpoint.position);
+                SafeHead { position, ..target.clone() }
+            }
+        }
+    }
+
     /// The token of whoever has seen what is stored. Where the model speaks of what the log does not have, nothing can be
     /// promised but what was before.
     fn token(&self, observation: &Observation, course: &Course) -> Option<String> {

@@ -3,7 +3,7 @@
 //!
 //! Not here: SQL. The store says which models a statement reads and carries it out.
 use super::{
-    Course, NOT_ADDED_UP, ReadOptions, Reader,
+    Course, MOVES, NOT_ADDED_UP, NOT_COMPARED, ReadOptions, Reader,
     course::Step,
     label::{Withheld, millis, usable},
     seats::{Entered, Flight, Of, Waited, Wanted},
@@ -315,7 +315,7 @@ impl Inner {
                     Ok((slot, Judged::Wait(position))) if !matches!(next, Some(Err(_))) => {
                         next = Some(Ok(Next::Wait(slot, position)));
                     }
-                    Ok((_, Judged::Again)) if next.is_none() => next = Some(Ok(Next::Pause(Duration::ZERO))),
+                    Ok((_, Judged::Again)) if next.is_none() => next = Some(Ok(Next::Pause(MOVES))),
                     Ok(_) => {}
                 }
             }
@@ -376,8 +376,7 @@ impl Reader<'_> {
             Some(target) => match self.lacks_head(&mut observation, target, course)? {
                 Ok(()) => {
                     let (mut label, _) = self.label(&observation, withheld, course);
-                    let head = observation.head.as_ref().filter(|head| observation.has_reached(head)).unwrap_or(target);
-                    self.current(&mut label, head, &observation, course);
+                    self.current(&mut label, &Self::moment(&observation, target), &observation, course);
                     return Ok(Judged::Labelled(Box::new(label)));
                 }
                 Err(None) => return Ok(Judged::Again),
@@ -398,7 +397,7 @@ impl Reader<'_> {
     }
 
     /// Whether everything up to `target` is in the rows, and no row is missing or anybody else's. `Err(None)`: that was
-    /// not known before and is now; the rows are to be read again.
+    /// not known before and is now, or could not be told of a model that moves on; the rows are to be read again.
     fn lacks_head(
         &self,
         observation: &mut Observation,
@@ -410,13 +409,17 @@ impl Reader<'_> {
         let seems_right = reached
             && parked_events == 0
             && usable(observation.state.content.verdict)
-            && observation.state.condemned.is_none()
-            && self.has_all()?;
-        let believed = if seems_right { self.believes(course.deadline())? } else { Believed::No };
+            && observation.state.condemned.is_none();
+        let has_all = if seems_right { self.has_all()? } else { Some(false) };
+        if has_all.is_none() && !course.left(self.clock).is_zero() {
+            return Ok(Err(None));
+        }
+        let believed = if has_all == Some(true) { self.believes(course.deadline())? } else { Believed::No };
         let reason = match believed {
             Believed::Yes => return Ok(Ok(())),
             Believed::Again => return Ok(Err(None)),
             Believed::Unknown => NOT_ADDED_UP.into(),
+            Believed::No if seems_right && has_all != Some(true) => NOT_COMPARED.into(),
             Believed::No => why_not(observation, reached, parked_events),
         };
         let waits = !reached && !observation.outdated;

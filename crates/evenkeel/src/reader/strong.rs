@@ -74,7 +74,8 @@ impl Reader<'_> {
         }
         // A row is taken from the table only where it is there and everything says that the projector wrote it. One that
         // is not there may have been deleted by anybody.
-        let has_all = of_this && self.has_all().map_err(Tail::Store)?;
+        // Where it cannot be told now the log can be relied on.
+        let has_all = of_this && self.has_all().map_err(Tail::Store)? == Some(true);
         let seems_right = has_all && usable(state.content.verdict) && at.intact && at.row.is_some();
         let from_table = seems_right && self.slot.trust.holds(self.models).map_err(Tail::Store)?;
         let base = match (from_table, has_all) {
@@ -93,19 +94,18 @@ impl Reader<'_> {
     }
 
     /// Whether the model has reached exactly the events of the log up to its checkpoint, and nobody can have written to its
-    /// rows unnoted.
-    pub(super) fn has_all(&self) -> Result<bool, StoreError> {
+    /// rows unnoted. `None` where that cannot be told since the model moves on whenever it is looked at.
+    pub(super) fn has_all(&self) -> Result<Option<bool>, StoreError> {
         let model = &self.slot.schema().model;
         if !self.models.watch(model)? {
-            return Ok(false);
+            return Ok(Some(false));
         }
         if !has_sound_index(self.models, self.fold(), Table::Live)? {
             // Whoever looks next makes it whole.
             self.models.doubt(model, 0)?;
-            return Ok(false);
+            return Ok(Some(false));
         }
-        let agree = self.slot.identities.agree(self.log, self.models, &self.slot.schema().model)?;
-        Ok(agree.unwrap_or(false))
+        self.slot.identities.agree(self.log, self.models, model)
     }
 
     /// Whether the rows of the table can be believed: that none is missing of what was read before, too. Where it is not

@@ -4,7 +4,7 @@ use evenkeel::{
     Engine, Options, ReadError,
     core::{Timestamp, freshness::Level, json::Value, query::Asked, row::Key},
     reader::{ReadOptions, RowsRequest},
-    store::{Models, memory::Tamper},
+    store::{Log, Models, memory::Tamper},
 };
 use std::{thread, time::Duration};
 
@@ -115,6 +115,32 @@ fn a_strong_filter_leaves_no_row_out_that_somebody_else_took_away() {
         assert_eq!(engine.reconcile("tally", None).unwrap().rows_repaired, 1);
         assert_eq!(keys(&engine, &request, strong).len(), 2);
     }
+}
+
+/// Events come while it is read, so that the model may be further than the head was when the read began, and not as far as it is
+/// when the page is there. Who has seen such a page must not be shown less by the next.
+#[test]
+fn a_strong_page_holds_what_is_up_to_the_position_it_says_and_nothing_else() {
+    let stores = Stores::new();
+    let engine = stores.start(tally(), unasked);
+    let strong = ReadOptions { budget: LONG, ..ReadOptions::at(Level::Strong) };
+    let publisher = engine.0.clone();
+    let publishing = thread::spawn(move || {
+        for n in 0_u32..2000 {
+            publisher.publish_blocking(vec![noted(&n.to_string(), &format!("k{}", n % 4), 1)], None).unwrap();
+        }
+    });
+    let (mut pages, mut behind) = (0_u32, 0_u32);
+    while !publishing.is_finished() {
+        let page = engine.rows("tally", &asked(&[], Some("sum.desc")), strong).unwrap();
+        let sums = page.rows.iter().filter_map(|row| row.get("sum").and_then(Value::as_i64));
+        let (shown, said) = (sums.sum::<i64>(), page.consistency.position);
+        pages += 1;
+        behind += u32::from(stores.log.safe_head().unwrap().position.0 > said);
+        assert_eq!(i64::try_from(said), Ok(shown), "what the label says, and how many events are shown");
+    }
+    publishing.join().unwrap();
+    assert!(pages > 10 && behind > 0, "events came during {behind} of {pages} pages");
 }
 
 #[test]
