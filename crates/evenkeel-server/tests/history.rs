@@ -1,5 +1,5 @@
 //! What many clients are told and shown at once is true of one log, and is as fresh as was promised, while projectors
-//! stop, start and rebuild and the server is killed: their history is recorded, and `evenkeel check-history` finds nothing
+//! stop, start and rebuild and the server is killed, in whatever way they read: their history is recorded, and `evenkeel check-history` finds nothing
 //! in it. What is then put into it, it finds.
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 #[cfg(test)]
@@ -14,11 +14,13 @@ mod history {
     mod project;
     mod recorder;
     mod seeded;
+    mod ways;
 
     use super::common::{Random, Server, evenkeel, say};
     use clients::{KEYS, Session, World, operate, start_all};
     use serde_json::Value;
     use std::{fs, path::Path, process::Stdio, thread, time::Duration};
+    use ways::WAYS;
 
     /// Sessions at the same time.
     const SESSIONS: usize = 12;
@@ -55,11 +57,19 @@ mod history {
         start_all(&client);
         // Every row is as the log makes it at the end, too.
         let mut last = Session::new(&world, "last".into(), random);
-        for (model, key) in project::MODELS.iter().flat_map(|model| (0..KEYS).map(move |key| (model, key))) {
-            assert!(last.read(model, "strong", &format!("k{key}"), 30_000), "{model} k{key}");
+        for (model, key) in project::MODELS.into_iter().flat_map(|model| (0..KEYS).map(move |key| (model, key))) {
+            for way in WAYS {
+                assert!(last.read(way, model, "strong", &format!("k{key}"), 30_000), "{way:?}: {model} k{key}");
+            }
         }
         drop(last);
-        world.recorder.log(&client.log());
+        let log = client.log();
+        let (wholes, answered) = world.shown();
+        say(&format!("history: answers by the way of asking {answered:?}, {} of all rows of a model", wholes.len()));
+        assert!(answered.len() == WAYS.len() && answered.values().all(|count| *count > 50) && wholes.len() > 100);
+        // Rows of one answer are of one moment, the one it says.
+        assert_eq!(ways::first_wrong(wholes, &log), None);
+        world.recorder.log(&log);
         let lines = world.recorder.take();
         let (code, report) = check(&folder.path().join("history.ndjson"), &lines);
         if code != 0 {

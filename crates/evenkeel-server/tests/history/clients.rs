@@ -1,13 +1,15 @@
 //! Clients who write and read at every level, keep their tokens and hand them to others; and an operator who stops,
 //! starts and rebuilds models meanwhile.
 use super::{
-    super::common::{Answer, Client, Random},
+    super::common::{Client, Random},
     door::{Alarm, Door, Visitor},
     project::{MODELS, event},
     recorder::Recorder,
+    ways::{WAYS, Way, Whole},
 };
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeMap,
     sync::{Mutex, PoisonError},
     thread,
     time::Duration,
@@ -23,6 +25,24 @@ pub(crate) struct World {
     pub(crate) recorder: Recorder,
     /// Tokens that are handed over.
     tokens: Mutex<Vec<String>>,
+    /// What answers that show all rows of a model have shown.
+    wholes: Mutex<Vec<Whole>>,
+    /// How often each way of asking was answered.
+    answered: Mutex<BTreeMap<Way, u64>>,
+}
+
+impl World {
+    /// What whole answers have shown, and how often each way of asking was answered.
+    pub(crate) fn shown(&self) -> (Vec<Whole>, BTreeMap<Way, u64>) {
+        let take =
+            |wholes: &Mutex<Vec<Whole>>| std::mem::take(&mut *wholes.lock().unwrap_or_else(PoisonError::into_inner));
+        (take(&self.wholes), self.answered.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn note(&self, way: Way, wholes: Vec<Whole>) {
+        self.wholes.lock().unwrap_or_else(PoisonError::into_inner).extend(wholes);
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner).entry(way).or_default() += 1;
+    }
 }
 
 /// One session.
@@ -53,8 +73,8 @@ impl<'w> Session<'w> {
                 self.write(key);
             } else {
                 let level = ["eventual", "monotonic", "causal", "strong"][self.random.index(4)];
-                let model = MODELS[self.random.index(2)];
-                self.read(model, level, &key, 100);
+                let (model, way) = (MODELS[self.random.index(2)], WAYS[self.random.index(WAYS.len())]);
+                self.read(way, model, level, &key, 100);
             }
         }
     }
@@ -98,24 +118,26 @@ impl<'w> Session<'w> {
     }
 
     /// Reads a row; whether there was an answer at the level.
-    pub(crate) fn read(&mut self, model: &str, level: &str, key: &str, budget_ms: u64) -> bool {
+    pub(crate) fn read(&mut self, way: Way, model: &'static str, level: &str, key: &str, budget_ms: u64) -> bool {
+        let note = format!("{model}, {way:?}");
         let mut line =
-            json!({"type": "invoke", "session": self.name, "op": "read", "level": level, "key": key, "note": model});
+            json!({"type": "invoke", "session": self.name, "op": "read", "level": level, "key": key, "note": note});
         let tokens = self.tokens(&mut line).replace(',', "%2C");
         self.world.recorder.line(line);
-        let mut path = format!("/v1/models/{model}/rows/{key}?level={level}&budget_ms={budget_ms}");
+        let mut parameters = format!("level={level}&budget_ms={budget_ms}");
         if !tokens.is_empty() {
-            path.push_str(&format!("&token={tokens}"));
+            parameters.push_str(&format!("&token={tokens}"));
         }
-        match self.visitor.ask(None, |client| client.try_get(&path)) {
+        match self.visitor.ask(None, |client| way.ask(client, model, key, &parameters)) {
             Some(answer) if answer.status == 503 => self.end("fail"),
             Some(answer) => {
-                let (body, row) = shown(&answer);
+                let shown = way.shown(&answer, model, key);
                 // No more was promised than is kept, and no less.
-                assert_eq!(body["consistency"]["level_served"], level, "{body}");
-                let position = &body["consistency"]["position"];
+                assert_eq!(shown.consistency["level_served"], level, "{way:?}: {}", answer.text);
+                self.world.note(way, shown.wholes);
+                let (position, row) = (shown.position, shown.row);
                 let line = json!({"type": "ok", "session": self.name, "position": position, "row": row});
-                self.done(line, &body["consistency"]["token"]);
+                self.done(line, &shown.consistency["token"]);
                 return true;
             }
             None => self.end("unknown"),
@@ -139,20 +161,6 @@ impl<'w> Session<'w> {
             true => shared.push(token.to_owned()),
             false => shared[self.random.index(20)] = token.to_owned(),
         }
-    }
-}
-
-/// The body of a read's answer, and the row in it: none where there is none.
-fn shown(answer: &Answer) -> (Value, Value) {
-    let body = answer.json();
-    match answer.status {
-        200 => {
-            let data = &body["data"];
-            let row = json!({"count": data["count"], "last": data["last"], "sum": data["sum"]});
-            (body, row)
-        }
-        404 if body["type"].as_str().is_some_and(|name| name.ends_with("/no-row")) => (body, Value::Null),
-        _ => panic!("{answer:?}"),
     }
 }
 

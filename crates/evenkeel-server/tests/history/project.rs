@@ -27,6 +27,10 @@ add = { count = { value = 1 }, sum = { event = "position" } }
 set = { last = { event = "id" } }
 "#;
 
+/// All rows of both, under a name of its own.
+const VIEW: &str = "SELECT 'near' AS model, key, count, sum, last FROM near
+UNION ALL SELECT 'far', key, count, sum, last FROM far";
+
 /// Writes it.
 pub(crate) fn write(folder: &Path) {
     let write = |name: &str, text: &str| {
@@ -36,6 +40,7 @@ pub(crate) fn write(folder: &Path) {
     };
     write("evenkeel.toml", "[[source]]\nname = \"clients\"\n");
     write("contracts/noted.toml", CONTRACT);
+    write("views/noted_anywhere.sql", VIEW);
     for model in MODELS {
         write(&format!("models/{model}.toml"), &format!("model = \"{model}\"\n{MODEL}"));
     }
