@@ -12,11 +12,13 @@ mod crash {
     mod clients;
     mod door;
     mod events;
+    mod reads;
 
-    use super::common::{Random, Server, copy_of_example, declare_orders, say, signal};
+    use super::common::{Random, Server, copy_of_example, declare_orders, say, shop, signal};
     use check::{Found, check_kept, check_rows, wait_until_current};
     use clients::{Told, under_way};
     use door::{Alarm, Door};
+    use reads::Reads;
     use serde_json::{Value, json};
     use std::{
         collections::BTreeMap,
@@ -33,6 +35,9 @@ mod crash {
 
     /// Who publishes at the same time.
     const SENDERS: usize = 4;
+
+    /// Who reads at the same time.
+    const READERS: usize = 2;
 
     /// What the kills hit.
     #[derive(Debug, Default)]
@@ -51,15 +56,19 @@ mod crash {
     fn nothing_is_lost_whenever_the_server_is_killed() {
         let random = Random::new(Random::seed(1));
         let folder = tempfile::tempdir().unwrap();
-        let door = Door::default();
+        let (door, reads) = (Door::default(), Reads::default());
         let mut killer = Killer::new(folder.path(), random.clone());
         let (server, sent, operated, seen) = thread::scope(|scope| {
             let _alarm = Alarm(&door);
-            let (door, mut seeds) = (&door, random);
+            let (door, reads, mut seeds) = (&door, &reads, random);
             let senders: Vec<_> = (0..SENDERS)
                 .map(|sender| (sender, Random::new(seeds.next())))
-                .map(|(sender, random)| scope.spawn(move || clients::send(door, sender, random)))
+                .map(|(sender, random)| scope.spawn(move || clients::send(door, reads, sender, random)))
                 .collect();
+            for _ in 0..READERS {
+                let random = Random::new(seeds.next());
+                scope.spawn(move || reads.read(door, random));
+            }
             let random = Random::new(seeds.next());
             let operator = scope.spawn(move || clients::operate(door, random));
             let observer = scope.spawn(move || clients::observe(door));
@@ -78,6 +87,7 @@ mod crash {
         let told: BTreeMap<_, _> = sent.iter().flat_map(|sent| sent.events.clone()).collect();
         let numbers = Found::new(&log, &entries).check(&told, &seen).unwrap_or_else(|wrong| panic!("{wrong}"));
         check_rows(&client, &log);
+        check_reads(&reads, &log);
         check_kept(&client, &killer.project, &log);
         let books = client.get("/v1/accounting?recount=true").ok(200);
         clients::balanced(&books);
@@ -103,6 +113,14 @@ mod crash {
         ));
         assert!(all >= 50 && starting >= 5 && publishing >= 20 && rebuilding >= 10 && before_a_swap >= 5 && swaps >= 5);
         assert!(repeated > 0 && resent > 0 && operated.rebuilds > 0 && operated.decisions > 0);
+    }
+
+    /// Every answer was as fresh as was asked, and what the log makes of it.
+    fn check_reads(reads: &Reads, log: &[Value]) {
+        let (shown, counts) = reads.take();
+        say(&format!("crash: {} answers to reads held against the log: {counts:?}", shown.len()));
+        assert_eq!(shop::first_wrong(shown, log), None);
+        assert!(counts.answered.len() == 3 * shop::WAYS.len() && counts.over_a_kill > 0, "{counts:?}");
     }
 
     /// Starts servers and kills them.

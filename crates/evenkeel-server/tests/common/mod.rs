@@ -4,6 +4,7 @@
 mod client;
 mod random;
 mod server;
+pub(crate) mod shop;
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use random::Random;

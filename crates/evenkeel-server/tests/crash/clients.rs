@@ -4,6 +4,7 @@ use super::{
     super::common::{Client, Random},
     door::{Alarm, Door, Visitor},
     events::{Event, Events, Identity},
+    reads::Reads,
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::atomic::Ordering};
@@ -44,7 +45,7 @@ impl Sent {
 }
 
 /// Publishes until told to finish; each request until it is answered.
-pub(crate) fn send(door: &Door, sender: usize, random: Random) -> Sent {
+pub(crate) fn send(door: &Door, reads: &Reads, sender: usize, random: Random) -> Sent {
     let _alarm = Alarm(door);
     let mut events = Events::new(sender, random);
     let (mut sent, mut visitor, mut acknowledged) = (Sent::default(), Visitor::new(door), Vec::<Event>::new());
@@ -78,6 +79,7 @@ pub(crate) fn send(door: &Door, sender: usize, random: Random) -> Sent {
             );
             sent.note(event, result);
         }
+        reads.acknowledge(&answer, visitor.life());
         acknowledged.extend(batch.into_iter().take(fresh));
     }
     sent

@@ -104,6 +104,11 @@ impl<'d> Visitor<'d> {
         Self { door, at: None, life: 0 }
     }
 
+    /// The life of the server that was asked last.
+    pub(crate) fn life(&self) -> u64 {
+        self.life
+    }
+
     /// Asks once. Nothing where no answer came: the server may have done it or not. Where it is dead this waits for the
     /// next one first.
     pub(crate) fn ask(
