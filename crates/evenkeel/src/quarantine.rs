@@ -5,7 +5,7 @@
 //! the gate's quarantine is in [`edit`], deciding about many of them in [`bulk`], and about many of a model in `parked`.
 pub mod bulk;
 pub mod edit;
-mod parked;
+pub(crate) mod parked;
 
 use crate::{Clock, EngineError};
 use evenkeel_contract::gate::Gate;

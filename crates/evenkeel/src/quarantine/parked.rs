@@ -4,7 +4,7 @@
 //! [`super::bulk`]'s.
 use super::{ParkDecision, Planned, bulk::Verb, commit_park, park_id, parse_park_id, plan_park};
 use crate::{
-    Engine, EngineError,
+    Clock, Engine, EngineError,
     report::{BulkEntry, BulkReport},
     slot::Slot,
 };
@@ -14,7 +14,7 @@ use evenkeel_core::{
     intake::Redriven,
     quarantine::{Decision, Reason, State},
 };
-use evenkeel_store::{EntryFilter, ParkFilter, StoreError};
+use evenkeel_store::{EntryFilter, Log, Models, ParkFilter, StoreError};
 use std::collections::BTreeSet;
 
 /// How many are decided about in one turn of their model, which others wait for.
@@ -39,23 +39,37 @@ impl Engine {
         verb: Verb,
         decision: Option<&Decision>,
     ) -> Result<BulkReport, EngineError> {
-        let slot = self.inner.slot(model)?;
+        let inner = &self.inner;
+        let slot = inner.slot(model)?;
         let after = after.map(|after| of_model(after, model)).transpose()?;
-        let limit = if filter.limit == 0 { usize::MAX } else { filter.limit };
-        let mut run = Run { engine: self, slot, filter, verb, decision, after, entries: Vec::new() };
-        let mut more = true;
-        while more && run.entries.len() < limit {
-            let most = TURN.min(limit - run.entries.len());
-            more = run.one_turn(most)?;
-        }
-        let full = run.entries.len() == limit;
-        let next = run.entries.last().filter(|_| full).map(|last| last.id.clone());
-        let entries = run.entries;
+        let stores = (inner.log.as_ref(), inner.models.as_ref(), inner.clock.as_ref());
+        let done = decide_all(stores, slot, filter, after, verb, decision);
         if decision.is_some() {
-            self.inner.wake_projectors();
+            inner.wake_projectors();
         }
-        Ok(BulkReport { dry_run: decision.is_none(), entries, next })
+        done
     }
+}
+
+/// As [`Engine::decide_all_parked`], over a log and a home of models.
+pub(crate) fn decide_all(
+    stores: (&dyn Log, &dyn Models, &dyn Clock),
+    slot: &Slot,
+    filter: &EntryFilter,
+    after: Option<TouchId>,
+    verb: Verb,
+    decision: Option<&Decision>,
+) -> Result<BulkReport, EngineError> {
+    let limit = if filter.limit == 0 { usize::MAX } else { filter.limit };
+    let mut run = Run { stores, slot, filter, verb, decision, after, entries: Vec::new() };
+    let mut more = true;
+    while more && run.entries.len() < limit {
+        let most = TURN.min(limit - run.entries.len());
+        more = run.one_turn(most)?;
+    }
+    let full = run.entries.len() == limit;
+    let next = run.entries.last().filter(|_| full).map(|last| last.id.clone());
+    Ok(BulkReport { dry_run: decision.is_none(), entries: run.entries, next })
 }
 
 /// The event that an id of this model names.
@@ -65,7 +79,7 @@ fn of_model(id: &str, model: &str) -> Result<TouchId, EngineError> {
 }
 
 struct Run<'r> {
-    engine: &'r Engine,
+    stores: (&'r dyn Log, &'r dyn Models, &'r dyn Clock),
     slot: &'r Slot,
     filter: &'r EntryFilter,
     verb: Verb,
@@ -79,7 +93,7 @@ impl Run<'_> {
     fn one_turn(&mut self, most: usize) -> Result<bool, EngineError> {
         let mut turn = self.slot.turn();
         let next = ParkFilter { after: self.after, limit: PAGE, ..ParkFilter::default() };
-        let page = self.engine.inner.models.parks_of(self.slot.name(), &next)?;
+        let page = self.stores.1.parks_of(self.slot.name(), &next)?;
         let (mut rows, mut decided) = (BTreeSet::new(), 0);
         for park in &page {
             // What is known of a row that was decided about is not so any more.
@@ -123,12 +137,11 @@ impl Run<'_> {
                 && event_type.as_ref().is_none_or(|event_type| event.draft.event_type == *event_type)
                 && contract_version.is_none_or(|version| event.draft.contract_version == version)
         };
-        Ok(self.engine.inner.log.find(park.event_id)?.as_ref().is_some_and(fits))
+        Ok(self.stores.0.find(park.event_id)?.as_ref().is_some_and(fits))
     }
 
     fn one(&self, park: &Park) -> Result<BulkEntry, EngineError> {
-        let (inner, fold) = (&self.engine.inner, self.slot.fold.as_ref());
-        let (log, models, clock) = (inner.log.as_ref(), inner.models.as_ref(), inner.clock.as_ref());
+        let ((log, models, clock), fold) = (self.stores, self.slot.fold.as_ref());
         let what = match self.verb {
             Verb::Redrive => ParkDecision::Redrive,
             Verb::Discard => ParkDecision::Discard,

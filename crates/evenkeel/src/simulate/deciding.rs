@@ -15,7 +15,7 @@ use evenkeel_core::{
 use evenkeel_store::{EntryFilter, Log, StoreError};
 use std::sync::Arc;
 
-fn decision() -> Decision {
+pub(super) fn decision() -> Decision {
     Decision { author: "operator".into(), note: "simulated".into() }
 }
 
@@ -60,7 +60,13 @@ impl World {
         }
     }
 
-    fn judge_decision(&self, id: QuarantineId, before: Option<Entry>, decided: &Decided, redrive: bool) -> Checked {
+    pub(super) fn judge_decision(
+        &self,
+        id: QuarantineId,
+        before: Option<Entry>,
+        decided: &Decided,
+        redrive: bool,
+    ) -> Checked {
         let wrong = |expected: String| broken(format!("{id} {expected}"), format!("{decided:?}"));
         let after = sound(self.below.log.entry(id))?;
         let (Some(before), Some(after)) = (before, after) else {

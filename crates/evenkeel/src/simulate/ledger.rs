@@ -2,12 +2,18 @@
 //!
 //! Kept from what the stores below the faults hold after each step, not from what the engine says of itself.
 use super::{Checked, broken, events::Intent, sound};
+use evenkeel_contract::gate::Gate;
 use evenkeel_core::{
-    Digest, Draft, Event, EventId, EventType, Position, SourceName, Subject,
+    Digest, Draft, Event, EventId, EventType, Position, SourceName, Subject, Timestamp,
+    accounting::Account,
+    intake::Verdict,
     quarantine::{Entry, ParkKey, QuarantineId, State},
 };
 use evenkeel_store::{EntryFilter, Log};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// One content under one identity: what is taken once.
 pub(super) type Content = (EventId, Digest);
@@ -15,8 +21,7 @@ pub(super) type Content = (EventId, Digest);
 /// What a source made.
 pub(super) struct Sent {
     pub(super) intent: Intent,
-    /// What the gate of each version makes of it, where it admits it.
-    pub(super) drafts: Vec<Draft>,
+    pub(super) raw: Vec<u8>,
 }
 
 /// The books.
@@ -33,6 +38,10 @@ pub(super) struct Ledger {
     /// The log, as it was found.
     pub(super) history: Vec<Event>,
     pub(super) last_entry: Option<QuarantineId>,
+    /// How many edits of an entry were acknowledged.
+    pub(super) edits: BTreeMap<QuarantineId, usize>,
+    /// What was recorded before then may be known no more as it was sent.
+    pub(super) forgotten_before: Option<Timestamp>,
     /// The last arrival that got in of each source and key.
     lines: BTreeMap<(SourceName, EventType, Subject), u64>,
     versions: BTreeMap<Subject, u64>,
@@ -52,6 +61,14 @@ impl Added {
     }
 }
 
+/// What a gate makes of an event, where it admits it.
+pub(super) fn draft(gate: &Gate, raw: &[u8]) -> Option<Draft> {
+    match gate.decide(raw.to_vec(), None).ok()?.arrival.verdict {
+        Verdict::Admit(draft) => Some(draft),
+        Verdict::Quarantine(_) => None,
+    }
+}
+
 pub(super) fn content(event: &Event) -> Content {
     (event.id, event.digest)
 }
@@ -66,7 +83,7 @@ impl Ledger {
     }
 
     /// Reads what a step added. `batch` is what may have come in, in its order.
-    pub(super) fn read(&mut self, log: &dyn Log, batch: &[Content]) -> Checked<Added> {
+    pub(super) fn read(&mut self, log: &dyn Log, gates: &[Arc<Gate>], batch: &[Content]) -> Checked<Added> {
         let head = self.history.len();
         let after = Position(head as u64);
         let events = sound(log.read(after, None, usize::MAX))?.events;
@@ -85,13 +102,13 @@ impl Ledger {
             return broken("only what was sent to be taken in", format!("{} came from nowhere", invented.0));
         }
         for event in events {
-            self.enter(log, event)?;
+            self.enter(log, gates, event)?;
         }
         Ok(Added { head, entries })
     }
 
     /// An event has got into the log.
-    fn enter(&mut self, log: &dyn Log, event: Event) -> Checked {
+    fn enter(&mut self, log: &dyn Log, gates: &[Arc<Gate>], event: Event) -> Checked {
         let own = content(&event);
         let next = Position(self.history.len() as u64 + 1);
         if event.position != next {
@@ -103,10 +120,13 @@ impl Ledger {
                 format!("at {} and {}", first.position, event.position),
             );
         }
-        let drafts = self.sent.get(&own).map(|sent| sent.drafts.as_slice()).unwrap_or_default();
-        if !drafts.contains(&event.draft) {
+        let entry = sound(log.entries_of(event.id))?.into_iter().find(|entry| entry.position == Some(next));
+        let sent = self.sent.get(&own).map(|sent| sent.raw.clone()).unwrap_or_default();
+        // Of an entry's event what it was edited to and nothing else.
+        let judged = entry.map_or(Some(sent), |entry| Some(entry.edited().ok()?.into_owned())).unwrap_or_default();
+        if !gates.iter().any(|gate| draft(gate, &judged).as_ref() == Some(&event.draft)) {
             return broken(
-                format!("{} as a contract translates what was sent", event.raw_id),
+                format!("{} as a contract translates what was sent, with its edits", event.raw_id),
                 format!("{:?}", event.draft),
             );
         }
@@ -137,6 +157,26 @@ impl Ledger {
         Ok(())
     }
 
+    /// What is admitted without having been in quarantine is kept as it was sent, unless it is old.
+    pub(super) fn raws_are_right(&self, log: &dyn Log) -> Checked {
+        let entries = sound(log.entries(&EntryFilter::default()))?;
+        let from_entry: BTreeSet<Position> = entries.iter().filter_map(|entry| entry.position).collect();
+        for event in &self.history {
+            let kept = sound(log.raw(event.position))?;
+            let fits = match (kept, from_entry.contains(&event.position)) {
+                (None, true) => true,
+                (Some(kept), false) => self.sent.get(&content(event)).is_some_and(|sent| sent.raw == kept),
+                (None, false) => self.forgotten_before.is_some_and(|before| event.recorded_at < before),
+                (Some(_), true) => false,
+            };
+            if !fits {
+                let expected = format!("{} at {} to be kept as it was sent, once", event.raw_id, event.position);
+                return broken(expected, "it is not");
+            }
+        }
+        Ok(())
+    }
+
     /// The log lost its end: what is gone is forgotten, and said.
     pub(super) fn lose(&mut self, log: &dyn Log) -> Checked<u64> {
         let events = sound(log.read(Position::ZERO, None, usize::MAX))?.events;
@@ -146,6 +186,7 @@ impl Ledger {
         self.history = events;
         let entries = sound(log.entries(&EntryFilter::default()))?;
         self.last_entry = entries.last().map(|entry| entry.id);
+        self.edits = entries.iter().map(|entry| (entry.id, entry.edits.len())).collect();
         let there: BTreeSet<Content> = self
             .history
             .iter()
@@ -168,6 +209,28 @@ impl Ledger {
         Ok((before - self.acknowledged.len()) as u64)
     }
 
+    /// The books on each source say what is there, by an own count.
+    fn books_are_right(&self, log: &dyn Log, entries: &[Entry]) -> Checked {
+        let mut counted: BTreeMap<&SourceName, Account> = BTreeMap::new();
+        for event in &self.history {
+            *counted.entry(&event.source).or_default() += Account::of_entry(State::Admitted);
+        }
+        for entry in entries.iter().filter(|entry| entry.state != State::Admitted) {
+            *counted.entry(&entry.source).or_default() += Account::of_entry(entry.state);
+        }
+        let books = sound(log.accounting(true))?;
+        for (source, books) in &books {
+            let own = counted.get(source).copied().unwrap_or_default();
+            if !books.are_right() || !books.account.agrees_with(&own) {
+                return broken(format!("the books on {source} to be right: {own:?}"), format!("{books:?}"));
+            }
+        }
+        match counted.keys().find(|source| !books.contains_key(**source)) {
+            Some(source) => broken(format!("books on {source}"), "there are none"),
+            None => Ok(()),
+        }
+    }
+
     /// Everything that came is in exactly one place, and everything acknowledged came.
     pub(super) fn balance(&self, log: &dyn Log) -> Checked {
         let entries = sound(log.entries(&EntryFilter::default()))?;
@@ -181,6 +244,10 @@ impl Ledger {
             if entry.position != position || (entry.state == State::Admitted) != position.is_some() {
                 let expected = format!("{} to say that its event is at {position:?}", entry.id);
                 return broken(expected, format!("{} at {:?}", entry.state, entry.position));
+            }
+            let is_original = self.sent.get(&own).is_some_and(|sent| sent.raw == entry.raw);
+            if !is_original || self.edits.get(&entry.id).is_some_and(|edits| entry.edits.len() < *edits) {
+                return broken(format!("{} as it came, with its edits", entry.id), format!("{entry:?}"));
             }
             if !with_entry.insert(own) {
                 return broken(format!("one entry for {}", entry.raw_id), format!("another one is {}", entry.id));
@@ -196,6 +263,8 @@ impl Ledger {
             let expected = format!("{} events that came in, each in one place", self.arrived.len());
             return broken(expected, format!("{} in the log and {} in quarantine", in_log.len(), waiting.len()));
         }
+        self.raws_are_right(log)?;
+        self.books_are_right(log, &entries)?;
         match self.acknowledged.iter().find(|own| !self.arrived.contains_key(own)) {
             Some((id, _)) => broken(format!("the acknowledged event {id} to be kept"), "it is nowhere"),
             None => Ok(()),

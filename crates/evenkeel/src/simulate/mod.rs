@@ -9,6 +9,10 @@
 //! SQL. What is checked:
 //! - positions have no holes, and each event is in the log as it was sent, once;
 //! - what was acknowledged is in the log or in quarantine, in one of the two, unless the log's disk lied;
+//! - what gets in from quarantine is the event as it was edited then, the original stays, and no acknowledged edit is lost;
+//! - the books on each source add up and say what is there;
+//! - what is admitted is kept as it was sent until that is old, and each event tells by it, or by its entry, where each of
+//!   its fields is from;
 //! - answers say what happened; nobody is overtaken by a later event of its key;
 //! - each table is what its own fold of the log gives up to its checkpoint, except the rows that a torn write lost, that
 //!   somebody else wrote or that a projector misread the log for, and those are exactly what is found wrong, each for
@@ -26,15 +30,18 @@
 //! assert!(outcome.stats.steps > 0);
 //! # Ok::<(), Box<evenkeel::simulate::Violation>>(())
 //! ```
+mod bulk;
 mod clock;
 mod damage;
 mod deciding;
+mod editing;
 mod events;
 mod faults;
 mod healing;
 mod ledger;
 mod misread;
 mod node;
+mod origins;
 mod project;
 mod random;
 mod reading;
@@ -126,6 +133,14 @@ pub struct Stats {
     /// Snapshots that were newer than what such a rebuild began from, and were refused: damaged, false, or of another version
     /// or another log.
     pub snapshots_refused: u64,
+    /// Edits of events in quarantine that were kept.
+    pub edits: u64,
+    /// Entries and parked events that were decided about many at once, trials included.
+    pub decided_in_bulk: u64,
+    /// Events of which it was forgotten how they were sent.
+    pub raws_forgotten: u64,
+    /// Events that told exactly where each of their fields is from.
+    pub lineages: u64,
     /// What was done to the stores.
     pub faults: FaultCounts,
 }
@@ -163,6 +178,10 @@ impl Stats {
         self.snapshots_tampered += other.snapshots_tampered;
         self.rebuilds_from_snapshots += other.rebuilds_from_snapshots;
         self.snapshots_refused += other.snapshots_refused;
+        self.edits += other.edits;
+        self.decided_in_bulk += other.decided_in_bulk;
+        self.raws_forgotten += other.raws_forgotten;
+        self.lineages += other.lineages;
         self.faults.plus(&other.faults);
     }
 }

@@ -10,7 +10,6 @@ use super::{
     world::World,
 };
 use crate::ingest;
-use evenkeel_contract::gate::Gate;
 use evenkeel_core::{
     Draft, Position, StreamVersion, Subject,
     intake::{Arrival, CausalLimits, Outcome, Seen, Verdict},
@@ -158,10 +157,7 @@ impl World {
         }
         for (made, arrival) in request.events.iter().zip(&arrivals) {
             let own = (arrival.sent.id, arrival.sent.digest);
-            if !self.ledger.sent.contains_key(&own) {
-                let drafts = self.project.gates.iter().filter_map(|gate| draft(gate, &made.raw)).collect();
-                self.ledger.sent.insert(own, Sent { intent: made.intent, drafts });
-            }
+            self.ledger.sent.entry(own).or_insert_with(|| Sent { intent: made.intent, raw: made.raw.clone() });
         }
         self.stats.sent += arrivals.len() as u64;
         self.say(format!("{} sends {}", self.senders[sender].source, names(&arrivals)));
@@ -317,11 +313,6 @@ impl World {
         let upto = usize::try_from(upto.0).unwrap_or(usize::MAX).min(self.ledger.history.len());
         self.ledger.history[..upto].iter().filter(|event| event.draft.subject == *subject).count() as u64
     }
-}
-
-fn draft(gate: &Gate, raw: &[u8]) -> Option<Draft> {
-    let decided = gate.decide(raw.to_vec(), None).ok()?;
-    draft_of(&decided.arrival).cloned()
 }
 
 fn draft_of(arrival: &Arrival) -> Option<&Draft> {

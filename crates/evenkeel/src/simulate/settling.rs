@@ -134,6 +134,7 @@ impl World {
             self.read_rows(model, Level::Strong)?;
             self.read_rows(model, Level::Eventual)?;
         }
+        self.all_lineage()?;
         self.accounts()
     }
 

@@ -81,7 +81,7 @@ pub(super) struct Stray {
 }
 
 /// What may happen in a step, and how often beside the others. Those that come first also happen during a rebuild.
-const ACTIONS: [(Action, u64); 20] = [
+const ACTIONS: [(Action, u64); 25] = [
     (Action::Send, 28),
     (Action::Take, 26),
     (Action::Project, 40),
@@ -89,9 +89,14 @@ const ACTIONS: [(Action, u64); 20] = [
     (Action::Read, 14),
     (Action::DecideEntry, 9),
     (Action::ResumeSource, 2),
+    (Action::EditEntry, 8),
+    (Action::DecideAll, 3),
+    (Action::ForgetRaws, 1),
+    (Action::TellLineage, 3),
     (Action::Stray, 4),
     (Action::Pause, 3),
     (Action::DecidePark, 6),
+    (Action::DecideAllParked, 2),
     (Action::Snapshot, 3),
     (Action::Verify, 3),
     (Action::Rebuild, 2),
@@ -105,7 +110,7 @@ const ACTIONS: [(Action, u64); 20] = [
 ];
 
 /// How many of [`ACTIONS`] may happen while a model is rebuilt.
-const BESIDE_REBUILD: usize = 11;
+const BESIDE_REBUILD: usize = 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
@@ -116,9 +121,14 @@ enum Action {
     Read,
     DecideEntry,
     ResumeSource,
+    EditEntry,
+    DecideAll,
+    ForgetRaws,
+    TellLineage,
     Stray,
     Pause,
     DecidePark,
+    DecideAllParked,
     Snapshot,
     Verify,
     Rebuild,
@@ -233,9 +243,14 @@ impl World {
             Action::Read => self.read(model),
             Action::DecideEntry => self.decide_entry(),
             Action::ResumeSource => self.resume_source(),
+            Action::EditEntry => self.edit_entry(),
+            Action::DecideAll => self.decide_all(),
+            Action::ForgetRaws => self.forget_raws(),
+            Action::TellLineage => self.tell_lineage(),
             Action::Stray if free => self.advance_stray(model),
             Action::Pause => self.pause(model),
             Action::DecidePark if free => self.decide_park(model),
+            Action::DecideAllParked if free => self.decide_all_parked(model),
             Action::Snapshot => self.take_snapshot(model),
             Action::Verify if free => self.verify(model).map(drop),
             Action::Rebuild if free => self.rebuild(model, true).map(drop),
@@ -247,7 +262,7 @@ impl World {
             Action::Repair if free => self.repair_wrong_rows(model),
             Action::Project | Action::Stray | Action::DecidePark | Action::Verify | Action::Rebuild => Ok(()),
             Action::Scrub if free => self.scrub(model),
-            Action::Tamper | Action::Check | Action::Repair | Action::Scrub => Ok(()),
+            Action::DecideAllParked | Action::Tamper | Action::Check | Action::Repair | Action::Scrub => Ok(()),
         }
     }
 
@@ -339,6 +354,6 @@ impl World {
     /// Reads what the last step added to the log and the quarantine.
     pub(super) fn book(&mut self, batch: &[super::ledger::Content]) -> Checked<super::ledger::Added> {
         let log: &dyn Log = self.below.log.as_ref();
-        self.ledger.read(log, batch)
+        self.ledger.read(log, &self.project.gates, batch)
     }
 }
