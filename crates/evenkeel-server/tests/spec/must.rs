@@ -5,7 +5,10 @@ use crate::{
 };
 use evenkeel::{
     Clock, SystemClock,
-    core::{Position, Timestamp, drift::Verdict, freshness::Level, reconciliation::Method, retry::RetryPolicy},
+    core::{
+        Position, Timestamp, drift::Verdict, freshness::Level, quarantine::Decision, reconciliation::Method,
+        retry::RetryPolicy,
+    },
     reader::{QueryRequest, ReadOptions, RowsRequest},
     report::ConflictReport,
     stale::{Observed, StaleReader},
@@ -94,6 +97,23 @@ fn quarantine_what_cannot_be_translated() {
     shop.settle();
     assert_eq!(shop.drift("orders").head, Some(0));
     assert!(shop.engine.models().unwrap().iter().all(|model| model.rows == 0));
+
+    // Who looks into it corrects it: the whole contract judges it again, it gets in once, and what came stays as it came.
+    let zero = receipts[2].quarantine_id.as_ref().unwrap();
+    let correct = |total: &str| {
+        let patch = format!(r#"[{{"op":"replace","path":"/data/total_amount","value":"{total}"}}]"#).parse().unwrap();
+        shop.engine.redrive_edited(zero, &patch, Decision { author: "ann".into(), note: "asked the shop".into() })
+    };
+    let still = correct("-3.00").unwrap();
+    assert_eq!((still.state, still.reason, still.position), ("quarantined", Some("invariant"), None));
+    let admitted = correct("3.00").unwrap();
+    assert_eq!((admitted.state, admitted.position), ("admitted", Some(1)));
+    assert!(correct("4.00").is_err() && shop.engine.redrive(zero, Decision::default()).is_err());
+    assert_eq!(shop.publish(vec![bad[2].0.clone()])[0].outcome, "duplicate");
+    let entry = shop.engine.quarantine_entry(zero).unwrap();
+    assert_eq!((entry.raw.as_ref(), entry.edits.len()), (Some(&bad[2].0), 2));
+    assert_eq!(column(&shop.order("o-3", Level::Strong), "total").as_str(), Some("3.00"));
+    assert_eq!(shop.drift("orders").head, Some(1));
 }
 
 /// A read that stays stale is tried again later and later, at moments that differ from reader to reader, so often and no
