@@ -9,6 +9,7 @@ mod common;
 
 #[cfg(test)]
 mod kill_points {
+    mod bulk;
     mod causal;
     mod edit;
     mod from_snapshot;
@@ -68,6 +69,21 @@ mod kill_points {
     #[test]
     fn any_write_of_an_edit_and_what_it_lets_in_may_be_the_last() {
         edit::sweep();
+    }
+
+    #[test]
+    fn any_write_of_a_redrive_of_all_at_the_gate_may_be_the_last() {
+        bulk::sweep_gate("redrive");
+    }
+
+    #[test]
+    fn any_write_of_a_discard_of_all_at_the_gate_may_be_the_last() {
+        bulk::sweep_gate("discard");
+    }
+
+    #[test]
+    fn any_write_of_decisions_about_all_that_a_model_parked_may_be_the_last() {
+        bulk::sweep_parked();
     }
 
     #[test]
