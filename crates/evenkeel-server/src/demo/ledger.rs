@@ -58,7 +58,9 @@ impl Ledger {
             let expected = match planned.expect {
                 Expect::Admit => answer.outcome == "admitted",
                 Expect::Duplicate => answer.outcome == "duplicate",
-                Expect::Quarantine(wanted) => answer.outcome == "quarantined" && reason == wanted.as_str(),
+                Expect::Quarantine(wanted) | Expect::Mended(wanted) => {
+                    answer.outcome == "quarantined" && reason == wanted.as_str()
+                }
             };
             if !expected || answer.id != planned.id {
                 let (outcome, expect) = (&answer.outcome, planned.expect);

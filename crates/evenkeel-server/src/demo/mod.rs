@@ -5,6 +5,7 @@
 //! compared with what the node holds ([`proof`], [`summary`]).
 mod foreign;
 mod ledger;
+mod mending;
 mod narrator;
 mod proof;
 mod reading;
@@ -125,6 +126,7 @@ fn serve_on(out: &Output, running: Running, folder: TempDir, client: &Client) ->
     out.note(format_args!("  evenkeel --url {} drift", client.url()));
     out.note(format_args!("  evenkeel --url {} get orders o-1", client.url()));
     out.note(format_args!("  evenkeel --url {} quarantine ls", client.url()));
+    out.note(format_args!("  evenkeel --url {} lineage 1", client.url()));
     out.note(format_args!("  sqlite3 {}/evenkeel-data/models.db 'select * from _ek_freshness'", dir.display()));
     out.note(format_args!("  {}/openapi.json  /metrics  /v1/drift  /v1/models/orders/rows", client.url()));
     let waited = running.wait_for_signal();

@@ -22,6 +22,8 @@ pub(super) enum Expect {
     Duplicate,
     /// It waits in quarantine.
     Quarantine(Reason),
+    /// It waits in quarantine until a person corrects it.
+    Mended(Reason),
 }
 
 /// An event to be sent, and what must become of it.
@@ -53,6 +55,8 @@ pub(super) struct Plan {
     pub(super) poison: Sending,
     /// An order worth nothing, and three corrections that must wait behind it.
     pub(super) parked: Sending,
+    /// Another one, which a person corrects.
+    pub(super) mended: Sending,
     /// An order and its payment, sent while its projector is down.
     pub(super) fresh: [Sending; 2],
 }
@@ -60,7 +64,7 @@ pub(super) struct Plan {
 impl Plan {
     /// Everything that is sent, by source.
     pub(super) fn sendings(&self) -> impl Iterator<Item = &Sending> {
-        self.flow.iter().chain([&self.poison, &self.parked]).chain(&self.fresh)
+        self.flow.iter().chain([&self.poison, &self.parked, &self.mended]).chain(&self.fresh)
     }
 
     /// How many events are sent.
@@ -73,6 +77,10 @@ impl Plan {
 pub(super) const PARKED_ORDER: &str = "o-parked";
 /// What its last correction says it is worth.
 pub(super) const PARKED_TOTAL: &str = "33.00";
+/// The order that a person corrects.
+pub(super) const MENDED_ORDER: &str = "o-mended";
+/// What it is worth then.
+pub(super) const MENDED_TOTAL: &str = "21.00";
 /// The order placed while the projector is down.
 pub(super) const FRESH_ORDER: &str = "o-fresh";
 /// What it is worth.
@@ -102,9 +110,9 @@ const RESENT_WITHIN: usize = 200;
 
 /// Plans `events` events, at least 200.
 pub(super) fn plan(seed: u64, events: usize) -> Plan {
-    let (poison, parked, fresh) = (poison(), parked(), fresh());
-    let special =
-        poison.events.len() + parked.events.len() + fresh.iter().map(|sending| sending.events.len()).sum::<usize>();
+    let (poison, parked, mended, fresh) = (poison(), parked(), mended(), fresh());
+    let once = [&poison, &parked, &mended].map(|sending| sending.events.len()).iter().sum::<usize>();
+    let special = once + fresh.iter().map(|sending| sending.events.len()).sum::<usize>();
     let strange = (events / 500).clamp(3, MOST_STRANGE);
     let rest = events.saturating_sub(special + strange);
     let (orders, checkout) = (rest * 34 / 100, rest * 34 / 100);
@@ -114,7 +122,7 @@ pub(super) fn plan(seed: u64, events: usize) -> Plan {
         Source::new(seed, STOCK, stock_moved, bad_stock).plan(rest - orders - checkout),
         Sending { source: STRANGER, events: (0..strange).map(|k| stranger(seed, k as u64)).collect() },
     ];
-    Plan { flow, poison, parked, fresh }
+    Plan { flow, poison, parked, mended, fresh }
 }
 
 /// SplitMix64: small, and the same everywhere.
@@ -362,6 +370,12 @@ fn parked() -> Sending {
     Sending { source: ORDERS, events }
 }
 
+fn mended() -> Sending {
+    let expect = Expect::Mended(Reason::Invariant);
+    let order = placed(ORDERS, "mended-1".into(), MENDED_ORDER, &json!("0.00"), &one_mug(), expect);
+    Sending { source: ORDERS, events: vec![order] }
+}
+
 fn fresh() -> [Sending; 2] {
     let order = placed(ORDERS, "fresh-placed".into(), FRESH_ORDER, &json!(FRESH_TOTAL), &one_mug(), Expect::Admit);
     let data = json!({"orderId": FRESH_ORDER, "amount": FRESH_TOTAL, "currency": "EUR", "method": "card"});
@@ -409,7 +423,7 @@ mod tests {
                         assert!(sent.contains(&planned.id), "{}", planned.id);
                     }
                     (Expect::Quarantine(Reason::HeldBehind), Verdict::Admit(_)) => {}
-                    (Expect::Quarantine(reason), Verdict::Quarantine(refusal)) => {
+                    (Expect::Quarantine(reason) | Expect::Mended(reason), Verdict::Quarantine(refusal)) => {
                         assert_eq!(refusal.reason, reason, "{}", planned.raw);
                         reasons.insert(reason.as_str());
                     }

@@ -6,7 +6,7 @@ use super::{
     ledger::Ledger,
     narrator::Narrator,
     senders::{Pace, TICK, send, send_all},
-    shop::{CHECKOUT, PARKED_ORDER, PARKED_TOTAL, POISON_KEY, POISON_SUM, Plan},
+    shop::{CHECKOUT, MENDED_ORDER, PARKED_ORDER, PARKED_TOTAL, POISON_KEY, POISON_SUM, Plan},
 };
 use crate::{
     client::{Client, encode},
@@ -57,6 +57,8 @@ pub(super) struct Observed {
     pub(super) wrong: Vec<String>,
     /// The quarantine entry that keeps the parked order waiting.
     parked_entry: Option<String>,
+    /// That of the order which is mended by hand.
+    pub(super) mended_entry: Option<String>,
     /// The tokens of the writes of the fresh order.
     pub(super) fresh_tokens: String,
 }
@@ -103,6 +105,8 @@ impl Stage<'_> {
         let sent = thousands(self.ledger.sent());
         self.narrator.say(format_args!("everything is sent: {sent} events, each durably taken and answered"));
         self.decide(&mut observed)?;
+        self.mend(&mut observed)?;
+        self.what_if(&mut observed)?;
         self.converge(&mut observed)?;
         self.sales("strong", &mut observed)?;
         self.foreign_edit(&mut observed)?;
@@ -139,9 +143,11 @@ impl Stage<'_> {
         let sending = &self.plan.parked;
         let answers = send(self.client, sending.source, &sending.events, self.ledger)?.results;
         observed.parked_entry = answers.first().and_then(|answer| answer.quarantine_id.clone());
+        let mended = send(self.client, self.plan.mended.source, &self.plan.mended.events, self.ledger)?.results;
+        observed.mended_entry = mended.first().and_then(|answer| answer.quarantine_id.clone());
         self.narrator.say(format_args!(
-            "bad event: order {PARKED_ORDER} comes with a total of 0.00 and is quarantined; its {} corrections \
-             wait behind it, in order",
+            "bad events: the orders {PARKED_ORDER} and {MENDED_ORDER} come with a total of 0.00 and are quarantined; {} \
+             corrections of the first wait behind it, in order",
             sending.events.len() - 1
         ));
         Ok(())
