@@ -268,14 +268,19 @@ impl Row {
         Self { cells }
     }
 
-    /// The row as readers see it: columns by name, without ours.
+    /// The row as readers see it; `None` where they do not, since it is a tombstone.
+    pub fn shown(&self, schema: &Schema) -> Option<Object> {
+        schema.shows(self).then(|| self.to_json(schema))
+    }
+
+    /// What readers see of the columns, by name: without ours.
     pub fn to_json(&self, schema: &Schema) -> Object {
         self.to_json_where(schema, |column| !column.is_hidden())
     }
 
     /// This and another row as they are told apart: as readers see them, or, where they see the same, with our columns.
     pub fn told_apart(schema: &Schema, pair: [Option<&Self>; 2]) -> [Option<Object>; 2] {
-        let shown = pair.map(|row| row.map(|row| row.to_json(schema)));
+        let shown = pair.map(|row| row.and_then(|row| row.shown(schema)));
         let whole = pair.map(|row| row.map(|row| row.to_json_where(schema, |_| true)));
         if shown[0] == shown[1] && whole[0] != whole[1] { whole } else { shown }
     }

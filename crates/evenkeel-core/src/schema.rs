@@ -3,6 +3,7 @@
 //! Not here: what events do to rows ([`crate::fold`]), or the SQL of its table (stores).
 use crate::{
     ids::{Digest, EventType, ModelName},
+    row::{Cell, Row},
     words::words,
 };
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,9 @@ pub struct Column {
 /// How the names of columns begin that are ours: they stand in the table and in the digest, and no reader is shown them.
 pub const HIDDEN: &str = "_ek";
 
+/// The column of ours that says of a row that it is a tombstone: no row to any reader, and kept for what its deletion knew.
+pub const DELETED: &str = "_ek_deleted";
+
 impl Column {
     /// Whether it is kept for ourselves.
     pub fn is_hidden(&self) -> bool {
@@ -125,6 +129,16 @@ impl Schema {
     /// The columns that readers are shown, with their indices.
     pub fn shown(&self) -> impl Iterator<Item = (usize, &Column)> {
         self.columns.iter().enumerate().filter(|(_, column)| !column.is_hidden())
+    }
+
+    /// The index of the column that tells tombstones from rows, in models that have any.
+    pub fn deleted(&self) -> Option<usize> {
+        self.columns.iter().rposition(|column| column.name == DELETED)
+    }
+
+    /// Whether readers are shown this row: whether it is no tombstone.
+    pub fn shows(&self, row: &Row) -> bool {
+        self.deleted().is_none_or(|column| row.cells.get(column) != Some(&Cell::Bool(true)))
     }
 
     /// Whether the column at `index` is part of the key.

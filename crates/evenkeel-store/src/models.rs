@@ -429,17 +429,18 @@ pub trait Models: Send + Sync {
     /// their order.
     fn commit(&self, model: &ModelName, table: Table, step: &Step) -> Result<Vec<RowDigest>>;
 
-    /// One row of the live table.
+    /// One row of the live table. A tombstone ([`Schema::shows`]) too: it is kept from readers by whoever asks for them.
     fn get(&self, model: &ModelName, key: &Key) -> Result<RowAt>;
 
     /// Up to `limit` rows after `after`, in order of their keys.
     fn rows(&self, model: &ModelName, table: Table, after: Option<&Key>, limit: usize) -> Result<Rows>;
 
-    /// Rows of the live table that meet a query, in its order: what [`Query::select`] says. `None` where the table has
+    /// Rows of the live table that meet a query, in its order: what [`Query::select`] says, of the rows that readers are
+    /// shown. `None` where the table has
     /// another shape than the query was made for. [`crate::StoreError::TooLong`] where it takes longer than it may.
     fn select(&self, model: &ModelName, selection: &Selection<'_>) -> Result<Option<Selected>>;
 
-    /// Carries a statement out that reads and does nothing else, on one moment of all models it reads, where `admit` has it;
+    /// Carries a statement out that reads and does nothing else, of the rows that readers are shown, on one moment of all models it reads, where `admit` has it;
     /// it is asked once, and otherwise the answer is `None`. A statement that reads no model, or the distances of all of
     /// them, counts as one that reads all.
     ///
@@ -447,7 +448,7 @@ pub trait Models: Send + Sync {
     /// [`SqlError`].
     fn query(&self, statement: &Statement<'_>, admit: Admit<'_>) -> Result<Option<Answered>, SqlError>;
 
-    /// How many rows the live table has.
+    /// How many rows the live table has that readers are shown.
     fn count(&self, model: &ModelName) -> Result<u64>;
 
     /// The parked events of the live table that are asked for, in log order. What a page costs does not depend on how

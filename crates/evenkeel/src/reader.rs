@@ -178,7 +178,7 @@ impl Reader<'_> {
             return Err(other_key());
         }
         let wanted = course.demand.wanted;
-        let data = at.row.as_ref().map(|row| row.to_json(&at.state.schema));
+        let data = at.row.as_ref().and_then(|row| row.shown(&at.state.schema));
         let mut answer = RowAnswer { data, consistency };
         if wanted.head {
             let folded = match course.has_room {
@@ -187,7 +187,7 @@ impl Reader<'_> {
             };
             match folded {
                 Ok((row, head)) => {
-                    answer.data = row.map(|row| row.to_json(schema));
+                    answer.data = row.and_then(|row| row.shown(schema));
                     self.current(&mut answer.consistency, &head, &observation, course);
                     return Ok(Step::Done(answer));
                 }

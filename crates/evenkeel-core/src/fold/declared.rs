@@ -121,7 +121,8 @@ impl Declared {
     /// From a checked declaration. At most 65,535 clauses are used.
     ///
     /// Beside the columns of `schema` its table has those that merging needs: the siblings of columns of several values
-    /// (`<column>_siblings`), the names of versions (`<column>_version`), and what is known of the writes (`_ek_merge`).
+    /// (`<column>_siblings`), the names of versions (`<column>_version`), what is known of the writes (`_ek_merge`), and whether
+    /// the row is a tombstone (`_ek_deleted`).
     pub fn new(mut schema: Schema, clauses: Vec<Clause>) -> Self {
         let mut by_type: HashMap<EventType, Vec<u16>> = HashMap::new();
         for (clause, index) in clauses.iter().zip(0..u16::MAX) {
@@ -253,12 +254,14 @@ impl Fold for Declared {
             _ => None,
         });
         let mut writing = Writing::new(self, event, element, slot.as_ref())?;
-        if clause.delete {
+        if let Some(deletion) = writing.deleted_by() {
+            clause.ops.iter().try_for_each(|op| writing.is_late(op, key, &deletion))?;
+        } else if clause.delete {
             writing.delete(slot, key)?;
         } else {
             let row = slot.get_or_insert_with(|| Row::new(&self.schema, key));
             clause.ops.iter().try_for_each(|op| writing.write(op, row))?;
-            writing.keep_state(row);
+            writing.keep_state(row, false);
         }
         writing.record(key, slot.as_ref(), conflicts);
         Ok(())

@@ -10,31 +10,34 @@ use crate::{
     event::{Event, Found},
     ids::EventId,
     json::{Object, Value},
-    merge::{self, Conflict, Contender, Contribution, Elements, Mark, Named, OrderBy, Settled, State, version_of},
+    merge::{self, Conflict, Contender, Elements, Mark, Named, OrderBy, Settled, State, version_of},
     order::WriteKind,
     row::{Cell, Key, Misfit, Row},
-    schema::{Column, ColumnType, Merge, Schema},
+    schema::{Column, ColumnType, DELETED, Merge, Schema},
+    time::Timestamp,
 };
 use std::sync::Arc;
 
 /// What merging needs to know of a model, beside its schema.
 #[derive(Debug, Clone)]
 pub(super) struct Merging {
-    columns: Vec<Merged>,
+    pub(super) columns: Vec<Merged>,
     /// The column that holds the marks.
     state: Option<usize>,
+    /// The column that tells tombstones.
+    pub(super) deleted: Option<usize>,
     /// Whether rows can be deleted.
     deletes: bool,
 }
 
 /// A column, as far as merging is concerned.
 #[derive(Debug, Clone)]
-struct Merged {
+pub(super) struct Merged {
     order: OrderBy,
     /// What its elements are, where it is a set.
     element: ColumnType,
     /// The column of its siblings or of its version's name.
-    beside: Option<usize>,
+    pub(super) beside: Option<usize>,
     /// Whether anything sets it, so that it must be known who moved it since.
     is_set: bool,
 }
@@ -73,7 +76,11 @@ impl Merging {
         if is_kept {
             schema.columns.push(Column { name: "_ek_merge".into(), ty: ColumnType::Bytes, merge: Merge::Lww });
         }
-        Self { columns, state, deletes }
+        let deleted = (is_kept && deletes).then_some(schema.columns.len());
+        if deleted.is_some() {
+            schema.columns.push(Column { name: DELETED.into(), ty: ColumnType::Bool, merge: Merge::Lww });
+        }
+        Self { columns, state, deleted, deletes }
     }
 
     pub(super) fn order_by(&mut self, column: usize, order: OrderBy) {
@@ -85,12 +92,12 @@ impl Merging {
 
 /// One event being applied to one row.
 pub(super) struct Writing<'w> {
-    model: &'w Declared,
+    pub(super) model: &'w Declared,
     event: &'w Event,
     element: Option<&'w Value>,
-    mark: Arc<Mark>,
-    state: State,
-    settled: Vec<(usize, Settled)>,
+    pub(super) mark: Arc<Mark>,
+    pub(super) state: State,
+    pub(super) settled: Vec<(usize, Settled)>,
 }
 
 impl<'w> Writing<'w> {
@@ -145,41 +152,42 @@ impl<'w> Writing<'w> {
         }
     }
 
-    /// Puts the marks back into the row.
-    pub(super) fn keep_state(&self, row: &mut Row) {
+    /// Puts the marks back into the row, and whether it is a tombstone.
+    pub(super) fn keep_state(&self, row: &mut Row, is_tombstone: bool) {
         if let Some(column) = self.model.merging.state {
             row.cells[column] = self.state.to_bytes().map_or(Cell::Null, Cell::Bytes);
+        }
+        if let Some(column) = self.model.merging.deleted {
+            row.cells[column] = if is_tombstone { Cell::Bool(true) } else { Cell::Null };
         }
     }
 
     /// The mark of what is written to a column.
-    fn mark(&self, column: usize) -> Arc<Mark> {
+    pub(super) fn mark(&self, column: usize) -> Arc<Mark> {
         match self.model.merging.columns[column].order {
             OrderBy::Hlc => Arc::clone(&self.mark),
             other => Arc::new(Mark::of(self.event, other)),
         }
     }
 
+    /// What comes to an operation's column, if the event has it.
+    pub(super) fn incoming(&self, op: &'w Op) -> Result<Option<Incoming<'w>>, FoldError> {
+        let schema = &self.model.schema;
+        if let Some(at) = op.instant(schema, self.event) {
+            return Ok(Some(Incoming::At(at)));
+        }
+        let misfit = |misfit| FoldError::Misfit { column: schema.columns[op.column].name.clone(), misfit };
+        Ok(op.value.find(self.event, self.element).map_err(misfit)?.map(Incoming::Found))
+    }
+
     /// Does one operation.
     pub(super) fn write(&mut self, op: &Op, row: &mut Row) -> Result<(), FoldError> {
         let schema = &self.model.schema;
         let column = &schema.columns[op.column];
-        let misfit = |misfit| FoldError::Misfit { column: column.name.clone(), misfit };
-        let at = op.instant(schema, self.event);
-        let found = match at {
-            Some(_) => None,
-            None => match op.value.find(self.event, self.element).map_err(misfit)? {
-                Some(found) => Some(found),
-                None => return Ok(()),
-            },
-        };
-        let result = |kind, row: &Row| match (at, &found) {
-            (Some(at), _) => declared::merge(kind, op.column, column, row, Cell::Timestamp(at)),
-            (None, Some(found)) => declared::result(kind, op.column, schema, row, found),
-            (None, None) => Ok(Written::new()),
-        };
+        let Some(incoming) = self.incoming(op)? else { return Ok(()) };
+        let result = |kind, row: &Row| incoming.on(kind, op, schema, row);
         match (op.kind, column.merge) {
-            (OpKind::Insert | OpKind::Remove, _) => found.map_or(Ok(()), |found| self.change_set(op, row, &found)),
+            (OpKind::Insert | OpKind::Remove, _) => self.change_set(op, row, &incoming),
             (OpKind::Set | OpKind::SetOnce, Merge::Mv) => {
                 let written = result(OpKind::Set, row)?;
                 self.write_sibling(op.column, row, written)
@@ -190,8 +198,7 @@ impl<'w> Writing<'w> {
             }
             // What stands, stands: also before a write that did not know it.
             (OpKind::SetOnce, _) => {
-                let is_null = matches!(found, Some(Found::Value(Value::Null)));
-                if is_null || !row.cells[op.column].is_null() {
+                if incoming.is_null() || !row.cells[op.column].is_null() {
                     return Ok(());
                 }
                 let written = result(OpKind::Set, row)?;
@@ -209,7 +216,7 @@ impl<'w> Writing<'w> {
             (OpKind::Add | OpKind::Min | OpKind::Max, _) => {
                 let written = result(op.kind, row)?;
                 if self.model.merging.deletes {
-                    self.contribute(op, at, found.as_ref());
+                    self.contribute(op, incoming.to_value());
                 }
                 let is_extreme = matches!(column.merge, Merge::Max | Merge::Min);
                 if is_extreme && self.model.merging.columns[op.column].is_set && !written.is_empty() {
@@ -223,12 +230,7 @@ impl<'w> Writing<'w> {
     }
 
     /// Keeps what a write adds to a counter or an extreme.
-    fn contribute(&mut self, op: &Op, at: Option<crate::Timestamp>, found: Option<&Found<'_>>) {
-        let value = match (at, found) {
-            (Some(at), _) => at.to_string().into(),
-            (None, Some(found)) => found.to_value(),
-            (None, None) => Value::Null,
-        };
+    fn contribute(&mut self, op: &Op, value: Value) {
         let slot = self.state.slot(op.column);
         match op.kind {
             _ if value == Value::Null => {}
@@ -256,6 +258,7 @@ impl<'w> Writing<'w> {
         let mut settled = Vec::new();
         if beside.is_none() && column_of(&mut self.state, &mut settled, index, column).overwrite(&mark) {
             put(row, written);
+            self.prevails(index, row);
             return Ok(());
         }
         let contender = |row: &Row, version| Contender {
@@ -280,6 +283,7 @@ impl<'w> Writing<'w> {
             if let Some(beside) = beside {
                 row.cells[beside] = Cell::Text(self.event.id.to_string().into());
             }
+            self.prevails(index, row);
         }
         Ok(())
     }
@@ -321,7 +325,13 @@ impl<'w> Writing<'w> {
     }
 
     /// Shows the latest of the siblings in the column itself.
-    fn show_siblings(&self, index: usize, beside: usize, row: &mut Row, siblings: Elements) -> Result<(), FoldError> {
+    pub(super) fn show_siblings(
+        &self,
+        index: usize,
+        beside: usize,
+        row: &mut Row,
+        siblings: Elements,
+    ) -> Result<(), FoldError> {
         let first = siblings.0.first().cloned().unwrap_or_default();
         row.cells[beside] = siblings.into_cell();
         put(row, declared::result(OpKind::Set, index, &self.model.schema, row, &Found::Value(&first))?);
@@ -329,18 +339,19 @@ impl<'w> Writing<'w> {
     }
 
     /// Puts elements into a set, or takes them out.
-    fn change_set(&mut self, op: &Op, row: &mut Row, found: &Found<'_>) -> Result<(), FoldError> {
+    fn change_set(&mut self, op: &Op, row: &mut Row, incoming: &Incoming<'_>) -> Result<(), FoldError> {
         let column = &self.model.schema.columns[op.column];
         let ty = self.model.merging.columns[op.column].element;
-        let values: Vec<&Value> = match found {
-            Found::Value(Value::Array(items)) => items.iter().collect(),
-            Found::Value(Value::Null) => Vec::new(),
-            Found::Value(value) => vec![*value],
-            Found::Text(_) | Found::Int(_) => Vec::new(),
+        let single;
+        let values = match incoming {
+            Incoming::Found(Found::Value(Value::Array(items))) => items.as_slice(),
+            other => {
+                single = [other.to_value()];
+                &single
+            }
         };
-        let attribute = matches!(found, Found::Text(_) | Found::Int(_)).then(|| found.to_value());
         let mut elements = Vec::with_capacity(values.len());
-        for value in values.into_iter().chain(&attribute).filter(|value| **value != Value::Null) {
+        for value in values.iter().filter(|value| **value != Value::Null) {
             let cell = Cell::from_json(ty, value)
                 .map_err(|misfit| FoldError::Misfit { column: column.name.clone(), misfit })?;
             elements.push(cell.to_json());
@@ -355,78 +366,38 @@ impl<'w> Writing<'w> {
         row.cells[op.column] = set.into_cell();
         Ok(())
     }
+}
 
-    /// Deletes the row, but for what the event did not know of it.
-    pub(super) fn delete(&mut self, slot: &mut Option<Row>, key: &Key) -> Result<(), FoldError> {
-        let Some(row) = slot.take().filter(|_| self.mark.saw.is_some() || self.mark.clock.is_some()) else {
-            return Ok(());
-        };
-        let mut left = Row::new(&self.model.schema, key);
-        let mut state = std::mem::take(&mut self.state);
-        let mut outlives = false;
-        for index in 0..self.model.merging.columns.len() {
-            if !self.model.schema.is_key(index) && state.get(index).is_some() {
-                outlives |= self.outlives(index, &row, &mut left, &mut state)?;
-            }
+/// What an event brings to a column.
+pub(super) enum Incoming<'e> {
+    /// An instant of its own, which need not be written out and read again.
+    At(Timestamp),
+    /// What was found in it.
+    Found(Found<'e>),
+}
+
+impl Incoming<'_> {
+    /// What an operation makes of its column with it.
+    pub(super) fn on(&self, kind: OpKind, op: &Op, schema: &Schema, row: &Row) -> Result<Written, FoldError> {
+        match self {
+            Self::At(at) => declared::merge(kind, op.column, &schema.columns[op.column], row, Cell::Timestamp(*at)),
+            Self::Found(found) => declared::result(kind, op.column, schema, row, found),
         }
-        self.state = state;
-        if outlives {
-            self.keep_state(&mut left);
-            *slot = Some(left);
-        }
-        Ok(())
     }
 
-    /// Keeps of a column what the deletion did not know; whether there was anything.
-    fn outlives(&mut self, index: usize, row: &Row, left: &mut Row, state: &mut State) -> Result<bool, FoldError> {
-        let schema = &self.model.schema;
-        let column = &schema.columns[index];
-        let beside = self.model.merging.columns[index].beside;
-        let mark = Mark::clone(&self.mark);
-        let deletion = Contender { mark, kind: WriteKind::Delete, value: Value::Null, version: None };
-        let mut settled = Vec::new();
-        let mut merged = column_of(state, &mut settled, index, column);
-        let shown = if column.merge == Merge::Mv { beside } else { Some(index) };
-        if let (Merge::OrSet | Merge::Mv, Some(shown)) = (column.merge, shown) {
-            let mut elements = Elements::of(&row.cells[shown]);
-            merged.keep_unknown(&mut elements, &deletion.mark);
-            let any = !elements.0.is_empty();
-            if column.merge == Merge::Mv {
-                self.show_siblings(index, shown, left, elements)?;
-            } else {
-                left.cells[shown] = elements.into_cell();
-            }
-            return Ok(any);
+    fn is_null(&self) -> bool {
+        matches!(self, Self::Found(Found::Value(Value::Null)))
+    }
+
+    fn to_value(&self) -> Value {
+        match self {
+            Self::At(at) => at.to_string().into(),
+            Self::Found(found) => found.to_value(),
         }
-        let value = value_of(schema, row, index);
-        let present = Contender { mark: deletion.mark.clone(), kind: WriteKind::Set, value, version: None };
-        let stands = merged.outlives(present, &deletion);
-        self.settled.extend(settled.into_iter().map(|settled| (index, settled)));
-        if stands {
-            let currency = if let ColumnType::Money { currency } = column.ty { Some(currency) } else { None };
-            for column in [Some(index), beside, currency].into_iter().flatten() {
-                left.cells[column] = row.cells[column].clone();
-            }
-            return Ok(true);
-        }
-        let slot = state.slot(index);
-        slot.entries.clear();
-        slot.based_on = None;
-        slot.keep_contributed(&deletion.mark);
-        let kind = match column.merge {
-            Merge::Max => OpKind::Max,
-            Merge::Min => OpKind::Min,
-            _ => OpKind::Add,
-        };
-        for Contribution { value, .. } in &slot.added {
-            let written = declared::result(kind, index, schema, left, &Found::Value(value))?;
-            put(left, written);
-        }
-        Ok(!state.slot(index).added.is_empty())
     }
 }
 
-fn column_of<'s>(
+pub(super) fn column_of<'s>(
     state: &'s mut State,
     settled: &'s mut Vec<Settled>,
     index: usize,
@@ -435,14 +406,14 @@ fn column_of<'s>(
     merge::Column { merge: column.merge, slot: state.slot(index), settled }
 }
 
-fn put(row: &mut Row, written: Written) {
+pub(super) fn put(row: &mut Row, written: Written) {
     for (column, cell) in written {
         row.cells[column] = cell;
     }
 }
 
 /// The value of a column as it is recorded: of money the amount and its currency.
-fn value_of(schema: &Schema, row: &Row, index: usize) -> Value {
+pub(super) fn value_of(schema: &Schema, row: &Row, index: usize) -> Value {
     let value = row.cells[index].to_json();
     match schema.columns[index].ty {
         ColumnType::Money { currency } if value != Value::Null => {

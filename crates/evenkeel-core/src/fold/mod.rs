@@ -4,6 +4,7 @@
 //! key into one write; [`FreshFold`] folds the log anew to compare. Not here: where rows are kept, and who calls.
 mod batch;
 mod declared;
+mod deleting;
 mod fresh;
 mod given_up;
 mod merging;

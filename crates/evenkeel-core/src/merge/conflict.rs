@@ -53,6 +53,11 @@ mod text {
 }
 
 impl Contender {
+    /// The deletion of a row by the event of this mark.
+    pub fn deletion(mark: Mark) -> Self {
+        Self { mark, kind: WriteKind::Delete, value: Value::Null, version: None }
+    }
+
     fn stamp(&self) -> Stamp {
         let (hlc, replica) = (self.mark.hlc, ReplicaName::from(self.mark.by.name()));
         Stamp { hlc, replica, incarnation: Incarnation::ZERO, kind: self.kind }
@@ -156,7 +161,7 @@ pub struct Conflict {
 
 impl Conflict {
     /// What was decided between two writes, `earlier` of them in the log before the one recorded `at`.
-    pub(super) fn between(earlier: Contender, later: Contender, decided: Decided) -> Settled {
+    pub(crate) fn between(earlier: Contender, later: Contender, decided: Decided) -> Settled {
         let first = decided.first_wins;
         let (winner, loser) = if first { (earlier, later) } else { (later, earlier) };
         let relation = if first { decided.relation } else { decided.relation.reversed() };

@@ -33,11 +33,7 @@ pub struct Contribution {
 
 impl Contributor {
     fn of(mark: &Arc<Mark>) -> Self {
-        if mark.saw.is_none() && mark.clock.is_none() {
-            Self::Plain(mark.position)
-        } else {
-            Self::Marked(Arc::clone(mark))
-        }
+        if mark.says_what_it_knew() { Self::Marked(Arc::clone(mark)) } else { Self::Plain(mark.position) }
     }
 
     fn is_known_to(&self, mark: &Mark) -> bool {

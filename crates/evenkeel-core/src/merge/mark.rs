@@ -131,6 +131,20 @@ impl Mark {
         position <= self.position && self.saw.is_none_or(|saw| position <= saw.upto || position == self.position)
     }
 
+    /// Whether its event says what its writer knew, by a token or by a vector clock.
+    pub fn says_what_it_knew(&self) -> bool {
+        self.saw.is_some() || self.clock.is_some()
+    }
+
+    /// Whether its writer knew the event of `other`, and by its vector clock all that this one's did.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let own = self.clock.as_deref().unwrap_or_default();
+        let has = |dot: &SourceDot| {
+            own.binary_search_by(|own| own.source.cmp(&dot.source)).is_ok_and(|at| own[at].seq >= dot.seq)
+        };
+        self.knows(other) && other.clock.iter().flat_map(|clock| clock.iter()).all(has)
+    }
+
     /// How its event stands to that of `other`.
     pub fn relation(&self, other: &Self) -> Relation {
         match (self.position == other.position, other.knows(self), self.knows(other)) {

@@ -19,6 +19,12 @@ use std::sync::Arc;
 /// The type, as it stands in the bytes.
 const TAG: u8 = 40;
 
+/// The same, of a row that was deleted by an event that said what it knew.
+const TAG_DELETED: u8 = 41;
+
+/// How many deletions of a row are kept that do not stand for each other.
+const MAX_DELETIONS: usize = 64;
+
 /// Columns up to this one are bits beside the mark of the one write that is in them.
 const MASKED: usize = 127;
 
@@ -65,32 +71,58 @@ impl Slot {
     }
 }
 
-/// What is kept of a row, column by column.
+/// What is kept of a row, column by column, and of deletions of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct State(Vec<(usize, Slot)>);
+pub struct State {
+    slots: Vec<(usize, Slot)>,
+    deletions: Writers,
+}
 
 impl State {
     /// What is kept of the column at this index.
     pub fn get(&self, column: usize) -> Option<&Slot> {
-        self.0.iter().find(|(index, _)| *index == column).map(|(_, slot)| slot)
+        self.slots.iter().find(|(index, _)| *index == column).map(|(_, slot)| slot)
     }
 
     /// The same, to change it.
     pub fn slot(&mut self, column: usize) -> &mut Slot {
-        let at = self.0.partition_point(|(index, _)| *index < column);
-        if self.0.get(at).is_none_or(|(index, _)| *index != column) {
-            self.0.insert(at, (column, Slot::default()));
+        let at = self.slots.partition_point(|(index, _)| *index < column);
+        if self.slots.get(at).is_none_or(|(index, _)| *index != column) {
+            self.slots.insert(at, (column, Slot::default()));
         }
-        &mut self.0[at].1
+        &mut self.slots[at].1
+    }
+
+    /// The deletions of the row that said what they knew, but for those that a later one covers.
+    pub fn deletions(&self) -> &[Arc<Mark>] {
+        &self.deletions
+    }
+
+    /// Forgets the columns: all that stood in them is known to a deletion.
+    pub fn forget(&mut self) {
+        self.slots.clear();
+    }
+
+    /// Keeps a deletion of the row, where it said what it knew: one that did not knew all before it in the log, and what
+    /// comes after it did not. It stands for those that it covers; of the others the latest are kept.
+    pub fn delete(&mut self, deletion: &Arc<Mark>) {
+        self.deletions.retain(|earlier| !deletion.covers(earlier));
+        if deletion.says_what_it_knew() {
+            if self.deletions.len() == MAX_DELETIONS {
+                self.deletions.remove(0);
+            }
+            self.deletions.push(Arc::clone(deletion));
+        }
     }
 
     /// As bytes for the row's own column; `None` where nothing is kept.
     pub fn to_bytes(&self) -> Option<Box<[u8]>> {
-        let slots: Vec<_> = self.0.iter().filter(|(_, slot)| !slot.is_empty()).collect();
-        if slots.is_empty() {
+        let slots: Vec<_> = self.slots.iter().filter(|(_, slot)| !slot.is_empty()).collect();
+        if slots.is_empty() && self.deletions.is_empty() {
             return None;
         }
-        let mut marks: Vec<&Arc<Mark>> = slots.iter().flat_map(|(_, slot)| slot.marks()).collect();
+        let written = slots.iter().flat_map(|(_, slot)| slot.marks());
+        let mut marks: Vec<&Arc<Mark>> = written.chain(&self.deletions).collect();
         marks.sort_unstable_by_key(|mark| order_of(mark));
         marks.dedup_by_key(|mark| order_of(mark));
         let place =
@@ -104,7 +136,7 @@ impl State {
             }
         }
         let mut out = Vec::with_capacity(8 + 24 * marks.len() + 16 * whole.len());
-        out.extend([FORMAT, TAG]);
+        out.extend([FORMAT, if self.deletions.is_empty() { TAG } else { TAG_DELETED }]);
         put_number(&mut out, marks.len() as u128);
         for (mark, columns) in marks.iter().zip(alone) {
             put_mark(&mut out, mark);
@@ -113,6 +145,10 @@ impl State {
         put_number(&mut out, whole.len() as u128);
         for (column, slot) in whole {
             put_slot(&mut out, column, slot, &place);
+        }
+        if !self.deletions.is_empty() {
+            put_number(&mut out, self.deletions.len() as u128);
+            self.deletions.iter().for_each(|mark| put_number(&mut out, place(mark) as u128));
         }
         Some(out.into())
     }
@@ -124,7 +160,8 @@ impl State {
     pub fn from_bytes(bytes: &[u8], near: &ReplicaName) -> Result<Self, BadState> {
         let mut input = Reader::new(bytes);
         let mut read = || {
-            input.header(TAG)?;
+            let is_deleted = input.clone().header(TAG_DELETED).is_ok();
+            input.header(if is_deleted { TAG_DELETED } else { TAG })?;
             let count = input.count()?;
             let (mut marks, mut slots) = (Vec::with_capacity(count), Vec::new());
             for _ in 0..count {
@@ -144,14 +181,21 @@ impl State {
                 }
                 slots.push((column, slot));
             }
+            let mut deletions = Writers::new();
+            for _ in 0..if is_deleted { input.count()? } else { 0 } {
+                deletions.push(marked(&mut input, &marks)?);
+            }
+            if is_deleted && deletions.is_empty() {
+                return Err(CodecError::NotCanonical("no deletion where there should be one"));
+            }
             input.clone().end()?;
             slots.sort_unstable_by_key(|(column, _)| *column);
             if slots.windows(2).any(|two| two[0].0 == two[1].0) {
                 return Err(CodecError::NotCanonical("a column that is there twice"));
             }
-            Ok(slots)
+            Ok(Self { slots, deletions })
         };
-        read().map(Self).map_err(|error| BadState(error.to_string()))
+        read().map_err(|error| BadState(error.to_string()))
     }
 }
 
@@ -244,16 +288,18 @@ fn put_slot(out: &mut Vec<u8>, column: usize, slot: &Slot, place: &dyn Fn(&Arc<M
     slot.added.iter().fold(0, |after, contribution| contribution.put(out, after, place));
 }
 
+/// One of the marks, by its place among them.
+fn marked(input: &mut Reader<'_>, marks: &[Arc<Mark>]) -> Result<Arc<Mark>, CodecError> {
+    let place = usize::try_from(input.number()?).ok();
+    place.and_then(|place| marks.get(place)).cloned().ok_or(CodecError::NotCanonical("a mark that is not there"))
+}
+
 fn slot(input: &mut Reader<'_>, marks: &[Arc<Mark>]) -> Result<(usize, Slot), CodecError> {
     let bad = CodecError::NotCanonical;
-    let mark = |input: &mut Reader<'_>| {
-        let place = usize::try_from(input.number()?).ok();
-        place.and_then(|place| marks.get(place)).cloned().ok_or(bad("a mark that is not there"))
-    };
     let column = usize::try_from(input.number()?).map_err(|_| bad("a column that there cannot be"))?;
     let mut slot = Slot::default();
     for _ in 0..input.count()? {
-        let entry = (0..input.count()?).map(|_| mark(input)).collect::<Result<_, _>>()?;
+        let entry = (0..input.count()?).map(|_| marked(input, marks)).collect::<Result<_, _>>()?;
         slot.entries.push(entry);
     }
     if input.byte()? != 0 {

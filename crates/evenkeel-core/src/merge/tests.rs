@@ -8,7 +8,7 @@ use crate::{
     ids::{Digest, EventId, Position, StreamVersion},
     intake::SourceDot,
     json::{Object, Value, parse},
-    order::Rule,
+    order::{Rule, WriteKind},
     row::{Cell, Key, Row},
     schema::{self, ColumnType, Merge, Schema},
     time::Timestamp,
@@ -155,6 +155,11 @@ fn made(data: &str) -> Made {
 }
 
 impl Made {
+    /// A deletion by a writer of whom nothing was known before, and who knew nothing.
+    fn at_once(self, n: u64) -> Self {
+        Self { kind: "delete", hlc: Hlc::new(n + 1, 0), ..self }
+    }
+
     fn seen(self, upto: u64) -> Self {
         Self { saw: Some(upto), ..self }
     }
@@ -214,7 +219,13 @@ fn fold(events: &[Made]) -> (Option<Row>, Vec<Conflict>) {
 }
 
 fn shown(events: &[Made]) -> Value {
-    fold(events).0.map_or(Value::Null, |row| row.to_json(model().schema()).into())
+    let (row, model) = (fold(events).0, model());
+    row.filter(|row| model.schema().shows(row)).map_or(Value::Null, |row| row.to_json(model.schema()).into())
+}
+
+/// What the row keeps of the writes.
+fn marks(row: &Row) -> Option<&[u8]> {
+    row.cells.iter().find_map(|cell| if let Cell::Bytes(bytes) = cell { Some(&**bytes) } else { None })
 }
 
 fn at(events: &[Made], column: &str) -> String {
@@ -338,17 +349,76 @@ fn a_deletion_takes_what_it_knew() {
     assert_eq!(at(&left, "peak"), "2");
     // A later write revives its own columns only.
     assert_eq!(at(&[a, b, deleted(), made(r#"{"name":"again"}"#).seen(1)], "stock"), "null");
-    // A register that outlives the deletion is recorded.
+    // A register that outlives the deletion is recorded, on whichever side of it the log has it.
     let (row, conflicts) = fold(&[made(r#"{"stock":1}"#), made(r#"{"name":"new"}"#), deleted().seen(1)]);
     assert!(row.is_some());
     let [conflict] = conflicts.as_slice() else { panic!("{conflicts:?}") };
     assert_eq!((conflict.rule, conflict.column.as_str()), (Rule::AddWins, "name"));
     assert!(conflict.replay());
+    let after = [made(r#"{"stock":1}"#), deleted().seen(1), made(r#"{"name":"new"}"#).seen(1)];
+    let (_, conflicts) = fold(&after);
+    let [after_it] = conflicts.as_slice() else { panic!("{conflicts:?}") };
+    assert_eq!(
+        (after_it.rule, &after_it.winner.value, after_it.loser.kind),
+        (Rule::AddWins, &"new".into(), WriteKind::Delete)
+    );
+    assert!(after_it.replay());
+    assert_eq!((at(&after, "name"), at(&after, "stock")), (r#""new""#.into(), "null".into()));
+}
+
+fn clock(pairs: &[(&'static str, u64)]) -> Option<BTreeMap<&'static str, u64>> {
+    Some(pairs.iter().copied().collect())
+}
+
+/// Of source `a` the first event, which sets things; of `b` a deletion that knew it.
+fn known_and_its_deletion() -> (Made, Made) {
+    let data = r#"{"name":"1","colour":"red","tag":"t","stock":5,"peak":3}"#;
+    let known = Made { source: "a", clock: clock(&[("a", 1)]), ..made(data) };
+    (known, Made { source: "b", clock: clock(&[("a", 1), ("b", 1)]), ..deleted() })
+}
+
+#[test]
+fn what_a_deletion_knew_does_not_come_back_however_late_it_comes() {
+    let (known, deletion) = known_and_its_deletion();
+    assert_eq!(shown(&[deletion.clone(), known.clone()]), Value::Null);
+    let (_, conflicts) = fold(&[deletion.clone(), known.clone()]);
+    let recorded: Vec<_> = conflicts.iter().map(|c| (c.column.as_str(), c.rule, c.relation, c.winner.kind)).collect();
+    let by_cause = |column| (column, Rule::Cause, Relation::After, WriteKind::Delete);
+    assert_eq!(recorded, ["name", "colour"].map(by_cause));
+    assert!(conflicts.iter().all(Conflict::replay));
+    // Also where the row is there again meanwhile.
+    let again = made(r#"{"name":"again","stock":1}"#);
+    let events = [deletion.clone(), again, known.clone(), known];
+    for (column, expected) in
+        [("name", r#""again""#), ("stock", "1"), ("colour", "null"), ("tags", "null"), ("peak", "null")]
+    {
+        assert_eq!(at(&events, column), expected, "{column}");
+    }
+    // And where somebody who says nothing has deleted it again.
+    assert_eq!(shown(&[events[0].clone(), events[1].clone(), deleted(), events[2].clone()]), Value::Null);
+}
+
+#[test]
+fn tombstones_are_few_and_small() {
+    let (known, deletion) = known_and_its_deletion();
+    // Nobody who comes later can have been known to a deletion that says nothing.
+    assert_eq!(fold(&[known.clone(), deleted()]).0, None);
+    let mut events = vec![known, deletion];
+    for seq in 2..100 {
+        events.push(Made { source: "b", clock: clock(&[("a", 1), ("b", seq)]), ..deleted() });
+    }
+    let (one, all) = (fold(&events[..2]).0.unwrap(), fold(&events).0.unwrap());
+    let size = |row: &Row| marks(row).unwrap().len();
+    assert_eq!((size(&one), size(&all)), (27, 27));
+    assert!(!model().schema().shows(&all));
+    // Deletions that did not know each other are kept, up to a bound.
+    let apart = |n: u64| made("{}").seen(0).at_once(n);
+    let events: Vec<_> = (0..200).map(apart).collect();
+    assert!(size(&fold(&events).0.unwrap()) < 3000);
 }
 
 #[test]
 fn what_comes_late_does_not_undo_what_knew_it() {
-    let clock = |pairs: &[(&'static str, u64)]| Some(pairs.iter().copied().collect::<BTreeMap<_, _>>());
     let first = Made { source: "a", clock: clock(&[("a", 1)]), hlc: Hlc::new(9, 0), ..made(r#"{"name":"1"}"#) };
     let second =
         Made { source: "b", clock: clock(&[("a", 1), ("b", 1)]), hlc: Hlc::new(5, 0), ..made(r#"{"name":"2"}"#) };
@@ -443,10 +513,10 @@ fn columns_are_ordered_by_what_they_declare() {
 fn an_ordinary_row_keeps_little() {
     let (row, _) = fold(&[made(r#"{"name":"n","colour":"red","price":{"amount":"1","currency":"EUR"}}"#)]);
     let row = row.unwrap();
-    let Some(Cell::Bytes(bytes)) = row.cells.last() else { panic!("{row:?}") };
+    let bytes = marks(&row).unwrap();
     assert!(bytes.len() <= 20, "{} bytes: {bytes:?}", bytes.len());
     let state = State::from_bytes(bytes, &"n".into()).unwrap();
-    assert_eq!(state.to_bytes().as_ref(), Some(bytes));
+    assert_eq!(state.to_bytes().as_deref(), Some(bytes));
     for cut in 0..bytes.len() {
         assert!(State::from_bytes(&bytes[..cut], &"n".into()).is_err(), "{cut} bytes");
     }
@@ -532,10 +602,31 @@ proptest! {
             prop_assert_eq!(conflict.relation, Relation::Concurrent);
         }
         let row = row.unwrap();
-        if let Some(Cell::Bytes(bytes)) = row.cells.last() {
+        if let Some(bytes) = marks(&row) {
             let again = State::from_bytes(bytes, &"n".into()).unwrap().to_bytes();
-            prop_assert_eq!(again.as_ref(), Some(bytes));
+            prop_assert_eq!(again.as_deref(), Some(bytes));
         }
+    }
+
+    /// What a register lost to another write it has lost for good, also where a deletion knew that one only: so of registers
+    /// this does not hold.
+    #[test]
+    fn deletions_too_come_to_the_same_in_any_causal_order(
+        events in history(),
+        deletions in prop::collection::vec(any::<bool>(), 12),
+        picks in prop::collection::vec(any::<prop::sample::Index>(), 12),
+    ) {
+        let without_name = |made: &Made| !made.data.contains("name");
+        let events: Vec<_> = events.into_iter().zip(deletions).map(|(made, deletes)| {
+            if deletes { Made { kind: "delete", data: "{}".into(), ..made } }
+            else if without_name(&made) { made } else { Made { data: "{}".into(), ..made } }
+        }).collect();
+        let other = reordered(&events, picks);
+        for column in ["colour_siblings", "tags", "stock", "peak"] {
+            let [one, two] = [&events, &other].map(|events| at(events, column).replace("no row", "null"));
+            prop_assert_eq!(one, two, "{}: {:?}", column, other);
+        }
+        prop_assert!(fold(&events).1.iter().all(Conflict::replay));
     }
 
     #[test]
@@ -547,7 +638,7 @@ proptest! {
 
     #[test]
     fn records_are_named_by_the_pair(a in 1..9u64, b in 10..20u64) {
-        let contender = |mark| Contender { mark, kind: crate::order::WriteKind::Set, value: 1.into(), version: None };
+        let contender = |mark| Contender { mark, kind: WriteKind::Set, value: 1.into(), version: None };
         let conflict = |winner, loser| Conflict {
             key: Key::text("k"),
             column: "c".into(),

@@ -74,6 +74,38 @@ fn who_has_seen_the_other_or_says_nothing_does_not_conflict() {
     assert_eq!(server.get("/v1/conflicts").ok(200), json!({"conflicts": [], "next": null}));
 }
 
+/// A row that was deleted by somebody who said what they had seen is no row to anybody, and known to have been deleted.
+#[test]
+fn who_had_not_seen_a_deletion_revives_what_they_write_and_that_is_recorded() {
+    let server = Server::start();
+    let token = write(&server, "1", "1", None);
+    let mut withdrawn = order("2", "o-1", "1");
+    withdrawn["type"] = "OrderWithdrawn".into();
+    let answer = server.publish_with(&withdrawn, &[("Consistency-Token", &token)]).ok(202);
+    let deleted = answer["token"].as_str().unwrap();
+    for level in ["causal", "strong"] {
+        let path = format!("/v1/models/orders/rows/o-1?level={level}&budget_ms=10000");
+        let gone = server.get_with(&path, &[("Consistency-Token", deleted)]);
+        assert_eq!(gone.problem(404, "no-row")["consistency"]["level_served"], level);
+    }
+    let page = server.get("/v1/models/orders/rows?count=exact").ok(200);
+    assert_eq!((&page["rows"], &page["total"]), (&json!([]), &json!(0)), "{page}");
+    let sql = server.post("/v1/query", &json!({"sql": "SELECT count(*) AS n FROM orders"})).ok(200);
+    assert_eq!(sql["rows"], json!([{"n": 0}]));
+    server.get("/v1/models/orders/rows?where._ek_deleted=is.true").problem(400, "bad-parameter");
+
+    let last = write(&server, "3", "3", Some(&token));
+    assert_eq!(amount(&server, &last), "3");
+    let found = server.get("/v1/conflicts?replay=true").ok(200);
+    let [conflict] = found["conflicts"].as_array().unwrap().as_slice() else { panic!("{found}") };
+    assert_eq!((&conflict["rule"], &conflict["replayed"]), (&json!("add_wins"), &json!(true)));
+    assert_eq!((&conflict["winner"]["value"], &conflict["loser"]["kind"]), (&json!("3"), &json!("delete")));
+    let verified = server.post("/v1/models/orders/verify", &json!({"full": true})).ok(200);
+    assert_eq!((&verified["verdict"], &verified["wrong_rows"]), (&json!("verified"), &json!(0)), "{verified}");
+    server.post("/v1/models/orders/reconcile", &json!({"method": "rebuild"})).ok(200);
+    assert_eq!(server.get("/v1/conflicts?replay=true").ok(200), found);
+}
+
 #[test]
 fn conflicts_come_page_by_page() {
     let server = Server::start();

@@ -13,7 +13,7 @@ use evenkeel_server::serve::{self, Running};
 use serde_json::{Value, json};
 use std::{fs, net::SocketAddr, path::Path, process::Command, sync::Arc, thread, time::Duration};
 
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 9] = [
     (
         "contracts/order_placed.toml",
         r#"
@@ -63,8 +63,25 @@ amount = "decimal"
 event = "order_placed"
 key = "/subject"
 set = { amount = "/data/amount" }
+[[on]]
+event = "order_withdrawn"
+key = "/subject"
+delete = true
 "#,
     ),
+    (
+        "contracts/order_withdrawn.toml",
+        r#"
+contract = "order_withdrawn"
+version = 1
+from = { source = "shop", type = "OrderWithdrawn" }
+schema = "order_withdrawn.schema.json"
+subject = "/order"
+unmapped = "drop_and_record"
+map = [{ from = "/order", to = "order_id", type = "text" }]
+"#,
+    ),
+    ("contracts/order_withdrawn.schema.json", r#"{"type": "object", "required": ["order"]}"#),
     ("views/units_by_item.sql", "SELECT item, sum(on_hand) AS units FROM stock GROUP BY item;\n"),
     (
         "models/stock.toml",

@@ -14,7 +14,7 @@ use evenkeel_core::{
     json,
     query::{Asked, Place, Query},
     row::{Cell, Key, Row},
-    schema::{ColumnType, Schema},
+    schema::{ColumnType, DELETED, Schema},
 };
 use std::time::Duration;
 
@@ -49,6 +49,7 @@ fn shape(model: &str, keys: usize) -> Schema {
             ("at", ColumnType::Timestamp),
             ("day", ColumnType::Date),
             ("extra", ColumnType::Json),
+            (DELETED, ColumnType::Bool),
         ],
     )
 }
@@ -84,7 +85,8 @@ fn quoted(text: &str) -> String {
 }
 
 fn condition(chance: &mut XorShift, schema: &Schema) -> (String, String) {
-    let column = &schema.columns[chance.below(schema.columns.len())];
+    // The last is ours.
+    let column = &schema.columns[chance.below(schema.columns.len() - 1)];
     let ty = column.ty;
     let condition = match (chance.below(5), ty) {
         (0, _) | (_, ColumnType::Json) => chance.pick(&["is.null", "is.not_null"]).to_owned(),
@@ -103,8 +105,8 @@ fn query(chance: &mut XorShift, schema: &Schema) -> Asked {
     let conditions = (0..chance.below(3)).map(|_| condition(chance, schema)).collect();
     let mut order: Vec<String> = Vec::new();
     for _ in 0..chance.below(4) {
-        // Not by JSON, which is the last and has no order.
-        let name = &schema.columns[chance.below(schema.columns.len() - 1)].name;
+        // Not by JSON, which is the last of those shown and has no order.
+        let name = &schema.columns[chance.below(schema.columns.len() - 2)].name;
         if !order.iter().any(|part| part.split('.').next() == Some(name)) {
             order.push(format!("{name}{}", chance.pick(&["", ".asc", ".desc"])));
         }
@@ -117,7 +119,8 @@ fn agrees(models: &dyn Models, schema: &Schema, rows: &[Row], asked: &Asked, lim
     let query = Query::parse(schema, asked).map_err(Failure::new)?;
     let mut after: Option<Place> = None;
     loop {
-        let expected = query.select(rows, after.as_ref(), limit);
+        let shown = rows.iter().filter(|row| schema.shows(row));
+        let expected = query.select(shown, after.as_ref(), limit);
         let selection = Selection { query: &query, after: after.as_ref(), limit, count: true, within: LONG };
         let found = models.select(&schema.model, &selection)?.ok_or_else(|| Failure::new("the query did not fit"))?;
         let what = format!("{asked:?} after {after:?}, {limit} rows");
@@ -157,6 +160,15 @@ pub fn queries_agree(models: &dyn Models, seed: u64, rows: usize, queries: u32) 
         let upserts = new_rows(written.clone());
         let step = Step { generation, upserts, checkpoint: checkpoint(1), ..Step::default() };
         models.commit(&schema.model, Table::Live, &step)?;
+        let shown = written.values().filter(|row| schema.shows(row)).count();
+        same("how many rows readers are shown", models.count(&schema.model)?, shown as u64)?;
+        for (key, row) in &written {
+            same(
+                format!("the row of {key}, a tombstone or none"),
+                models.get(&schema.model, key)?.row.as_ref(),
+                Some(row),
+            )?;
+        }
         let written: Vec<_> = written.into_values().collect();
         for _ in 0..queries {
             let (asked, limit) = (query(&mut chance, &schema), chance.pick(&[1, 3, 7, 1000]));

@@ -149,7 +149,8 @@ impl Models for MemoryModels {
         }
         let waiting = stored.waiting_keys();
         let mut hasher = stored.hasher();
-        let found = query.select(stored.rows.values().map(|(row, _)| row), selection.after, selection.limit);
+        let shown = stored.rows.values().map(|(row, _)| row).filter(|row| stored.schema.shows(row));
+        let found = query.select(shown, selection.after, selection.limit);
         let (mut rows, mut intact) = (Vec::new(), true);
         for row in found.rows {
             let key = Key::of(&stored.schema, row);
@@ -170,7 +171,10 @@ impl Models for MemoryModels {
     }
 
     fn count(&self, model: &ModelName) -> Result<u64> {
-        Ok(self.0.lock().model(model)?.live.rows.len() as u64)
+        let (home, mut count) = (self.0.lock(), 0);
+        let live = &home.model(model)?.live;
+        live.rows.values().filter(|(row, _)| live.schema.shows(row)).for_each(|_| count += 1);
+        Ok(count)
     }
 
     fn parks_of(&self, model: &ModelName, asked: &ParkFilter<'_>) -> Result<Vec<Park>> {

@@ -196,7 +196,7 @@ impl World {
         }
         let fold = self.fold(model);
         let tip = self.tables[model].tip(fold, stored.discarded.clone(), &self.ledger.history);
-        let row = tip.rows.get(key).map(|row| row.to_json(fold.schema()));
+        let row = tip.rows.get(key).and_then(|row| row.shown(fold.schema()));
         if tip.blocked.contains(key) {
             return broken(
                 format!("no strong answer for {key}: an event of it is parked"),
@@ -211,7 +211,7 @@ impl World {
     }
 
     fn judge_eventual(&mut self, model: usize, key: &Key, answer: &RowAnswer, stored: &Stored) -> Checked {
-        let row = stored.rows.get(key).map(|row| row.to_json(&stored.state.schema));
+        let row = stored.rows.get(key).and_then(|row| row.shown(&stored.state.schema));
         let name = self.name(model);
         if answer.data != row {
             return broken(format!("{name} {key} as it is stored: {row:?}"), format!("{:?}", answer.data));
@@ -233,7 +233,7 @@ impl World {
         }
         let maker = self.maker(model, stored)?;
         let tip = self.tables[model].tip(maker, stored.discarded.clone(), &self.ledger.history);
-        let current = tip.rows.get(key).map(|row| row.to_json(&stored.state.schema));
+        let current = tip.rows.get(key).and_then(|row| row.shown(&stored.state.schema));
         if current != row {
             return broken(format!("{name} {key}, which is called current, to be {current:?}"), format!("{row:?}"));
         }
@@ -299,7 +299,8 @@ impl World {
                     Err(error) => return broken("a query of the model", error.to_string()),
                 };
                 let by_key: BTreeMap<&Key, &Row> = tip.rows.iter().collect();
-                let expected = query.select(by_key.into_values(), None, request.limit);
+                let shown = by_key.into_values().filter(|row| fold.schema().shows(row));
+                let expected = query.select(shown, None, request.limit);
                 let total = expected.total;
                 let expected: Vec<Object> = expected.rows.iter().map(|row| row.to_json(fold.schema())).collect();
                 let rows: Vec<Object> = answer.rows.into_iter().map(without_mark).collect();

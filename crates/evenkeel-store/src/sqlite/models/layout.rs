@@ -20,7 +20,7 @@ use crate::{
 use evenkeel_core::{
     ModelName,
     digest::{DigestKey, RowHasher},
-    schema::{Column, ColumnType, Schema},
+    schema::{Column, ColumnType, DELETED, Schema},
 };
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -123,6 +123,11 @@ fn check(schema: &Schema) -> Fallible<()> {
 }
 
 impl Layout {
+    /// The condition of the rows that readers are shown, as SQL.
+    pub(super) fn shown(&self) -> String {
+        self.schema.deleted().map_or("true".to_owned(), |_| format!("{} IS NOT 1", quote(DELETED)))
+    }
+
     /// The layout of a schema that [`definition`] has accepted.
     fn new(schema: Schema, table: Table, digest_key: &DigestKey) -> Fallible<Self> {
         check(&schema)?;

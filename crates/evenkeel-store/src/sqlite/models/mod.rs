@@ -53,7 +53,7 @@ use evenkeel_core::{
     row::Key,
     schema::Schema,
 };
-use layout::{Layouts, table_name};
+use layout::Layouts;
 use parking_lot::Mutex;
 use parks::Waiting;
 use rusqlite::{Connection, config::DbConfig};
@@ -273,8 +273,8 @@ impl Models for SqliteModels {
 
     fn count(&self, model: &ModelName) -> Result<u64> {
         self.read(|conn| {
-            state::table(conn, &self.layouts, model, Table::Live)?;
-            let sql = format!("SELECT count(*) FROM {}", table_name(model, Table::Live));
+            let home = state::table(conn, &self.layouts, model, Table::Live)?;
+            let sql = format!("SELECT count(*) FROM {} WHERE {}", home.layout.name, home.layout.shown());
             let mut count = conn.prepare_cached(&sql)?;
             let mut rows = count.query([])?;
             rows.next()?.map_or(Ok(0), |row| Fields(row).number(0))

@@ -61,7 +61,7 @@ pub(super) fn select(
     sql.add(&format!("SELECT {} FROM {}", layout.columns, layout.name));
     conditions(&mut sql, layout, query);
     if let Some(place) = selection.after {
-        sql.add(if query.conditions().is_empty() { " WHERE " } else { " AND " });
+        sql.add(" AND ");
         behind(&mut sql, layout, query, place);
     }
     let order: Vec<_> = query.order().iter().map(|sort| sorted(layout, *sort)).collect();
@@ -133,8 +133,9 @@ fn sorted(layout: &Layout, sort: Sort) -> String {
 }
 
 fn conditions(sql: &mut Sql, layout: &Layout, query: &Query) {
-    for (n, Condition { column, test }) in query.conditions().iter().enumerate() {
-        sql.add(if n == 0 { " WHERE " } else { " AND " });
+    sql.add(&format!(" WHERE {}", layout.shown()));
+    for Condition { column, test } in query.conditions() {
+        sql.add(" AND ");
         let name = compared(layout, *column);
         match test {
             Test::Compare(comparison, value) => sql.add(&format!("{name} {} ", operator(*comparison))).bind(value),

@@ -150,7 +150,12 @@ fn definitions<'l>(models: impl Iterator<Item = &'l Layout>, views: &[View]) -> 
     let of_model = |layout: &Layout| {
         let columns: Vec<_> = visible(layout).iter().map(|name| quote(name)).collect();
         let (model, table) = (&layout.schema.model, table_name(&layout.schema.model, Table::Live));
-        format!("CREATE TEMP VIEW {} AS SELECT {} FROM main.{table}", quote(model.as_str()), columns.join(", "))
+        let shown = layout.shown();
+        format!(
+            "CREATE TEMP VIEW {} AS SELECT {} FROM main.{table} WHERE {shown}",
+            quote(model.as_str()),
+            columns.join(", ")
+        )
     };
     // The end of a line ends a comment.
     let of_user = |view: &View| {

@@ -4,7 +4,7 @@
 //! subquery may be given any name.
 use super::{Layout, visible};
 use crate::sqlite::fault::Fallible;
-use evenkeel_core::schema::View;
+use evenkeel_core::schema::{DELETED, View};
 use parking_lot::Mutex;
 use rusqlite::{
     Connection,
@@ -153,7 +153,11 @@ impl Allowed {
         models: impl Iterator<Item = &'l Layout>,
         views: &[View],
     ) -> Fallible<Self> {
-        let columns = |layout: &Layout| (layout.schema.model.to_string(), visible(layout).into_iter().collect());
+        let columns = |layout: &Layout| {
+            // The view of a model asks it for its rows.
+            let deleted = layout.schema.deleted().map(|_| DELETED.to_owned());
+            (layout.schema.model.to_string(), visible(layout).into_iter().chain(deleted).collect())
+        };
         let models: BTreeMap<_, _> = models.map(columns).collect();
         let views: BTreeSet<_> = views.iter().map(|view| view.name.clone()).collect();
         let mut select = conn.prepare_cached(

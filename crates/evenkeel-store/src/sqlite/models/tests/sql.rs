@@ -11,7 +11,7 @@ use evenkeel_core::{
     ModelName,
     json::{Number, Value},
     row::{Cell, Key, Row},
-    schema::{ColumnType, View},
+    schema::{ColumnType, DELETED, View},
 };
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -63,6 +63,26 @@ impl Home {
 
     fn reads(&self, sql: &str) -> Vec<String> {
         self.query(sql).unwrap_or_else(|error| panic!("{sql}: {error}")).1
+    }
+}
+
+#[test]
+fn tombstones_are_no_rows() {
+    let mut home = home();
+    let columns = [("id", ColumnType::Text), ("n", ColumnType::I64), (DELETED, ColumnType::Bool)];
+    let row = |key: &str, deleted| (Key::text(key), Row { cells: vec![Cell::Text(key.into()), Cell::I64(1), deleted] });
+    let rows = vec![row("a", Cell::Null), row("b", Cell::Bool(true)), row("c", Cell::Bool(false))];
+    write(&*home.models, &schema("kept", &columns), rows);
+    home.names.push("kept".into());
+    home.views.push(view("units", "SELECT sum(n) AS n FROM kept"));
+    for (sql, expected) in [
+        ("SELECT id FROM kept ORDER BY id", vec!["a", "c"]),
+        ("SELECT CAST(count(*) AS TEXT) FROM kept", vec!["2"]),
+        ("SELECT CAST(n AS TEXT) FROM units", vec!["2"]),
+    ] {
+        let (answered, _) = home.query(sql).unwrap();
+        let found: Vec<_> = answered.rows.iter().map(|row| row[0].as_str().unwrap()).collect();
+        assert_eq!(found, expected, "{sql}");
     }
 }
 
