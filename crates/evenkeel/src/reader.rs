@@ -298,16 +298,20 @@ impl Reader<'_> {
         if course.demand.wanted.floor == Position::ZERO {
             return Ok(None);
         }
-        let of = |row| {
-            let asked = ParkFilter { row: Some(row), limit: 1, ..ParkFilter::default() };
-            let first = self.models.parks_of(self.slot.name(), &asked)?.pop();
-            Ok::<_, ReadError>(first.map(|park| park.touch.position))
-        };
         Ok(match key {
             // What is parked without a key may be of any row.
-            Some(key) => of(ParkedRow::Of(key))?.into_iter().chain(of(ParkedRow::Unknown)?).min(),
-            None => of(ParkedRow::Any)?,
+            Some(key) => {
+                let of_any = self.first_parked(ParkedRow::Unknown)?;
+                self.first_parked(ParkedRow::Of(key))?.into_iter().chain(of_any).min()
+            }
+            None => self.first_parked(ParkedRow::Any)?,
         })
+    }
+
+    /// The first event that is parked of these rows.
+    fn first_parked(&self, row: ParkedRow<'_>) -> Result<Option<Position>, StoreError> {
+        let asked = ParkFilter { row: Some(row), limit: 1, ..ParkFilter::default() };
+        Ok(self.models.parks_of(self.slot.name(), &asked)?.pop().map(|park| park.touch.position))
     }
 
     /// Whether the table that is there has another key than the declared one.

@@ -32,7 +32,7 @@ pub(crate) struct Tail(Mutex<Touched>);
 /// Where the events of a tail are that touch a row.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Looked {
-    /// Here, in order, and so many of the model's types are in the tail at all.
+    /// Here, each once and in order, and so many of the model's types are in the tail at all.
     At(Vec<Position>, u64),
     /// It takes longer than there is time.
     TooLong,
@@ -54,10 +54,12 @@ struct Touched {
     /// The events, in order, with what they touch.
     events: VecDeque<(Position, Vec<Key>)>,
     keys: HashMap<Key, VecDeque<Position>>,
+    /// Events that touch a row which cannot be named: it may be any.
+    unnamed: VecDeque<Position>,
 }
 
 impl Tail {
-    /// The events after `after` and up to `head` that touch `key`. `left` says how much time there is.
+    /// The events after `after` and up to `head` that touch `key`, or a row that cannot be named. `left` says how much time there is.
     pub(crate) fn look(
         &self,
         (log, fold): (&dyn Log, &dyn Fold),
@@ -138,6 +140,9 @@ impl Touched {
     }
 
     fn note(&mut self, position: Position, id: EventId, found: &mut Vec<Touch>) {
+        if found.iter().any(|touch| touch.key.is_err()) {
+            self.unnamed.push_back(position);
+        }
         let mut keys: Vec<Key> = found.drain(..).filter_map(|touch| touch.key.ok()).collect();
         keys.sort_unstable();
         keys.dedup();
@@ -153,6 +158,9 @@ impl Touched {
         let before = self.events.partition_point(|(position, _)| *position <= after);
         for (position, keys) in self.events.drain(..before.saturating_sub(KEPT)) {
             self.after = position;
+            if self.unnamed.front() == Some(&position) {
+                self.unnamed.pop_front();
+            }
             for key in keys {
                 let Some(positions) = self.keys.get_mut(&key) else { continue };
                 // They are in the same order here.
@@ -167,9 +175,11 @@ impl Touched {
     fn of(&self, key: &Key, after: Position, upto: Position) -> Looked {
         let upto_this = |position: Position| self.events.partition_point(|(at, _)| *at <= position);
         let events = upto_this(upto).saturating_sub(upto_this(after));
-        let positions = self.keys.get(key).into_iter().flatten().copied();
-        let within = positions.filter(|position| after < *position && *position <= upto);
-        Looked::At(within.collect(), events as u64)
+        let positions = self.keys.get(key).into_iter().flatten().chain(&self.unnamed).copied();
+        let mut within: Vec<_> = positions.filter(|position| after < *position && *position <= upto).collect();
+        within.sort_unstable();
+        within.dedup();
+        Looked::At(within, events as u64)
     }
 }
 

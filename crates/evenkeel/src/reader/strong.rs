@@ -17,11 +17,14 @@ use evenkeel_core::{
     fold::{FreshFold, GivenUp},
     row::{Key, Row},
 };
-use evenkeel_store::{RowAt, StoreError, Table};
+use evenkeel_store::{ModelState, ParkedRow, RowAt, StoreError, Table};
 use std::{ops::ControlFlow, time::Duration};
 
 /// Events of the tail read at a time.
 const TAIL_PAGE: usize = 1000;
+
+/// Why no row of a model can be said to have everything in it.
+const UNNAMED: &str = "an event could not be applied of which it is not known which row it touches: it may be this one";
 
 /// What a row is folded upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +75,9 @@ impl Reader<'_> {
         if of_this && at.parked_events > 0 {
             return Err(Tail::NotMet(format!("{} events of this row could not be applied", at.parked_events)));
         }
+        if of_this && state.parked.events > 0 && self.has_unnamed(state).map_err(Tail::Store)? {
+            return Err(Tail::NotMet(UNNAMED.into()));
+        }
         // A row is taken from the table only where it is there and everything says that the projector wrote it. One that
         // is not there may have been deleted by anybody.
         // Where it cannot be told now the log can be relied on.
@@ -91,6 +97,17 @@ impl Reader<'_> {
             some => some,
         };
         folded.ok_or_else(|| Tail::NotMet("the log has ended before its head".into()))
+    }
+
+    /// Whether an event is parked of a row that cannot be named, which was so too when the model was read.
+    fn has_unnamed(&self, read: &ModelState) -> Result<bool, StoreError> {
+        let has = self.first_parked(ParkedRow::Unknown)?.is_some();
+        let now = self.models.state(self.slot.name())?;
+        if !has && now.is_none_or(|now| now.parked != read.parked) {
+            // It may have gone into the row by now, which was read before that. Tried again.
+            return Err(StoreError::Unavailable("what is parked of the model has changed".into()));
+        }
+        Ok(has)
     }
 
     /// Whether the model has reached exactly the events of the log up to its checkpoint, and nobody can have written to its
@@ -184,6 +201,9 @@ impl Reader<'_> {
         }
         if base != Base::Log && !is_current && checkpoint.counts.total() + fed != head.count(types) {
             return Ok(None);
+        }
+        if fresh.parks().values().any(|park| park.key.is_none()) {
+            return Err(Tail::NotMet(UNNAMED.into()));
         }
         if fresh.is_parked(key) {
             return Err(Tail::NotMet("an event of this row cannot be applied".into()));

@@ -157,12 +157,13 @@ impl World {
         })
     }
 
-    /// Whether an event of the row cannot be applied, as stored or by the log.
+    /// Whether an event of the row, or one that may be of any, cannot be applied, as stored or by the log.
     fn is_parked(&mut self, model: usize, key: &Key, stored: &Stored) -> bool {
-        let waits =
-            stored.parks.iter().any(|park| park.key.as_ref() == Some(key) && park.state != ParkState::Discarded);
+        let may_be_of = |of: Option<&Key>| of.is_none_or(|of| of == key);
+        let waits = stored.parks.iter().any(|park| may_be_of(park.key.as_ref()) && park.state != ParkState::Discarded);
         let fold = self.fold(model);
-        waits || self.tables[model].tip(fold, stored.discarded.clone(), &self.ledger.history).blocked.contains(key)
+        let tip = self.tables[model].tip(fold, stored.discarded.clone(), &self.ledger.history);
+        waits || tip.parks.values().any(|(of, _)| may_be_of(of.as_ref()))
     }
 
     /// Whether the engine cannot know that what it serves of a row is wrong: finding that takes a verification.
@@ -197,9 +198,9 @@ impl World {
         let fold = self.fold(model);
         let tip = self.tables[model].tip(fold, stored.discarded.clone(), &self.ledger.history);
         let row = tip.rows.get(key).and_then(|row| row.shown(fold.schema()));
-        if tip.blocked.contains(key) {
+        if tip.parks.values().any(|(of, _)| of.as_ref().is_none_or(|of| of == key)) {
             return broken(
-                format!("no strong answer for {key}: an event of it is parked"),
+                format!("no strong answer for {key}: an event of it, or of an unknown row, is parked"),
                 format!("{:?}", answer.data),
             );
         }

@@ -236,6 +236,11 @@ impl Stores {
         start_over(stores, self.clock.clone(), vec![Model::new(fold)], |_| ()).unwrap()
     }
 
+    /// As [`Self::start`], with a fold of the test's own.
+    pub(crate) fn start_fold(&self, fold: impl Fold + 'static, adjust: impl FnOnce(&mut Options)) -> Running {
+        self.try_start(vec![Model::new(fold)], adjust).unwrap()
+    }
+
     /// An engine over these stores; it looks after its models every few milliseconds.
     pub(crate) fn start(&self, fold: Tally, adjust: impl FnOnce(&mut Options)) -> Running {
         self.try_start(vec![Model::new(fold)], adjust).unwrap()

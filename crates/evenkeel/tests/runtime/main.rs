@@ -24,4 +24,5 @@ mod rows;
 mod snapshots;
 mod stale;
 mod stopping;
+mod unnamed;
 mod versions;
