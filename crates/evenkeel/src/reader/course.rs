@@ -22,6 +22,9 @@ use std::{
     time::Duration,
 };
 
+/// How long somebody whose budget is over waits for the attempt that says so to all whose is: his own would take as long.
+const LAST: Duration = Duration::from_millis(5);
+
 /// Those who wait for a model's commits, and how fast these come.
 #[derive(Debug, Default)]
 pub(crate) struct Commits {
@@ -168,10 +171,10 @@ impl Course {
     }
 
     /// How long it may wait for an attempt that is shared, or for room. One that need not be fresher than what is there has
-    /// no budget to keep, and waits no longer than those before it may take.
+    /// no budget to keep, and waits no longer than those before it may take. Where the budget is over there is still [`LAST`].
     pub(super) fn patience(&self, clock: &dyn Clock, within: Duration) -> Duration {
         let left = self.left(clock);
-        if self.demand.wanted.head { left } else { left.max(within) }
+        if self.demand.wanted.head { left.max(LAST) } else { left.max(within) }
     }
 
     /// Begins an attempt: what happens to the model from now on is not missed.

@@ -173,19 +173,19 @@ impl<A> Seats<A> {
 impl<A> Flight<A> {
     /// Takes along who has come until now, since the attempt has not begun. Where that is a herd it is given time to come,
     /// so that it costs few attempts and not one each time some of it are here. `left` is the time there is, and `sleep` lets it
-    /// pass.
-    pub(super) fn gather(&mut self, left: Duration, mut sleep: impl FnMut(Duration)) {
-        let most = GATHERS.min(left / 10);
-        let mut waited = Duration::ZERO;
+    /// pass, more of it than was meant where the machine is busy.
+    pub(super) fn gather(&mut self, left: impl Fn() -> Duration, mut sleep: impl FnMut(Duration)) {
+        let at_first = left();
+        let most = GATHERS.min(at_first / 10);
         loop {
             let joined = self.seats.flights.lock().join(&self.wanted);
             let more = !joined.is_empty();
             self.others.extend(joined);
+            let waited = at_first.saturating_sub(left());
             if !more || self.others.len() < HERD || waited + WHILE > most {
                 return;
             }
             sleep(WHILE);
-            waited += WHILE;
         }
     }
 }
@@ -278,21 +278,31 @@ mod tests {
         let never = |_| panic!("few are not waited for");
         let mut first = lead(&seats, "a");
         let few: Vec<_> = (1..HERD).map(|_| wait(&seats, "a")).collect();
-        first.gather(Duration::MAX, never);
+        first.gather(|| Duration::MAX, never);
         first.land(&1, Duration::ZERO);
         assert!(few.into_iter().all(|one| matches!(one.end(), Waited::Landed(1))));
-        // As long as more come, for so long at most; who has no time goes at once.
-        for (left, come, waits) in [(Duration::MAX, 3, 4), (Duration::MAX, usize::MAX, 12), (WHILE, usize::MAX, 0)] {
+        // As long as more come, for so long at most, also where it takes longer than was meant; who has no time goes at once.
+        let (once, slow) = (WHILE, 5 * WHILE);
+        let all = usize::MAX;
+        for (left, takes, come, waits) in [
+            (Duration::MAX, once, 3, 4),
+            (Duration::MAX, once, all, 12),
+            (Duration::MAX, slow, all, 3),
+            (WHILE, once, all, 0),
+        ] {
             let mut first = lead(&seats, "a");
             let mut here: Vec<_> = (0..HERD).map(|_| wait(&seats, "a")).collect();
-            let mut slept = 0;
-            first.gather(left, |_| {
-                slept += 1;
-                if slept <= come {
-                    here.push(wait(&seats, "a"));
-                }
-            });
-            assert_eq!(slept, waits);
+            let slept = std::cell::Cell::new(0_u32);
+            first.gather(
+                || left.saturating_sub(takes * slept.get()),
+                |_| {
+                    slept.set(slept.get() + 1);
+                    if slept.get() as usize <= come {
+                        here.push(wait(&seats, "a"));
+                    }
+                },
+            );
+            assert_eq!(slept.get(), waits);
             first.land(&1, Duration::ZERO);
             assert!(here.into_iter().all(|one| matches!(one.end(), Waited::Landed(1))));
         }

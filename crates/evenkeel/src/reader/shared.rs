@@ -9,9 +9,9 @@ use super::{
     seats::{Entered, Flight, Of, Seats, Waited, Wanted},
 };
 use crate::{
-    Engine, ReadError,
+    Clock, Engine, ReadError,
     engine::Inner,
-    report::{RowAnswer, RowsAnswer},
+    report::{Consistency, RowAnswer, RowsAnswer},
     slot::Slot,
 };
 use evenkeel_core::row::Key;
@@ -115,21 +115,30 @@ impl Course {
         Wanted { of: of.clone(), options: self.options, target }
     }
 
+    /// How it went for who is on this course.
+    fn tell(&self, label: &mut Consistency) {
+        (label.attempts, label.waited_ms) = (self.attempts, super::label::millis(self.waited));
+    }
+
     /// Takes over what an attempt for several came to. Nothing where it could have come to more by the time this one has.
-    fn adopt<T: Labelled>(&mut self, (result, of): Attempt<T>) -> Turn<T> {
+    fn adopt<T: Labelled>(&mut self, (result, of): Attempt<T>, clock: &dyn Clock) -> Turn<T> {
         self.attempts += 1;
         let mut result = result;
         let is_met = match &mut result {
             Ok(Step::Wait(_) | Step::Pause(_)) => true,
             Ok(Step::Done(answer)) => {
                 let label = answer.label_mut();
-                label.attempts = self.attempts;
-                label.waited_ms = super::label::millis(self.waited);
+                self.tell(label);
                 label.level_served == label.level_requested
             }
-            Err(_) => false,
+            Err(error) => {
+                if let ReadError::NotMet { label: Some(label), .. } = error {
+                    self.tell(label);
+                }
+                false
+            }
         };
-        if !is_met && of.deadline() < self.deadline() {
+        if !is_met && of.deadline() < self.deadline() && !self.left(clock).is_zero() {
             return Turn::Again;
         }
         self.take_up(&of);
@@ -158,7 +167,7 @@ impl Reader<'_> {
                         let before = reader.clock.monotonic();
                         waiting.seat.waiter.wait(course.patience(reader.clock, reader.within));
                         course.waited += reader.clock.monotonic().saturating_sub(before);
-                        turn(waiting.end(), course)
+                        turn(waiting.end(), course, reader.clock)
                     }
                 };
                 match turn {
@@ -179,7 +188,7 @@ impl Reader<'_> {
         course: &mut Course,
         attempt: impl Fn(&Reader<'_>, &mut Course) -> Result<Step<T>, ReadError>,
     ) -> Result<Step<T>, ReadError> {
-        flight.gather(course.left(self.clock), std::thread::sleep);
+        flight.gather(|| course.left(self.clock), std::thread::sleep);
         // Whatever was the case at an earlier attempt.
         course.has_room = true;
         let before = self.clock.monotonic();
@@ -203,10 +212,10 @@ impl Reader<'_> {
     }
 }
 
-fn turn<T: Labelled>(waited: Waited<Attempt<T>>, course: &mut Course) -> Turn<T> {
+fn turn<T: Labelled>(waited: Waited<Attempt<T>>, course: &mut Course, clock: &dyn Clock) -> Turn<T> {
     match waited {
         Waited::Lead(flight) => Turn::Lead(flight),
-        Waited::Landed(shared) => course.adopt(shared),
+        Waited::Landed(shared) => course.adopt(shared, clock),
         Waited::Again => Turn::Again,
         Waited::Nothing => Turn::NoRoom,
     }
@@ -235,7 +244,7 @@ impl Inner {
                     let patience = course.patience(self.clock.as_ref(), self.options.query.within);
                     waiting.seat.waiter.woken(patience).await;
                     course.waited += self.clock.monotonic().saturating_sub(before);
-                    turn(waiting.end(), &mut course)
+                    turn(waiting.end(), &mut course, self.clock.as_ref())
                 }
             };
             let step = match turn {

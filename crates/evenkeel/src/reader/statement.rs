@@ -212,16 +212,23 @@ impl Inner {
             Waited::Nothing => return ControlFlow::Break(Err(self.shared.statements.full())),
             Waited::Landed(shared) => shared,
         };
+        let how = courses.values().next().map(|course| (course.attempts + 1, millis(course.waited)));
+        let tell = |label: &mut Consistency| {
+            (label.attempts, label.waited_ms) = how.unwrap_or((label.attempts, label.waited_ms));
+        };
         let is_met = match &mut result {
             Ok(Next::Done(answer)) => {
                 let label = &mut answer.consistency;
-                if let Some(course) = courses.values().next() {
-                    (label.attempts, label.waited_ms) = (course.attempts + 1, millis(course.waited));
-                }
+                tell(label);
                 label.level_served == label.level_requested
             }
             Ok(Next::Wait(..) | Next::Pause(_)) => true,
-            Err(_) => false,
+            Err(error) => {
+                if let ReadError::NotMet { label: Some(label), .. } = error {
+                    tell(label);
+                }
+                false
+            }
         };
         let is_shorter = left(&of, self) < left(courses, self);
         for (model, course) in courses.iter_mut() {
@@ -241,7 +248,7 @@ impl Inner {
         request: &QueryRequest,
         courses: &mut Courses,
     ) -> Result<Next, ReadError> {
-        flight.gather(left(courses, self), std::thread::sleep);
+        flight.gather(|| left(courses, self), std::thread::sleep);
         let before = self.clock.monotonic();
         let next = self.try_query(request, courses);
         flight.land(&(next.clone(), courses.clone()), self.clock.monotonic().saturating_sub(before));

@@ -2,6 +2,7 @@
 //! embedded store where it matters. What a service does with them on the shop example is in `engine.rs`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod budgets;
 mod consumers;
 mod content;
 mod defects;
