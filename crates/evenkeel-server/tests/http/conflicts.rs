@@ -1,6 +1,10 @@
 //! Two editors who had not seen each other's writes: what stands, what is recorded, and that it can be decided again.
 use super::project::{Server, order};
 use serde_json::{Value, json};
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 /// Writes order `o-1` with what the writer had seen; the token of the answer.
 fn write(server: &Server, id: &str, amount: &str, token: Option<&str>) -> String {
@@ -59,8 +63,42 @@ fn writers_who_had_not_seen_each_other_conflict() {
     server.post("/v1/models/orders/reconcile", &json!({"method": "rebuild"})).ok(200);
     assert_eq!(server.get("/v1/conflicts?replay=true").ok(200)["conflicts"], found["conflicts"]);
     assert_eq!(amount(&server, &last), "3");
-    let metrics = server.get("/metrics").text;
-    assert!(metrics.contains(r#"evenkeel_conflicts_total{model="orders",merge="lww"}"#), "{metrics}");
+}
+
+/// The number is of the process, which other tests share: a model that only this one has is counted.
+#[test]
+fn each_conflict_is_counted_once_by_model_and_merge() {
+    let mut server = Server::start();
+    server.restart(|data| {
+        let models = data.parent().unwrap().join("models");
+        let orders = fs::read_to_string(models.join("orders.toml")).unwrap();
+        fs::write(models.join("counted.toml"), orders.replace("\"orders\"", "\"counted\"")).unwrap();
+    });
+    let has = |value: u64, token: &str| {
+        let path = "/v1/models/counted/rows/o-1?level=causal&budget_ms=10000";
+        server.get_with(path, &[("Consistency-Token", token)]).ok(200);
+        let line = format!("evenkeel_conflicts_total{{model=\"counted\",merge=\"lww\"}} {value}");
+        let counted = || {
+            let metrics = server.get("/metrics").text;
+            let found = metrics.lines().find(|line| line.starts_with("evenkeel_conflicts_total{model=\"counted\""));
+            found.map(ToOwned::to_owned)
+        };
+        // It is counted right after the commit that answers wait for.
+        let began = Instant::now();
+        while counted().as_deref() != Some(&line) && began.elapsed() < Duration::from_secs(20) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(counted(), Some(line));
+    };
+    let first = write(&server, "1", "1", None);
+    write(&server, "2", "2", Some(&first));
+    has(1, &write(&server, "3", "3", Some(&first)));
+    // Who knows what stands, and who sends an event again, meets nobody; neither does a rebuild, which decides all again.
+    let last = write(&server, "4", "4", None);
+    server.publish_with(&order("3", "o-1", "3"), &[("Consistency-Token", &first)]).ok(202);
+    server.post("/v1/models/counted/reconcile", &json!({"method": "rebuild"})).ok(200);
+    has(1, &last);
+    has(2, &write(&server, "5", "5", Some(&first)));
 }
 
 #[test]
