@@ -142,6 +142,20 @@ fn agrees(models: &dyn Models, schema: &Schema, rows: &[Row], asked: &Asked, lim
 /// # Errors
 /// The seed, the query, and what the store gave instead.
 pub fn queries_agree(models: &dyn Models, seed: u64, rows: usize, queries: u32) -> Outcome {
+    each_query(seed, models, (rows, queries), &mut |schema, written, asked, limit| {
+        agrees(models, schema, written, asked, limit)
+    })
+}
+
+/// What is done with a query: see [`each_query`].
+type Does<'d> = dyn FnMut(&Schema, &[Row], &Asked, usize) -> Outcome + 'd;
+
+/// Does something with random queries, so many of a table of so many random rows that were written: with the schema, the rows,
+/// the query and a length of pages.
+///
+/// # Errors
+/// The seed, and what was wrong.
+pub fn each_query(seed: u64, models: &dyn Models, (rows, queries): (usize, u32), does: &mut Does<'_>) -> Outcome {
     let mut chance = XorShift::new(seed);
     let here = |failure: Failure| Failure::new(format!("seed {seed}: {failure}"));
     for keys in [1, 2] {
@@ -172,7 +186,7 @@ pub fn queries_agree(models: &dyn Models, seed: u64, rows: usize, queries: u32) 
         let written: Vec<_> = written.into_values().collect();
         for _ in 0..queries {
             let (asked, limit) = (query(&mut chance, &schema), chance.pick(&[1, 3, 7, 1000]));
-            agrees(models, &schema, &written, &asked, limit).map_err(here)?;
+            does(&schema, &written, &asked, limit).map_err(here)?;
         }
     }
     Ok(())

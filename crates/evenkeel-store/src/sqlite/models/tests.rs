@@ -1,6 +1,7 @@
 //! The models' own: how rows look to other SQL tools, what foreign edits read as, builds and the freshness view.
 mod records;
 mod sql;
+mod statements;
 mod watch;
 
 use super::{cells::cell, layout::Layout, parks, state};
