@@ -477,12 +477,21 @@ fn the_demo_ends_by_itself_converged_and_adds_up() {
     }
     assert_eq!((received, number(&report["total"], "received")), (2000, 2000));
     assert!(number(&report["total"], "duplicate") > 40 && number(&report["total"], "quarantined") > 10, "{report}");
-    assert_eq!(number(&report["total"], "released"), 3);
-    assert_eq!(report["healed"].as_array().unwrap().len(), 5);
+    assert_eq!(number(&report["total"], "released"), 4);
+    assert_eq!(report["healed"].as_array().unwrap().len(), 6);
     for model in report["models"].as_array().unwrap() {
         assert_eq!((&model["verdict"], number(model, "wrong_rows")), (&"verified".into(), 0), "{model}");
     }
-    for told in ["poison", "is killed", "data_stale=true", "outage", "corrections behind it are admitted in order"] {
+    for told in [
+        "poison",
+        "is killed",
+        "data_stale=true",
+        "outage",
+        "corrections behind it are admitted in order",
+        "is corrected from 0.00",
+        "(money, edit 1 by demo)",
+        "what if order_created allowed a total of 0.00?",
+    ] {
         assert!(stderr.contains(told), "{told} is not told in {stderr}");
     }
     let folder = stderr.split("its files are in ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
