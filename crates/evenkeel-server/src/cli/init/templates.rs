@@ -77,6 +77,7 @@ pub(crate) const TRAVEL: Files = example![
     "contracts/declaration_step.toml",
     "contracts/declaration_step.v1.schema.json",
     "contracts/declaration_step.zero.json",
+    "contracts/payment_step.ok.expected.json",
     "contracts/payment_step.ok.json",
     "contracts/payment_step.text.json",
     "contracts/payment_step.toml",
