@@ -184,6 +184,26 @@ impl Engine {
         inner.wake_projectors();
         Ok(SkippedReport { source: source.to_owned(), seq, through, declared, released })
     }
+
+    /// Retires a source: none of its events will come after those that are in the log or wait, and nobody waits for one. The
+    /// project must not declare it any more, so that what it sends all the same is in quarantine: its counters would repeat.
+    ///
+    /// # Errors
+    /// [`EngineError::Skip`] where it is declared, or nobody has to do with its events; and where the log cannot be read or written.
+    pub fn retire(&self, source: &str, decision: &Decision) -> Result<SkippedReport, EngineError> {
+        let inner = &self.inner;
+        if inner.gate.source(source).is_some() {
+            let why =
+                format!("{source:?} is declared: take it out of evenkeel.toml first, or what it sends is still taken");
+            return Err(EngineError::Skip(why));
+        }
+        let passed = inner.log.passed()?.remove(source).unwrap_or_default();
+        let waiting = inner.log.waiting(usize::MAX)?;
+        let own = waiting.iter().filter(|event| event.sent.source.as_str() == source).map(|event| event.causes.seq);
+        let gone = passed.holes.iter().map(|(_, last)| *last).filter(|last| *last < MAX_SEQ);
+        let last = own.chain(gone).chain([passed.upto]).max().unwrap_or_default();
+        self.skip(source, (last.saturating_add(1).min(MAX_SEQ), MAX_SEQ), decision)
+    }
 }
 
 /// Whether anything is known of events of this source that it counts, or depends on one: it may have been declared before.

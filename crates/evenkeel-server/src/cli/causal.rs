@@ -3,7 +3,7 @@ use super::{
     Answer, Context, Done,
     access::{Access, Projectors},
 };
-use crate::output::{Document, Failure, at, cell, count, one_line, text, thousands};
+use crate::output::{Document, at, cell, count, one_line, text, thousands};
 use evenkeel::core::{json::Value, quarantine::Decision};
 use serde::Serialize;
 
@@ -27,6 +27,35 @@ enum Command {
     /// One that comes all the same is taken, and marked as an exception. The answer is "no" (1) where there was nothing to
     /// declare: they were passed before.
     Skip(SkipArgs),
+    /// Retire a source: nothing waits for an event after its last one any more
+    ///
+    /// The project must not declare it any more, so that what it sends all the same is in quarantine: under the old name its
+    /// counters would repeat. The answer is "no" (1) where it was retired before.
+    Retire(RetireArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct RetireArgs {
+    /// The CloudEvents source
+    source: String,
+    #[command(flatten)]
+    who: Who,
+}
+
+#[derive(Debug, clap::Args)]
+struct Who {
+    /// Who decides [default: the user's name]
+    #[arg(long)]
+    author: Option<String>,
+    /// Why
+    #[arg(long, default_value = "")]
+    note: String,
+}
+
+impl Who {
+    fn decision(&self) -> Decision {
+        Decision { author: self.author.clone().unwrap_or_else(super::quarantine::user), note: self.note.clone() }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -38,12 +67,8 @@ struct SkipArgs {
     /// The number of the last of several
     #[arg(long, value_name = "SEQ")]
     through: Option<u64>,
-    /// Who decides [default: the user's name]
-    #[arg(long)]
-    author: Option<String>,
-    /// Why
-    #[arg(long, default_value = "")]
-    note: String,
+    #[command(flatten)]
+    who: Who,
 }
 
 /// A declaration in the shape it has over HTTP.
@@ -56,11 +81,20 @@ struct Skip<'a> {
     note: &'a str,
 }
 
+/// The same of a source that is retired.
+#[derive(Serialize)]
+struct Retire<'a> {
+    source: &'a str,
+    author: &'a str,
+    note: &'a str,
+}
+
 /// Runs the command.
 pub(super) fn run(context: &Context, args: &Args) -> Done {
     match &args.command {
         Command::Ls { limit } => ls(context, usize::from(*limit)),
         Command::Skip(args) => skip(context, args),
+        Command::Retire(args) => retire(context, args),
     }
 }
 
@@ -100,12 +134,35 @@ fn ls(context: &Context, limit: usize) -> Done {
 }
 
 fn skip(context: &Context, args: &SkipArgs) -> Done {
-    let author = args.author.clone().unwrap_or_else(super::quarantine::user);
-    let span = (args.seq, args.through.unwrap_or(args.seq));
-    let report = declare(&Access::open(context, Projectors::Stopped)?, &args.source, span, author, &args.note)?;
+    let (source, decision) = (args.source.as_str(), args.who.decision());
+    let span @ (seq, through) = (args.seq, args.through.unwrap_or(args.seq));
+    let report = match Access::open(context, Projectors::Stopped)? {
+        Access::Server(client) => {
+            let (author, note) = (decision.author.as_str(), decision.note.as_str());
+            client.post("/v1/causal/skip", &Skip { source, seq, through, author, note })?
+        }
+        Access::Direct(direct) => Document::of(&direct.node.engine.skip(source, span, &decision)?)?,
+    };
+    say(context, &report, "nothing was declared: these events were passed before")
+}
+
+fn retire(context: &Context, args: &RetireArgs) -> Done {
+    let (source, decision) = (args.source.as_str(), args.who.decision());
+    let report = match Access::open(context, Projectors::Stopped)? {
+        Access::Server(client) => {
+            let (author, note) = (decision.author.as_str(), decision.note.as_str());
+            client.post("/v1/causal/retire", &Retire { source, author, note })?
+        }
+        Access::Direct(direct) => Document::of(&direct.node.engine.retire(source, &decision)?)?,
+    };
+    say(context, &report, "nothing was declared: it was retired before")
+}
+
+/// Says what came of a declaration.
+fn say(context: &Context, report: &Document, nothing: &str) -> Done {
     let declared = *report.at(&["declared"]) == Value::Bool(true);
     if context.out.json {
-        context.out.json(&report)?;
+        context.out.json(report)?;
         return Ok(Answer::yes_if(declared));
     }
     let released = thousands(count(report.value(), &["released"]));
@@ -113,23 +170,7 @@ fn skip(context: &Context, args: &SkipArgs) -> Done {
         true => {
             context.out.line(format_args!("declared; events that had waited and are in the log now: {released}"))?
         }
-        false => context.out.line("nothing was declared: these events were passed before")?,
+        false => context.out.line(nothing)?,
     }
     Ok(Answer::yes_if(declared))
-}
-
-fn declare(
-    access: &Access,
-    source: &str,
-    (seq, through): (u64, u64),
-    author: String,
-    note: &str,
-) -> Result<Document, Failure> {
-    match access {
-        Access::Server(client) => client.post("/v1/causal/skip", &Skip { source, seq, through, author: &author, note }),
-        Access::Direct(direct) => {
-            let decision = Decision { author, note: note.to_owned() };
-            Document::of(&direct.node.engine.skip(source, (seq, through), &decision)?)
-        }
-    }
 }

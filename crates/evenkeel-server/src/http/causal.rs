@@ -64,3 +64,35 @@ pub(crate) async fn skip(
     let report = blocking(move || engine.skip(&source, span, &decision)).await?;
     Ok(json(StatusCode::OK, &report))
 }
+
+/// Which source will send nothing any more, and who says so.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RetireWord {
+    /// The CloudEvents source.
+    source: String,
+    /// Who.
+    author: String,
+    /// Why.
+    #[serde(default)]
+    note: String,
+}
+
+/// Retires a source that the project does not declare any more: nothing waits for an event after its last one.
+#[utoipa::path(
+    post, path = "/v1/causal/retire", operation_id = "retire_source", tag = "events",
+    request_body = RetireWord,
+    responses((status = 200, body = SkippedReport)),
+)]
+pub(crate) async fn retire(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    JsonBody(word): JsonBody<RetireWord>,
+) -> Result<Response, Problem> {
+    Params::of(&uri)?.finish()?;
+    let RetireWord { source, author, note } = word;
+    let decision = Word { author, note }.decision()?;
+    let engine = app.engine.clone();
+    let report = blocking(move || engine.retire(&source, &decision)).await?;
+    Ok(json(StatusCode::OK, &report))
+}

@@ -130,6 +130,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .routes(routes!(contracts::impact))
         .routes(routes!(causal::read))
         .routes(routes!(causal::skip))
+        .routes(routes!(causal::retire))
         .routes(routes!(conflicts::list))
         .routes(routes!(conflicts::show))
         .routes(routes!(quarantine::list))
