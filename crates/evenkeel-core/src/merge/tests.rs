@@ -16,6 +16,8 @@ use crate::{
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
+mod deletions;
+
 fn logged(position: u64) -> Mark {
     let by = Counted::Replica("n".into());
     Mark {
@@ -325,109 +327,6 @@ fn versions_name_what_they_are_based_on() {
     assert!(error.contains("doc_version"), "{error}");
 }
 
-#[test]
-fn a_deletion_takes_what_it_knew() {
-    let before = [
-        made(r#"{"name":"n","stock":5,"tag":"a","peak":3,"colour":"red","price":{"amount":"1.50","currency":"EUR"}}"#),
-        made(r#"{"stock":2,"tag":"b","peak":2,"colour":"blue"}"#),
-    ];
-    let [a, b] = before.clone();
-    assert_eq!(shown(&[a.clone(), b.clone(), deleted()]), Value::Null, "who says nothing knows all");
-    assert_eq!(shown(&[a.clone(), b.clone(), deleted().seen(2)]), Value::Null);
-    let left = [a.clone(), b.clone(), deleted().seen(1)];
-    for (column, expected) in [
-        ("name", "null"),
-        ("price", "null"),
-        ("currency", "null"),
-        ("stock", "2"),
-        ("tags", r#"["b"]"#),
-        ("colour_siblings", r#"["blue"]"#),
-        ("colour", r#""blue""#),
-    ] {
-        assert_eq!(at(&left, column), expected, "{column}");
-    }
-    assert_eq!(at(&left, "peak"), "2");
-    // A later write revives its own columns only.
-    assert_eq!(at(&[a, b, deleted(), made(r#"{"name":"again"}"#).seen(1)], "stock"), "null");
-    // A register that outlives the deletion is recorded, on whichever side of it the log has it.
-    let (row, conflicts) = fold(&[made(r#"{"stock":1}"#), made(r#"{"name":"new"}"#), deleted().seen(1)]);
-    assert!(row.is_some());
-    let [conflict] = conflicts.as_slice() else { panic!("{conflicts:?}") };
-    assert_eq!((conflict.rule, conflict.column.as_str()), (Rule::AddWins, "name"));
-    assert!(conflict.replay());
-    let after = [made(r#"{"stock":1}"#), deleted().seen(1), made(r#"{"name":"new"}"#).seen(1)];
-    let (_, conflicts) = fold(&after);
-    let [after_it] = conflicts.as_slice() else { panic!("{conflicts:?}") };
-    assert_eq!(
-        (after_it.rule, &after_it.winner.value, after_it.loser.kind),
-        (Rule::AddWins, &"new".into(), WriteKind::Delete)
-    );
-    assert!(after_it.replay());
-    assert_eq!((at(&after, "name"), at(&after, "stock")), (r#""new""#.into(), "null".into()));
-}
-
-fn clock(pairs: &[(&'static str, u64)]) -> Option<BTreeMap<&'static str, u64>> {
-    Some(pairs.iter().copied().collect())
-}
-
-/// Of source `a` the first event, which sets things; of `b` a deletion that knew it.
-fn known_and_its_deletion() -> (Made, Made) {
-    let data = r#"{"name":"1","colour":"red","tag":"t","stock":5,"peak":3}"#;
-    let known = Made { source: "a", clock: clock(&[("a", 1)]), ..made(data) };
-    (known, Made { source: "b", clock: clock(&[("a", 1), ("b", 1)]), ..deleted() })
-}
-
-#[test]
-fn what_a_deletion_knew_does_not_come_back_however_late_it_comes() {
-    let (known, deletion) = known_and_its_deletion();
-    assert_eq!(shown(&[deletion.clone(), known.clone()]), Value::Null);
-    let (_, conflicts) = fold(&[deletion.clone(), known.clone()]);
-    let recorded: Vec<_> = conflicts.iter().map(|c| (c.column.as_str(), c.rule, c.relation, c.winner.kind)).collect();
-    let by_cause = |column| (column, Rule::Cause, Relation::After, WriteKind::Delete);
-    assert_eq!(recorded, ["name", "colour"].map(by_cause));
-    assert!(conflicts.iter().all(Conflict::replay));
-    // Also where the row is there again meanwhile.
-    let again = made(r#"{"name":"again","stock":1}"#);
-    let events = [deletion.clone(), again, known.clone(), known];
-    for (column, expected) in
-        [("name", r#""again""#), ("stock", "1"), ("colour", "null"), ("tags", "null"), ("peak", "null")]
-    {
-        assert_eq!(at(&events, column), expected, "{column}");
-    }
-    // And where somebody who says nothing has deleted it again.
-    assert_eq!(shown(&[events[0].clone(), events[1].clone(), deleted(), events[2].clone()]), Value::Null);
-}
-
-#[test]
-fn tombstones_are_few_and_small() {
-    let (known, deletion) = known_and_its_deletion();
-    // Nobody who comes later can have been known to a deletion that says nothing.
-    assert_eq!(fold(&[known.clone(), deleted()]).0, None);
-    let mut events = vec![known, deletion];
-    for seq in 2..100 {
-        events.push(Made { source: "b", clock: clock(&[("a", 1), ("b", seq)]), ..deleted() });
-    }
-    let (one, all) = (fold(&events[..2]).0.unwrap(), fold(&events).0.unwrap());
-    let size = |row: &Row| marks(row).unwrap().len();
-    assert_eq!((size(&one), size(&all)), (27, 27));
-    assert!(!model().schema().shows(&all));
-    // Deletions that did not know each other are kept, up to a bound.
-    let apart = |n: u64| made("{}").seen(0).at_once(n);
-    let events: Vec<_> = (0..200).map(apart).collect();
-    assert!(size(&fold(&events).0.unwrap()) < 3000);
-}
-
-#[test]
-fn what_comes_late_does_not_undo_what_knew_it() {
-    let first = Made { source: "a", clock: clock(&[("a", 1)]), hlc: Hlc::new(9, 0), ..made(r#"{"name":"1"}"#) };
-    let second =
-        Made { source: "b", clock: clock(&[("a", 1), ("b", 1)]), hlc: Hlc::new(5, 0), ..made(r#"{"name":"2"}"#) };
-    let (_, conflicts) = fold(&[second.clone(), first.clone()]);
-    assert_eq!(at(&[second, first], "name"), r#""2""#);
-    assert_eq!((conflicts[0].relation, conflicts[0].rule), (Relation::After, Rule::Cause));
-    assert!(conflicts[0].replay());
-}
-
 /// The second column after these events of a model in which each type does what it is called.
 fn done(merge: Merge, events: &[Made]) -> String {
     let column = |name: &str, ty, merge| schema::Column { name: name.into(), ty, merge };
@@ -606,27 +505,6 @@ proptest! {
             let again = State::from_bytes(bytes, &"n".into()).unwrap().to_bytes();
             prop_assert_eq!(again.as_deref(), Some(bytes));
         }
-    }
-
-    /// What a register lost to another write it has lost for good, also where a deletion knew that one only: so of registers
-    /// this does not hold.
-    #[test]
-    fn deletions_too_come_to_the_same_in_any_causal_order(
-        events in history(),
-        deletions in prop::collection::vec(any::<bool>(), 12),
-        picks in prop::collection::vec(any::<prop::sample::Index>(), 12),
-    ) {
-        let without_name = |made: &Made| !made.data.contains("name");
-        let events: Vec<_> = events.into_iter().zip(deletions).map(|(made, deletes)| {
-            if deletes { Made { kind: "delete", data: "{}".into(), ..made } }
-            else if without_name(&made) { made } else { Made { data: "{}".into(), ..made } }
-        }).collect();
-        let other = reordered(&events, picks);
-        for column in ["colour_siblings", "tags", "stock", "peak"] {
-            let [one, two] = [&events, &other].map(|events| at(events, column).replace("no row", "null"));
-            prop_assert_eq!(one, two, "{}: {:?}", column, other);
-        }
-        prop_assert!(fold(&events).1.iter().all(Conflict::replay));
     }
 
     #[test]
