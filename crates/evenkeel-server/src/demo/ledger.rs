@@ -13,6 +13,8 @@ pub(super) struct Tally {
     pub(super) sent: u64,
     /// Answered `admitted`.
     pub(super) admitted: u64,
+    /// Answered `waiting`: for what they knew.
+    pub(super) waiting: u64,
     /// Answered `duplicate`.
     pub(super) duplicate: u64,
     /// Answered `quarantined`, by reason.
@@ -52,11 +54,13 @@ impl Ledger {
             let reason = answer.reason.as_deref().unwrap_or_default();
             match answer.outcome.as_str() {
                 "admitted" => tally.admitted += 1,
+                "waiting" => tally.waiting += 1,
                 "duplicate" => tally.duplicate += 1,
                 _ => *tally.quarantined.entry(reason.to_owned()).or_default() += 1,
             }
             let expected = match planned.expect {
                 Expect::Admit => answer.outcome == "admitted",
+                Expect::Waits => answer.outcome == "waiting",
                 Expect::Duplicate => answer.outcome == "duplicate",
                 Expect::Quarantine(wanted) | Expect::Mended(wanted) => {
                     answer.outcome == "quarantined" && reason == wanted.as_str()
@@ -113,6 +117,8 @@ mod tests {
         assert_eq!(surprised(Expect::Quarantine(Reason::Schema), answer("quarantined", Some("schema"))), 0);
         assert_eq!(surprised(Expect::Quarantine(Reason::Schema), answer("quarantined", Some("mapping"))), 1);
         assert_eq!(surprised(Expect::Admit, answer("duplicate", None)), 1);
+        assert_eq!(surprised(Expect::Waits, answer("waiting", None)), 0);
+        assert_eq!(surprised(Expect::Waits, answer("admitted", None)), 1);
         assert_eq!(surprised(Expect::Duplicate, answer("admitted", None)), 1);
         let ledger = Ledger::default();
         ledger.enter("s", &[planned(Expect::Admit)], &[]);

@@ -13,6 +13,7 @@ mod senders;
 mod shop;
 mod story;
 mod summary;
+mod writers;
 
 use crate::{
     cli::{SHOP_FILES, write_project},

@@ -258,7 +258,7 @@ impl ModelProof {
 
 /// Whether an event of which this is expected is in the log in the end. What was held is released by the story.
 fn ends_in_log(expect: Expect) -> bool {
-    matches!(expect, Expect::Admit | Expect::Mended(_) | Expect::Quarantine(Reason::HeldBehind))
+    matches!(expect, Expect::Admit | Expect::Waits | Expect::Mended(_) | Expect::Quarantine(Reason::HeldBehind))
 }
 
 impl Account {

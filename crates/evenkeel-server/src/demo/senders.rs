@@ -103,11 +103,22 @@ pub(super) fn send(
     events: &[Planned],
     ledger: &Ledger,
 ) -> Result<Taken, Failure> {
+    send_after(client, source, events, None, ledger)
+}
+
+/// The same of somebody who has seen what a token says.
+pub(super) fn send_after(
+    client: &Client,
+    source: &'static str,
+    events: &[Planned],
+    token: Option<&str>,
+    ledger: &Ledger,
+) -> Result<Taken, Failure> {
     let raws: Vec<&str> = events.iter().map(|planned| planned.raw.as_str()).collect();
     let body = format!("[{}]", raws.join(","));
     let mut backoff = Backoff::new(PATIENCE);
     loop {
-        let answer = client.post_events(body.as_bytes(), None).map_err(|unanswered| client.unanswered(&unanswered))?;
+        let answer = client.post_events(body.as_bytes(), token).map_err(|unanswered| client.unanswered(&unanswered))?;
         match answer.status {
             200..300 => {
                 let taken: Result<Taken, _> = serde_json::from_str(&answer.body);

@@ -18,6 +18,8 @@ pub(super) const STRANGER: &str = "shop.gifts";
 pub(super) enum Expect {
     /// It gets into the log.
     Admit,
+    /// It waits for what it knew, and gets into the log then.
+    Waits,
     /// It was sent before.
     Duplicate,
     /// It waits in quarantine.
@@ -59,12 +61,21 @@ pub(super) struct Plan {
     pub(super) mended: Sending,
     /// An order and its payment, sent while its projector is down.
     pub(super) fresh: [Sending; 2],
+    /// An order, its payment, and its cancellation by somebody who has not seen that.
+    pub(super) shared: [Sending; 3],
+    /// A cancellation that arrives before the order's payment, which it knew, and that payment.
+    pub(super) early: [Sending; 2],
 }
 
 impl Plan {
     /// Everything that is sent, by source.
     pub(super) fn sendings(&self) -> impl Iterator<Item = &Sending> {
-        self.flow.iter().chain([&self.poison, &self.parked, &self.mended]).chain(&self.fresh)
+        self.flow.iter().chain([&self.poison, &self.parked, &self.mended]).chain(self.singles())
+    }
+
+    /// What is sent event by event.
+    fn singles(&self) -> impl Iterator<Item = &Sending> {
+        self.fresh.iter().chain(&self.shared).chain(&self.early)
     }
 
     /// How many events are sent.
@@ -85,6 +96,10 @@ pub(super) const MENDED_TOTAL: &str = "21.00";
 pub(super) const FRESH_ORDER: &str = "o-fresh";
 /// What it is worth.
 pub(super) const FRESH_TOTAL: &str = "19.00";
+/// The order that is paid and cancelled at once.
+pub(super) const SHARED_ORDER: &str = "o-shared";
+/// The order whose cancellation arrives first.
+pub(super) const EARLY_ORDER: &str = "o-early";
 /// The product and place whose number overflows.
 pub(super) const POISON_KEY: [&str; 2] = ["LAMP-9", "north"];
 /// What lies there once the poison is discarded.
@@ -110,19 +125,26 @@ const RESENT_WITHIN: usize = 200;
 
 /// Plans `events` events, at least 200.
 pub(super) fn plan(seed: u64, events: usize) -> Plan {
-    let (poison, parked, mended, fresh) = (poison(), parked(), mended(), fresh());
-    let once = [&poison, &parked, &mended].map(|sending| sending.events.len()).iter().sum::<usize>();
-    let special = once + fresh.iter().map(|sending| sending.events.len()).sum::<usize>();
+    let mut plan = Plan {
+        flow: Vec::new(),
+        poison: poison(),
+        parked: parked(),
+        mended: mended(),
+        fresh: fresh(),
+        shared: shared(),
+        early: early(),
+    };
+    let special = plan.len();
     let strange = (events / 500).clamp(3, MOST_STRANGE);
     let rest = events.saturating_sub(special + strange);
     let (orders, checkout) = (rest * 34 / 100, rest * 34 / 100);
-    let flow = vec![
+    plan.flow = vec![
         Source::new(seed, ORDERS, order_placed, bad_order).plan(orders),
         Source::new(seed, CHECKOUT, order_settled, bad_payment).plan(checkout),
         Source::new(seed, STOCK, stock_moved, bad_stock).plan(rest - orders - checkout),
         Sending { source: STRANGER, events: (0..strange).map(|k| stranger(seed, k as u64)).collect() },
     ];
-    Plan { flow, poison, parked, mended, fresh }
+    plan
 }
 
 /// SplitMix64: small, and the same everywhere.
@@ -380,7 +402,40 @@ fn fresh() -> [Sending; 2] {
     let order = placed(ORDERS, "fresh-placed".into(), FRESH_ORDER, &json!(FRESH_TOTAL), &one_mug(), Expect::Admit);
     let data = json!({"orderId": FRESH_ORDER, "amount": FRESH_TOTAL, "currency": "EUR", "method": "card"});
     let paid = event(CHECKOUT, "fresh-paid".into(), "OrderPaid", 60, &data, Expect::Admit);
-    [Sending { source: ORDERS, events: vec![order] }, Sending { source: CHECKOUT, events: vec![paid] }]
+    [single(ORDERS, order), single(CHECKOUT, paid)]
+}
+
+fn single(source: &'static str, event: Planned) -> Sending {
+    Sending { source, events: vec![event] }
+}
+
+fn shared() -> [Sending; 3] {
+    let order = placed(ORDERS, "shared-placed".into(), SHARED_ORDER, &json!(FRESH_TOTAL), &one_mug(), Expect::Admit);
+    let (paid, cancelled) = closed(SHARED_ORDER, "shared", [None, None], Expect::Admit);
+    [single(ORDERS, order), single(CHECKOUT, paid), single(CHECKOUT, cancelled)]
+}
+
+/// The payment service numbers these two.
+fn early() -> [Sending; 2] {
+    let clocks = ["shop.checkout=1", "shop.checkout=2"].map(Some);
+    let (paid, cancelled) = closed(EARLY_ORDER, "early", clocks, Expect::Waits);
+    [single(CHECKOUT, cancelled), single(CHECKOUT, paid)]
+}
+
+/// An order's payment, and its cancellation, of which this becomes.
+fn closed(order: &str, name: &str, clocks: [Option<&str>; 2], cancelled: Expect) -> (Planned, Planned) {
+    let data = json!({"orderId": order, "amount": FRESH_TOTAL, "currency": "EUR", "method": "card"});
+    let paid = clocked(event(CHECKOUT, format!("{name}-paid"), "OrderPaid", 60, &data, Expect::Admit), clocks[0]);
+    let data = json!({"orderId": order, "cause": "customer"});
+    let event = event(CHECKOUT, format!("{name}-cancelled"), "OrderCancelled", 61, &data, cancelled);
+    (paid, clocked(event, clocks[1]))
+}
+
+/// With what its writer knew, where it says that.
+fn clocked(event: Planned, vclock: Option<&str>) -> Planned {
+    let Some(vclock) = vclock else { return event };
+    let raw = event.raw.replacen('{', &format!(r#"{{"vclock":"{vclock}","#), 1);
+    Planned { raw, ..event }
 }
 
 #[cfg(test)]
@@ -417,7 +472,9 @@ mod tests {
             for planned in &sending.events {
                 let verdict = gate.decide(planned.raw.clone().into_bytes(), None).unwrap().arrival.verdict;
                 match (planned.expect, verdict) {
-                    (Expect::Admit, Verdict::Admit(_)) => assert!(sent.insert(&planned.id), "{}", planned.id),
+                    (Expect::Admit | Expect::Waits, Verdict::Admit(_)) => {
+                        assert!(sent.insert(&planned.id), "{}", planned.id)
+                    }
                     // The log's facts decide these: an identity it knows, or a key that waits.
                     (Expect::Duplicate | Expect::Quarantine(Reason::IdConflict), Verdict::Admit(_)) => {
                         assert!(sent.contains(&planned.id), "{}", planned.id);

@@ -102,6 +102,8 @@ impl Stage<'_> {
             }
             told
         })?;
+        self.at_once(&mut observed)?;
+        self.too_early(&mut observed)?;
         let sent = thousands(self.ledger.sent());
         self.narrator.say(format_args!("everything is sent: {sent} events, each durably taken and answered"));
         self.decide(&mut observed)?;
