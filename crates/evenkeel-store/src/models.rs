@@ -93,6 +93,8 @@ pub struct ParkFilter<'a> {
     pub touch: Option<TouchId>,
     /// Those after this one.
     pub after: Option<TouchId>,
+    /// Those of the events at these positions, which are in ascending order.
+    pub at: Option<&'a [Position]>,
     /// At most so many, the first ones; 0 for all.
     pub limit: usize,
 }
@@ -123,6 +125,7 @@ impl ParkFilter<'_> {
             && self.row.is_none_or(of_row)
             && self.touch.is_none_or(|touch| park.touch == touch)
             && self.after.is_none_or(|after| park.touch > after)
+            && self.at.is_none_or(|at| at.binary_search(&park.touch.position).is_ok())
     }
 
     /// The limit as a number.

@@ -4,14 +4,14 @@
 //! transaction, so it may be killed anywhere and goes on where it was. Whoever calls it holds the model's turn.
 //! Deciding what a row becomes is `evenkeel-core`'s; threads are the engine's.
 use evenkeel_core::{
-    EventType, ModelName, Position, Timestamp,
+    Event, EventType, ModelName, Position, Timestamp,
     checkpoint::{Checkpoint, SafeHead},
     content::Pass,
     digest::{KeyHash, RowDigest, RowHasher},
-    fold::{Batch, Changed, Fold, Folded, GivenUp, ParkState, Plan},
+    fold::{Batch, Changed, Fold, Folded, GivenUp, ParkState, Plan, TouchId},
     row::Key,
 };
-use evenkeel_store::{Loaded, Log, Measured, Models, Removal, Slice, Step, StoreError, Table, Upsert};
+use evenkeel_store::{Loaded, Log, Measured, Models, ParkFilter, Removal, Slice, Step, StoreError, Table, Upsert};
 use std::{
     collections::BTreeSet,
     ops::ControlFlow,
@@ -124,7 +124,7 @@ impl Projector {
         if !schema.same_as(fold.schema()) {
             return Err(ProjectorError::Outdated(model.clone()));
         }
-        let discarded = discarded(models, model)?;
+        let discarded = given_up_after(models, model, checkpoint.position)?;
         let (batch_events, slice_events) = (batch_events.max(1), SLICE_EVENTS);
         let hasher = RowHasher::new(&models.digest_key(), &schema);
         let is_empty = table == Table::Build && checkpoint == Checkpoint::default();
@@ -435,6 +435,21 @@ pub(crate) fn tell(pass: &mut Pass, hasher: &mut RowHasher, step: &Step, digests
 /// The applications that a person gave up: no fold of the log counts them again.
 pub(crate) fn discarded(models: &dyn Models, model: &ModelName) -> Result<GivenUp, StoreError> {
     Ok(GivenUp::among(&models.parks(model, Some(ParkState::Discarded))?))
+}
+
+/// Those of events behind a position: mostly none, since an event is parked where it is applied. All of them are not read:
+/// they may be many, and this is asked after every decision about one.
+pub(crate) fn given_up_after(models: &dyn Models, model: &ModelName, after: Position) -> Result<GivenUp, StoreError> {
+    let last = TouchId { position: after, clause: u16::MAX, element: u32::MAX };
+    let asked = ParkFilter { state: Some(ParkState::Discarded), after: Some(last), ..ParkFilter::default() };
+    Ok(GivenUp::among(&models.parks_of(model, &asked)?))
+}
+
+/// Those of these events, which are in log order. What that costs grows with the events, and not with all that was given up.
+pub(crate) fn given_up_of(models: &dyn Models, model: &ModelName, events: &[Event]) -> Result<GivenUp, StoreError> {
+    let positions: Vec<Position> = events.iter().map(|event| event.position).collect();
+    let asked = ParkFilter { state: Some(ParkState::Discarded), at: Some(&positions), ..ParkFilter::default() };
+    Ok(GivenUp::among(&models.parks_of(model, &asked)?))
 }
 
 #[cfg(test)]

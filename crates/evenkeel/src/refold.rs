@@ -3,12 +3,15 @@
 //! never more than a page of them.
 //!
 //! Comparing with what is there is [`crate::content`]'s.
-use crate::{projector::discarded, verify::GoOn};
+use crate::{
+    projector::{discarded, given_up_of},
+    verify::GoOn,
+};
 use evenkeel_core::{
     Event, Position, StreamVersion,
     content::Cause,
     digest::{KeyHash, RowHasher},
-    fold::{Fold, FreshFold, Park},
+    fold::{Fold, FreshFold, GivenUp, Park},
     merge::Conflict,
     row::{Key, Row},
 };
@@ -51,9 +54,10 @@ pub(crate) fn refold(
     upto: Position,
     go_on: GoOn<'_>,
 ) -> Result<Option<Refolded>> {
-    let discarded = discarded(models, &fold.schema().model)?;
+    let model = &fold.schema().model;
     let mut done = Refolded::default();
     if keys.len() > SCAN {
+        let discarded = discarded(models, model)?;
         let wanted: HashSet<&Key> = keys.iter().collect();
         let mut fresh = FreshFold::new(fold, &discarded, |key| wanted.contains(key)).recording();
         let mut after = Position::ZERO;
@@ -74,9 +78,10 @@ pub(crate) fn refold(
         return Ok(Some(done));
     }
     let mut hasher = RowHasher::new(&models.digest_key(), fold.schema());
+    let none = GivenUp::default();
     for key in keys {
         let mut events = EventsOf::new((log, models), fold, table, &mut hasher, key, upto)?;
-        let mut fresh = FreshFold::new(fold, &discarded, |touched| touched == key).recording();
+        let mut fresh = FreshFold::new(fold, &none, |touched| touched == key).recording();
         loop {
             if go_on().is_break() {
                 return Ok(None);
@@ -86,6 +91,7 @@ pub(crate) fn refold(
                 break;
             }
             done.events += page.len() as u64;
+            fresh.pass_over(given_up_of(models, model, &page)?);
             fresh.feed(&page);
         }
         done.take(fresh, std::slice::from_ref(key));
@@ -244,7 +250,7 @@ pub(crate) fn mistaken(
             return Ok(None);
         }
     }
-    let discarded = discarded(models, &fold.schema().model)?;
+    let discarded = given_up_of(models, &fold.schema().model, &events)?;
     let mut causes = [Cause::MissedEvent, Cause::DoubleApply];
     causes.sort_unstable_by_key(|cause| *cause != likely);
     for cause in causes {

@@ -8,12 +8,15 @@ use crate::{
     merge::Conflict,
     row::{Key, Row},
 };
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 /// A fold of the log from its first event.
 pub struct FreshFold<'f> {
     fold: &'f dyn Fold,
-    given_up: &'f GivenUp,
+    given_up: Cow<'f, GivenUp>,
     keep: Box<dyn Fn(&Key) -> bool + 'f>,
     rows: HashMap<Key, Row>,
     parks: HashMap<TouchId, Park>,
@@ -39,7 +42,7 @@ impl<'f> FreshFold<'f> {
     pub fn new(fold: &'f dyn Fold, given_up: &'f GivenUp, keep: impl Fn(&Key) -> bool + 'f) -> Self {
         Self {
             fold,
-            given_up,
+            given_up: Cow::Borrowed(given_up),
             keep: Box::new(keep),
             rows: HashMap::new(),
             parks: HashMap::new(),
@@ -54,6 +57,13 @@ impl<'f> FreshFold<'f> {
     pub fn recording(mut self) -> Self {
         self.conflicts = Some(Vec::new());
         self
+    }
+
+    /// Passes over this too, of events that are fed from now on: so that not all that was ever given up has to be known at once.
+    pub fn pass_over(&mut self, given_up: GivenUp) {
+        if given_up != GivenUp::default() {
+            self.given_up.to_mut().extend(given_up);
+        }
     }
 
     /// Takes what was decided so far, in the log's order.

@@ -31,6 +31,21 @@ impl GivenUp {
     }
 }
 
+impl Extend<(TouchId, EventId)> for GivenUp {
+    fn extend<I: IntoIterator<Item = (TouchId, EventId)>>(&mut self, given_up: I) {
+        self.0.extend(given_up);
+    }
+}
+
+impl IntoIterator for GivenUp {
+    type Item = (TouchId, EventId);
+    type IntoIter = std::collections::hash_set::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 impl FromIterator<(TouchId, EventId)> for GivenUp {
     fn from_iter<I: IntoIterator<Item = (TouchId, EventId)>>(given_up: I) -> Self {
         Self(given_up.into_iter().collect())

@@ -260,8 +260,10 @@ fn pages_of(models: &dyn Models, model: &ModelName, parks: &[Park]) -> Outcome {
     let touches = || std::iter::once(None).chain(parks.iter().map(|park| Some(park.touch)));
     for (row, state) in rows.iter().flat_map(|row| [None, Some(ParkState::Held)].map(|state| (*row, state))) {
         for (touch, after) in touches().flat_map(|one| [(one, None), (None, one)]) {
-            for limit in 0..4 {
-                let asked = ParkFilter { state, row, touch, after, limit };
+            let (some, none) = ([Position(5), Position(7), Position(10)], []);
+            let positions = [None, Some(some.as_slice()), Some(none.as_slice())];
+            for (limit, at) in (0..4).flat_map(|limit| positions.map(|at| (limit, at))) {
+                let asked = ParkFilter { state, row, touch, after, at, limit };
                 let expected = parks.iter().filter(|park| asked.has(park)).take(asked.most()).cloned().collect();
                 same(format!("{asked:?}"), models.parks_of(model, &asked)?, expected)?;
             }

@@ -5,7 +5,7 @@
 use super::{Reader, label::usable};
 use crate::{
     monitor::Observation,
-    projector::discarded,
+    projector::{discarded, given_up_after, given_up_of},
     refold::{EventsOf, has_sound_index},
     tail::Looked,
     trust::Added,
@@ -14,8 +14,9 @@ use evenkeel_core::{
     Position,
     checkpoint::SafeHead,
     digest::RowHasher,
-    fold::{FreshFold, GivenUp},
+    fold::FreshFold,
     row::{Key, Row},
+    schema::Schema,
 };
 use evenkeel_store::{ModelState, ParkedRow, RowAt, StoreError, Table};
 use std::{ops::ControlFlow, time::Duration};
@@ -90,10 +91,9 @@ impl Reader<'_> {
             // What the model does not know of is not in its index of touched keys either.
             (false, false) => Base::Log,
         };
-        let discarded = discarded(self.models, &self.fold().schema().model).map_err(Tail::Store)?;
-        let folded = self.fold_key(base, key, at, head, &discarded, deadline)?;
+        let folded = self.fold_key(base, key, at, head, deadline)?;
         let folded = match folded {
-            None => self.fold_key(Base::Log, key, at, head, &discarded, deadline)?,
+            None => self.fold_key(Base::Log, key, at, head, deadline)?,
             some => some,
         };
         folded.ok_or_else(|| Tail::NotMet("the log has ended before its head".into()))
@@ -156,12 +156,17 @@ impl Reader<'_> {
         key: &Key,
         at: &RowAt,
         head: &SafeHead,
-        discarded: &GivenUp,
         deadline: Duration,
     ) -> Result<Option<(Option<Row>, SafeHead)>, Tail> {
         let (fold, checkpoint) = (self.fold(), &at.state.checkpoint);
-        let types = &fold.schema().subscribes;
-        let mut fresh = FreshFold::new(fold, discarded, |touched| touched == key);
+        let Schema { model, subscribes: types, .. } = fold.schema();
+        let given_up = match base {
+            Base::Log => discarded(self.models, model),
+            // Of what was applied before it is asked event by event.
+            Base::Row | Base::Events => given_up_after(self.models, model, checkpoint.position),
+        };
+        let given_up = given_up.map_err(Tail::Store)?;
+        let mut fresh = FreshFold::new(fold, &given_up, |touched| touched == key);
         let mut after = if base == Base::Log { Position::ZERO } else { checkpoint.position };
         match (base, &at.row) {
             (Base::Row, Some(row)) => fresh.seed(key.clone(), row.clone()),
@@ -262,6 +267,7 @@ impl Reader<'_> {
         let mut events = EventsOf::new(stores, fold, Table::Live, &mut hasher, key, upto).map_err(Tail::Store)?;
         let mut page = events.page().map_err(Tail::Store)?;
         while !page.is_empty() {
+            fresh.pass_over(given_up_of(self.models, &fold.schema().model, &page).map_err(Tail::Store)?);
             fresh.feed(&page);
             page = events.page().map_err(Tail::Store)?;
             if !page.is_empty() && self.clock.monotonic() > deadline {

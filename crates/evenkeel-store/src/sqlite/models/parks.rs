@@ -13,7 +13,7 @@ use evenkeel_core::{
     quarantine::Decision,
     row::{Key, KeyPart},
 };
-use rusqlite::{CachedStatement, Connection, ToSql, params};
+use rusqlite::{CachedStatement, Connection, Rows, ToSql, params};
 use std::collections::BTreeSet;
 
 /// The columns of a park, as [`write`] binds them and [`list`] reads them.
@@ -163,6 +163,9 @@ pub(super) fn select(asked: &ParkFilter<'_>) -> String {
         Some(ParkedRow::Unknown) => sql.push_str(&format!(" AND key IS NULL AND {WAITING}")),
         None => {}
     }
+    if asked.at.is_some() {
+        sql.push_str(" AND position = :at");
+    }
     if asked.touch.is_some() {
         sql.push_str(" AND position = :position AND clause = :clause AND element = :element");
     }
@@ -196,12 +199,28 @@ pub(super) fn list(conn: &Connection, table_id: i64, asked: &ParkFilter<'_>) -> 
     }
     let bound: Vec<(&str, &dyn ToSql)> = bound.iter().map(|(name, value)| (*name, value.as_ref())).collect();
     let mut select = conn.prepare_cached(&select(asked))?;
-    let mut rows = select.query(&*bound)?;
     let mut parks = Vec::new();
+    let Some(positions) = asked.at else {
+        read(&mut select.query(&*bound)?, &mut parks)?;
+        return Ok(parks);
+    };
+    for position in positions {
+        let position = int(position.0);
+        let one: Vec<_> = bound.iter().copied().chain([(":at", &position as &dyn ToSql)]).collect();
+        read(&mut select.query(&*one)?, &mut parks)?;
+        if parks.len() >= asked.most() {
+            parks.truncate(asked.most());
+            break;
+        }
+    }
+    Ok(parks)
+}
+
+fn read(rows: &mut Rows<'_>, parks: &mut Vec<Park>) -> Fallible<()> {
     while let Some(row) = rows.next()? {
         parks.push(decode(Fields(row))?);
     }
-    Ok(parks)
+    Ok(())
 }
 
 fn decode(fields: Fields<'_, '_>) -> Fallible<Park> {

@@ -311,6 +311,8 @@ fn no_hot_query_scans() {
         ParkFilter { row: Some(ParkedRow::Of(&key)), after: touch, ..ParkFilter::default() },
         ParkFilter { row: Some(ParkedRow::Unknown), ..ParkFilter::default() },
         ParkFilter { touch, ..ParkFilter::default() },
+        ParkFilter { state: Some(ParkState::Discarded), after: touch, ..ParkFilter::default() },
+        ParkFilter { state: Some(ParkState::Discarded), at: Some(&[Position(1)]), ..ParkFilter::default() },
     ];
     let pages: Vec<String> = pages.iter().map(parks::select).chain([parks::OLDEST.to_owned()]).collect();
     let queries = [select, delete, after].map(String::as_str).into_iter().chain(others);
