@@ -1,5 +1,6 @@
-//! Appending through the log's API, beside raw SQLite: batches through the intake, and clients through the engine; and
-//! publishing while keys are parked, beside none parked.
+//! Appending through the log's API, beside raw SQLite: batches through the intake, and clients through the engine.
+//!
+//! Publishing while keys are parked is [`crate::parked`]'s.
 use crate::{
     Result, clients,
     events::{self, Source},
@@ -8,7 +9,7 @@ use crate::{
     raw::{RawLog, Record},
 };
 use evenkeel::{
-    contract::{gate::Gate, project::Project},
+    contract::gate::Gate,
     core::intake::Arrival,
     ingest::{self, IngestLimits},
 };
@@ -16,10 +17,6 @@ use std::{path::Path, time::Instant};
 
 const BATCHES: [(usize, usize); 3] = [(1, 5_000), (100, 40_000), (1000, 100_000)];
 const CLIENTS: [(usize, usize); 3] = [(1, 5_000), (8, 20_000), (64, 50_000)];
-/// Clients, how many events each sends at a time, and events of all of them together.
-const PARKED: [(usize, usize, usize); 3] = [(8, 1, 20_000), (1, 100, 40_000), (1, 1000, 100_000)];
-/// Of so many keys one is parked.
-const ONE_PARKED_OF: u64 = 10;
 
 /// Measures all of it.
 pub(crate) fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
@@ -78,39 +75,6 @@ pub(crate) fn measure(plan: &Plan, table: &mut Table) -> Result<()> {
             || raw_in_batches(filled.copy()?.path(), &records[..events], *batch),
         )?;
         table.add(&format!("engine, gate included: batches of {batch}"), "raw SQLite", pair, Unit::PerSecond, None);
-    }
-    measure_parked(plan, table, &project, &filled, &raw_events)
-}
-
-/// Publishing through the engine with a part of the keys parked: their events are held in quarantine, in order, and the
-/// others are admitted. All of them count.
-fn measure_parked(
-    plan: &Plan,
-    table: &mut Table,
-    project: &Project,
-    filled: &Filled,
-    raw_events: &[Vec<u8>],
-) -> Result<()> {
-    let parked = Filled::parking(project, filled, ONE_PARKED_OF)?;
-    let keys = 1.0 / ONE_PARKED_OF as f64;
-    for (clients, batch, events) in PARKED {
-        let events = &raw_events[..plan.events(events, batch).min(raw_events.len())];
-        let publish = |filled: &Filled| clients::publishing(filled.copy()?.path(), events, clients, batch);
-        // What is measured must be what is meant: with few keys parked in truth the ratio would say nothing.
-        let checked = |filled: &Filled, expected: f64| {
-            let (rate, held) = publish(filled)?;
-            let share = held as f64 / events.len() as f64;
-            if (share - expected).abs() > 0.02 {
-                return Err(format!("{share:.3} of the events were held, expected {expected:.3}").into());
-            }
-            Ok(rate)
-        };
-        let pair = plan.beside(|| checked(&parked, keys), || checked(filled, 0.0))?;
-        let what = match batch {
-            1 => format!("engine, 10 % of keys parked: {clients} clients"),
-            _ => format!("engine, 10 % of keys parked: batches of {batch}"),
-        };
-        table.add(&what, "none parked", pair, Unit::PerSecond, Some(0.8));
     }
     Ok(())
 }

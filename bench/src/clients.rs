@@ -59,15 +59,17 @@ pub(crate) fn deal<T: Clone>(items: &[T], clients: usize) -> Vec<Vec<T>> {
 /// Ours: each client publishes batches of `batch` and waits for each to be durable. Through gate, intake and group
 /// commit. All events are admitted.
 pub(crate) fn ours(dir: &Path, events: &[Vec<u8>], clients: usize, batch: usize) -> Result<f64> {
-    match publishing(dir, events, clients, batch)? {
+    let engine = engine(dir)?;
+    let published = publishing(&engine, events, clients, batch);
+    engine.stop();
+    match published? {
         (rate, 0) => Ok(rate),
         (_, held) => Err(format!("{held} events were held in quarantine").into()),
     }
 }
 
 /// As [`ours`], where keys may be parked; also how many events were held behind what waits in quarantine.
-pub(crate) fn publishing(dir: &Path, events: &[Vec<u8>], clients: usize, batch: usize) -> Result<(f64, usize)> {
-    let engine = engine(dir)?;
+pub(crate) fn publishing(engine: &Engine, events: &[Vec<u8>], clients: usize, batch: usize) -> Result<(f64, usize)> {
     let held = AtomicUsize::new(0);
     let rate = at_once(deal(events, clients), |share| {
         for events in share.chunks(batch) {
@@ -84,9 +86,8 @@ pub(crate) fn publishing(dir: &Path, events: &[Vec<u8>], clients: usize, batch: 
             }
         }
         Ok(share.len())
-    });
-    engine.stop();
-    Ok((rate?, held.into_inner()))
+    })?;
+    Ok((rate, held.into_inner()))
 }
 
 /// The rival: each client hands a prepared record to the writer and waits until it is durable.

@@ -16,6 +16,7 @@ mod folder;
 mod http;
 mod latency;
 mod lots;
+mod parked;
 mod peer;
 mod raw;
 mod reads;
@@ -32,10 +33,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Whatever went wrong, in words.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-const SECTIONS: [&str; 11] =
-    ["contract", "append", "peer", "catchup", "content", "latency", "http", "reads", "clocks", "crdts", "causal"];
+const SECTIONS: [&str; 12] = [
+    "contract", "append", "parked", "peer", "catchup", "content", "latency", "http", "reads", "clocks", "crdts",
+    "causal",
+];
 
-const USAGE: &str = "usage: [contract] [append] [peer] [catchup] [content] [latency] [http] [reads] [clocks] [crdts] [causal] [--rounds N] [--scale F] [--ours]
+const USAGE: &str = "usage: [contract] [append] [parked] [peer] [catchup] [content] [latency] [http] [reads] [clocks] [crdts] [causal] [--rounds N] [--scale F] [--ours]
   without a section all of them are run
   --rounds N   how often each side is measured (default 5)
   --scale F    takes F times as many events (default 1)
@@ -59,6 +62,7 @@ fn run() -> Result<()> {
         match section {
             "contract" => contract::measure(&plan, &mut table)?,
             "append" => append::measure(&plan, &mut table)?,
+            "parked" => parked::measure(&plan, &mut table)?,
             "peer" => peer::measure(&plan, &mut table)?,
             "catchup" => catchup::measure(&plan, &mut table)?,
             "content" => content::measure(&plan, &mut table)?,
