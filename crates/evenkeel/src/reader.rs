@@ -136,7 +136,7 @@ const NOT_ADDED_UP: &str = "since the node started, or somebody else last wrote 
 const NOT_COMPARED: &str = "the events that were applied to this model are not those of the log, or could not be compared with them \
     while it moved on";
 
-/// How soon a model is looked at again that moved on meanwhile.
+/// How soon a model is looked at again of which something could not be told at that moment.
 const MOVES: Duration = Duration::from_millis(1);
 
 /// What a read needs of the engine.
@@ -260,7 +260,7 @@ impl Reader<'_> {
                         self.current(&mut answer.consistency, &head, &observation, course);
                         return Ok(Step::Done(answer));
                     }
-                    Believed::Again => return Ok(Step::Pause(Duration::ZERO)),
+                    Believed::Again => return Ok(Step::Pause(MOVES)),
                     Believed::No if is_candidate => observation.state.content.verdict = Verdict::Suspect,
                     Believed::No | Believed::Unknown => {}
                 }

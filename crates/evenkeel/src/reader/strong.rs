@@ -42,7 +42,7 @@ enum Base {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Believed {
     Yes,
-    /// From now on.
+    /// Not those that were read before; perhaps what is read again.
     Again,
     No,
     /// Finding it out takes longer than there is time.
@@ -141,6 +141,8 @@ impl Reader<'_> {
                     self.models.doubt(&schema.model, buckets)?;
                     return Ok(Believed::No);
                 }
+                // Another table came, or somebody may be writing at this moment: it is not known yet.
+                Added::NotNow if !left().is_zero() => return Ok(Believed::Again),
                 Added::NotNow => {}
             }
         }

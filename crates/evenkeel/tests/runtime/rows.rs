@@ -1,10 +1,10 @@
 //! Filtered and ordered reads of rows: what they give, and when a strong one may leave rows out.
-use super::fixture::{LONG, Stores, Tally, noted, tally};
+use super::fixture::{LONG, Stores, Tally, noted, start_in, tally};
 use evenkeel::{
     Engine, Options, ReadError,
-    core::{Timestamp, freshness::Level, json::Value, query::Asked, row::Key},
+    core::{Timestamp, freshness::Level, json::Value, query::Asked, reconciliation::Method, row::Key},
     reader::{ReadOptions, RowsRequest},
-    store::{Log, Models, memory::Tamper},
+    store::{Log, Models, memory::Tamper, sqlite::execute_as_stranger},
 };
 use std::{thread, time::Duration};
 
@@ -141,6 +141,34 @@ fn a_strong_page_holds_what_is_up_to_the_position_it_says_and_nothing_else() {
     }
     publishing.join().unwrap();
     assert!(pages > 10 && behind > 0, "events came during {behind} of {pages} pages");
+}
+
+/// Another table comes in the model's place again and again, and somebody else writes, so that rows have to be added up each time:
+/// a page whose budget is long enough is never refused for what could not be told at one moment.
+#[test]
+fn a_strong_page_is_had_while_tables_are_swapped_and_others_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = start_in(folder.path(), tally(), unasked);
+    let strong = ReadOptions { budget: LONG, ..ReadOptions::at(Level::Strong) };
+    engine.send((0..3000).map(|n| noted(&n.to_string(), &format!("k{n}"), 1)).collect());
+    engine.settle();
+    execute_as_stranger(folder.path(), "CREATE TABLE theirs(n INTEGER)").unwrap();
+    let worker = engine.0.clone();
+    let rebuilding = thread::spawn(move || {
+        for _ in 0..15 {
+            let record = worker.reconcile("tally", Some(Method::Rebuild)).unwrap();
+            assert_eq!(record.result.as_str(), "converged", "{record:?}");
+        }
+    });
+    let request = RowsRequest { limit: 1, count: true, ..RowsRequest::default() };
+    let mut pages = 0_u32;
+    while !rebuilding.is_finished() {
+        execute_as_stranger(folder.path(), "INSERT INTO theirs VALUES(1)").unwrap();
+        let page = engine.rows("tally", &request, strong);
+        assert_eq!(page.map(|page| page.total), Ok(Some(3000)), "after {pages} pages");
+        pages += 1;
+    }
+    rebuilding.join().unwrap();
 }
 
 #[test]
