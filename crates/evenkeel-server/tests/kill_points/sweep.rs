@@ -1,7 +1,8 @@
 //! One server after the other, each killed at another write, and what must be there afterwards.
 use super::super::common::{
-    Client, HANGS, Random, Server, copy, copy_of_example, declare_orders, demand_strace, example, say, signal,
-    verify_full,
+    Answer, Client, HANGS, Random, Server, copy, copy_of_example, declare_orders, demand_strace, example, say,
+    shop::{self, Shown, WAYS, Way},
+    signal, verify_full,
 };
 use serde_json::Value;
 use std::{
@@ -24,6 +25,21 @@ const BATCH_EVENTS: usize = 20;
 /// Every second write: what goes into the write-ahead log is a header and a page by turns, and neither counts
 /// without the other. The seed says which.
 const STEP: u64 = 2;
+
+/// Whose row is read by its key.
+const CUSTOMER: &str = "c-100";
+
+/// What was acknowledged and shown before a kill.
+#[derive(Default)]
+struct Told {
+    /// Where events are, by their ids.
+    positions: BTreeMap<String, u64>,
+    /// The last token, and the last position that was acknowledged with it.
+    token: Option<(String, u64)>,
+    /// How it is read, by turns, with the token of each answer.
+    ways: &'static [Way],
+    shown: Vec<Shown>,
+}
 
 /// Where a sweep begins, and what it kills at.
 struct Sweep {
@@ -74,7 +90,7 @@ pub(crate) fn sweep(name: &'static str, before: Before, files: &'static [&'stati
         let mut server = Server::start(&project, data.insert(folder.path().join("before")));
         match before {
             Before::Nothing | Before::Opened => {}
-            Before::Behind => publish(&server.client(), Part::First, &mut BTreeMap::new()).unwrap(),
+            Before::Behind => publish(&server.client(), Part::First, &mut Told::default()).unwrap(),
             Before::DeclaredAnew => old_orders = settle(&server.client()).rows.remove("orders"),
         }
         server.terminate();
@@ -129,7 +145,9 @@ impl Sweep {
         if let Some(before) = &self.data {
             copy(before, &data);
         }
-        let mut told = BTreeMap::new();
+        // What is read of a model that stands still is waited for in vain.
+        let ways = if self.before == Before::Behind { &WAYS[..4] } else { &WAYS };
+        let mut told = Told { ways, ..Told::default() };
         let mut server = Server::spawn_under(&killer(write, &data, self.files), &self.project, &data);
         let used = server.wait_addr_or_end().map(|addr| self.use_it(&Client::new(addr), &mut told));
         if matches!(used, Some(Ok(()))) {
@@ -146,10 +164,12 @@ impl Sweep {
             assert!(rows == *old || rows == self.expected.rows["orders"], "{place}: {rows:?}");
         }
         let log = client.log();
-        for (id, position) in &told {
+        for (id, position) in &told.positions {
             let event = usize::try_from(*position).ok().and_then(|position| log.get(position - 1));
             assert_eq!(event.map(|event| &event["id"]), Some(&Value::from(id.as_str())), "{place}");
         }
+        let acknowledged = told.positions.len() as u64;
+        assert_eq!(shop::first_wrong(read_again(&client, told), &log), None, "{place}");
         // Sent again to the end, the events give what they give without a kill.
         let settled = settle(&client);
         assert_eq!(settled.log, self.expected.log, "{place}");
@@ -160,11 +180,11 @@ impl Sweep {
         }
         assert!(settled.rows == self.expected.rows, "{place}: there are rows too many or too few");
         assert_eq!(verify_full(&client).len(), settled.rows.len(), "{place}");
-        Some(told.len() as u64)
+        Some(acknowledged)
     }
 
     /// What the server is used for while it lives; in words where it does not any more.
-    fn use_it(&self, client: &Client, told: &mut BTreeMap<String, u64>) -> Result<(), String> {
+    fn use_it(&self, client: &Client, told: &mut Told) -> Result<(), String> {
         if self.before != Before::Behind {
             publish(client, Part::All, told)?;
             return current(client);
@@ -200,19 +220,57 @@ enum Part {
 }
 
 /// Publishes the sample. What was acknowledged with a position is in `told`, also where the server dies on the way.
-fn publish(client: &Client, part: Part, told: &mut BTreeMap<String, u64>) -> Result<(), String> {
+fn publish(client: &Client, part: Part, told: &mut Told) -> Result<(), String> {
     let sample = fs::read_to_string(example("shop").join("sample.ndjson")).unwrap();
     let lines: Vec<_> = sample.lines().collect();
     let end = if part == Part::First { lines.len() / BATCH_EVENTS / 2 * BATCH_EVENTS } else { lines.len() };
-    for batch in lines[..end].chunks(BATCH_EVENTS) {
+    for (batch, turn) in lines[..end].chunks(BATCH_EVENTS).zip(0..) {
         let answer = client.try_publish(batch)?.ok(202);
+        let mut last = 0;
         for result in answer["results"].as_array().unwrap() {
             if let Some(position) = result["position"].as_u64() {
-                told.insert(result["id"].as_str().unwrap().to_owned(), position);
+                told.positions.insert(result["id"].as_str().unwrap().to_owned(), position);
+                last = position.max(last);
             }
+        }
+        told.token = answer["token"].as_str().map(|token| (token.to_owned(), last));
+        if let Some(way) = told.ways.get(turn % told.ways.len().max(1)) {
+            read(client, *way, told)?;
         }
     }
     Ok(())
+}
+
+/// Reads with the last token; in words where the server dies meanwhile.
+fn read(client: &Client, way: Way, told: &mut Told) -> Result<(), String> {
+    if let Some((token, position)) = &told.token {
+        let parameters = format!("level=causal&budget_ms=60000&token={token}");
+        let answer = way.ask(client, CUSTOMER, &parameters)?;
+        told.shown.extend(shown(&answer, way, "causal", *position));
+    }
+    Ok(())
+}
+
+/// What an answer shows. The sample has deliveries that cannot be applied: where they are read that is said, and nothing shown.
+fn shown(answer: &Answer, way: Way, level: &str, floor: u64) -> Vec<Shown> {
+    if answer.status == 503 && matches!(way, Way::Stock | Way::Both) {
+        let problem = answer.unavailable();
+        let parked = problem["consistency"]["parked_events"].as_u64();
+        assert!(problem["type"] == "/problems/not-met" && parked > Some(0), "{problem}");
+        return Vec::new();
+    }
+    way.shown(answer, CUSTOMER, level, floor)
+}
+
+/// Reads with the last token of a server that was killed, and strongly, in every way. All that was shown before and after.
+fn read_again(client: &Client, mut told: Told) -> Vec<Shown> {
+    let last = told.positions.values().copied().max().unwrap_or_default();
+    for way in WAYS {
+        read(client, way, &mut told).unwrap();
+        let answer = way.ask(client, CUSTOMER, "level=strong&budget_ms=60000").unwrap();
+        told.shown.extend(shown(&answer, way, "strong", last));
+    }
+    told.shown
 }
 
 /// Publishes some thirds of the sample, 0 to 3, to a server that lives.
@@ -242,7 +300,7 @@ pub(crate) fn current(client: &Client) -> Result<(), String> {
 
 /// Publishes the sample to a server that lives; what is there then.
 fn settle(client: &Client) -> Settled {
-    publish(client, Part::All, &mut BTreeMap::new()).and_then(|()| current(client)).unwrap();
+    publish(client, Part::All, &mut Told::default()).and_then(|()| current(client)).unwrap();
     let part = |values: Vec<Value>, members: &[&str]| -> Vec<Value> {
         let part = |value: &Value| members.iter().map(|member| value[member].clone()).collect();
         values.iter().map(part).collect()
