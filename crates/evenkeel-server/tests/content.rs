@@ -16,11 +16,13 @@ mod content {
     mod world;
 
     use evenkeel::{
-        Options,
-        core::{freshness::Level, reconciliation::Method, row::Cell},
+        Options, ReadError,
+        core::{freshness::Level, query::Asked, reconciliation::Method, row::Cell},
+        reader::{QueryRequest, ReadOptions, RowsRequest},
     };
     use events::{Truth, touched};
     use leaky::Fault;
+    use serde_json::Value;
     use std::{
         collections::{BTreeMap, BTreeSet},
         fs,
@@ -79,6 +81,38 @@ mod content {
         }
     }
 
+    /// What strong pages and statements show of a row: its data and how many there are; `None` where they are refused.
+    fn looked_for(world: &World, target: Target, key: &[String]) -> Option<(Vec<Value>, i64)> {
+        let strong = ReadOptions { budget: world::LONG, ..ReadOptions::at(Level::Strong) };
+        let conditions = target.key.iter().zip(key).map(|(column, part)| ((*column).to_owned(), format!("eq.{part}")));
+        let query = Asked { conditions: conditions.collect(), order: None };
+        let request = RowsRequest { query, count: true, ..RowsRequest::default() };
+        let parts: Vec<_> = target.key.iter().zip(key).map(|(column, part)| format!("{column} = '{part}'")).collect();
+        let sql = format!("SELECT count(*) AS n FROM {} WHERE {}", target.model, parts.join(" AND "));
+        let page = world.engine.rows(target.model, &request, strong);
+        match (page, world.engine.query(&QueryRequest { sql, limit: 0 }, strong)) {
+            (Err(ReadError::NotMet { .. }), Err(ReadError::NotMet { .. })) => None,
+            (Ok(mut page), Ok(counted)) => {
+                let n = counted.rows[0].get("n").unwrap().as_i64().unwrap();
+                assert_eq!(page.total.and_then(|total| i64::try_from(total).ok()), Some(n), "{key:?}");
+                page.rows.iter_mut().for_each(|row| drop(row.remove("_parked")));
+                Some((page.rows.into_iter().map(|row| serde_json::to_value(row).unwrap()).collect(), n))
+            }
+            (page, counted) => panic!("{key:?}: {page:?}, {counted:?}"),
+        }
+    }
+
+    /// While the rows are known to be wrong nobody is shown them, and afterwards everybody what is right.
+    fn strong_pages_are_right(world: &World, target: Target, wrong: &[Wrong], is_mended: bool) {
+        // One row takes as long as all of them where they have to be added up.
+        for row in wrong.iter().step_by(wrong.len().div_ceil(5).max(1)) {
+            let expected: Vec<_> = row.expected.iter().cloned().collect();
+            let count = i64::try_from(expected.len()).unwrap();
+            let expected = is_mended.then_some((expected, count));
+            assert_eq!(looked_for(world, target, &row.key), expected, "{:?} ({})", row.key, row.cause);
+        }
+    }
+
     /// Repairs a model; exactly these rows were wrong, and nothing is any more.
     fn repaired(world: &World, model: &str, wrong: &[Wrong]) {
         let record = world.engine.reconcile(model, Some(Method::Repair)).unwrap();
@@ -110,12 +144,14 @@ mod content {
                 assert_eq!((said.content.verdict, said.suggested_action), ("suspect", "failover_to_strong"), "{row:?}");
             }
             strong_reads_are_right(&world, model, &wrong);
+            strong_pages_are_right(&world, target, &wrong, false);
             wrong
         };
         for way in target.ways(AT) {
             eprintln!("{model}: {}", way.name);
             let wrong = corrupted(std::slice::from_ref(&way));
             repaired(&world, model, &wrong);
+            strong_pages_are_right(&world, target, &wrong, true);
         }
         assert_eq!(world.changed_rows(model), "");
         let wrong = corrupted(&target.ways(AT));

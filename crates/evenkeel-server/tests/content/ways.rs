@@ -32,7 +32,7 @@ pub(crate) struct Way {
 pub(crate) struct Target {
     pub(crate) model: &'static str,
     /// Its key columns.
-    key: &'static [&'static str],
+    pub(crate) key: &'static [&'static str],
     /// Its other columns, those of money with their minor units.
     columns: &'static str,
     /// Changes: the assignment, and what a reader sees then in which column, if anything.
