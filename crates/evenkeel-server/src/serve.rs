@@ -206,6 +206,8 @@ impl Running {
     /// [`ServeError::StopTimedOut`] where the engine was not done in that time. It goes on stopping in the background.
     pub fn stop(mut self) -> Result<(), ServeError> {
         let started = Instant::now();
+        // Otherwise they would wait for as long as they have, and be cut off without an answer.
+        self.engine.end_waiting();
         if let Some(Alive { runtime, serving }) = self.alive.take() {
             let deadline = started + self.within.mul_f64(1.0 - ENGINE_SHARE);
             self.stop.send_replace(Some(deadline.into()));

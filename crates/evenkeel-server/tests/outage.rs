@@ -135,6 +135,39 @@ mod outage {
     }
 
     #[test]
+    fn who_waits_has_an_answer_before_the_server_stops() {
+        const READERS: usize = 20;
+        let place = Place::new("");
+        let mut server = place.start();
+        let client = server.client();
+        client.post("/v1/models/inventory/projector/stop", &serde_json::json!({})).ok(200);
+        admitted(&client, 0..1);
+        // Each with a budget of its own, so that none shares the first look of another and all are counted.
+        let waiting = || {
+            let metrics = client.get("/metrics").text;
+            let looked = metrics.lines().find(|line| line.starts_with("evenkeel_shared_attempts_total{of=\"rows\"}"));
+            looked.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+        };
+        let answers: Vec<_> = thread::scope(|scope| {
+            let read = |reader: usize| {
+                let client = server.client();
+                let path = format!("/v1/models/inventory/rows?level=strong&budget_ms={}", 50_000 + reader);
+                scope.spawn(move || client.try_get(&path))
+            };
+            let readers: Vec<_> = (0..READERS).map(read).collect();
+            eventually("all of them wait", || waiting() >= READERS);
+            server.terminate();
+            readers.into_iter().map(|reader| reader.join().unwrap()).collect()
+        });
+        for answer in answers {
+            let problem = answer.unwrap().unavailable();
+            assert_eq!(problem["type"], "/problems/not-met", "{problem}");
+        }
+        assert!(server.wait().success());
+        assert!(!server.log().iter().any(|line| line.contains("still under way")), "{:?}", server.log());
+    }
+
+    #[test]
     fn a_stop_is_in_time_and_loses_nothing() {
         let place = Place::new("[limits]\nshutdown_seconds = 4\nheader_timeout_ms = 600000\n");
         let mut server = place.start();

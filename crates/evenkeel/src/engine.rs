@@ -361,6 +361,13 @@ impl Engine {
         events.into_iter().enumerate().map(decide).collect()
     }
 
+    /// From now on no read waits for a model, and those that do are answered at once with what there is, or that it is not
+    /// enough. Where the engine is to be stopped soon, so that who waits has an answer before that.
+    pub fn end_waiting(&self) {
+        // Nobody will be woken any more.
+        self.inner.slots.values().for_each(|slot| slot.commits.close());
+    }
+
     /// Stops taking events, writes those that wait, lets each projector end its batch, calls off verifications and
     /// rebuilds, and ends the threads. Reads go on being answered.
     pub fn stop(&self) {
@@ -374,9 +381,8 @@ impl Engine {
         inner.forgetting.notify();
         for slot in inner.slots.values() {
             worker::stop_projector(slot, "the engine has stopped");
-            // Nobody will be woken any more.
-            slot.commits.close();
         }
+        self.end_waiting();
         for thread in std::mem::take(&mut *inner.threads.lock()) {
             let _ = thread.join();
         }
