@@ -8,7 +8,11 @@ use evenkeel::{
     store::{Table, faulty::Operation},
 };
 use std::{
-    sync::{Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -46,13 +50,18 @@ fn a_herd_of_strong_reads_costs_the_sources_of_a_few() {
     stores.faults.after(0, READ, move || goes_on.recv_timeout(LONG).unwrap());
     let before = Instant::now();
     runtime.block_on(async {
-        let mut herd = JoinSet::new();
+        let (mut herd, came) = (JoinSet::new(), Arc::new(AtomicUsize::new(0)));
         for _ in 0..1000 {
-            let engine = engine.0.clone();
-            herd.spawn(async move { engine.get_async("tally", &["a"], strong()).await.unwrap() });
+            let (engine, came) = (engine.0.clone(), Arc::clone(&came));
+            herd.spawn(async move {
+                came.fetch_add(1, Ordering::SeqCst);
+                engine.get_async("tally", &["a"], strong()).await.unwrap()
+            });
         }
-        // This runtime has one thread, which takes tasks in turn: all of them have been looked at before this goes on.
-        tokio::task::yield_now().await;
+        // This runtime has one thread: whoever has come waits already when this is looked at.
+        while came.load(Ordering::SeqCst) < 1000 {
+            tokio::task::yield_now().await;
+        }
         go_on.send(()).unwrap();
         while let Some(answer) = herd.join_next().await {
             let answer = answer.unwrap();
