@@ -68,6 +68,43 @@ mod travel {
         assert_eq!((sum("admitted"), sum("quarantined"), sum("duplicates") + sum("repeated")), (208, 24, 4 + 12));
     }
 
+    /// Sent in disorder, also within a case: each event says which of its source it is, and waits for those before it.
+    #[test]
+    fn numbers_put_right_what_came_in_any_order() {
+        let seed = Random::seed(4);
+        let folder = tempfile::tempdir().unwrap();
+        let in_order = folder.path().join("in_order.ndjson");
+        fs::write(&in_order, interleaved(&[sample()], seed, &[])).unwrap();
+        let events = String::from_utf8(interleaved(&[sample()], seed, &["--clocks", "50"])).unwrap();
+        let server = Server::start(&example("travel"), &folder.path().join("data"));
+        let client = server.client();
+        let mut waited = 0;
+        for batch in events.lines().collect::<Vec<_>>().chunks(20) {
+            let answer = client.publish(batch).ok(202);
+            let outcomes = answer["results"].as_array().unwrap().iter().map(|result| &result["outcome"]);
+            waited += outcomes.filter(|outcome| *outcome == "waiting").count();
+        }
+        assert!(waited > 50, "{waited}");
+        let books = client.get("/v1/accounting?recount=true").ok(200);
+        assert_eq!((&books["balanced"], &books["total"]["waiting"]), (&json!(true), &json!(0)), "{books}");
+        let (log, quarantine) = (client.log(), client.quarantine());
+        assert!(log.iter().all(|event| event["delivery"] == "causal"));
+        for source in ["finance.payments", "travel.declarations"] {
+            let of_source = log.iter().filter(|event| event["source"] == source);
+            assert!(of_source.map(|event| event["dot"]["seq"].as_u64()).is_sorted(), "{source}");
+        }
+        let expected = recompute(&in_order, &log, folder.path());
+        for model in MODELS {
+            compare_rows(model, &rows(&client, model), &expected["models"][model]);
+        }
+        let counts = |events: &[Value]| serde_json::to_value(by_source(events)).unwrap();
+        assert_eq!(
+            (counts(&log), counts(&quarantine)),
+            (expected["admitted"].clone(), expected["quarantined"].clone())
+        );
+        say(&format!("travel: {waited} events of the sample waited for those before them, all rows as recomputed"));
+    }
+
     fn sample() -> PathBuf {
         example("travel").join("sample.ndjson")
     }
@@ -77,7 +114,7 @@ mod travel {
         let seed = Random::seed(usual_seed);
         let folder = tempfile::tempdir().unwrap();
         let events = folder.path().join("events.ndjson");
-        fs::write(&events, interleaved(files, seed)).unwrap();
+        fs::write(&events, interleaved(files, seed, &[])).unwrap();
         let server = Server::start(&example("travel"), &folder.path().join("data"));
         let client = server.client();
 
@@ -159,9 +196,9 @@ mod travel {
         bad.len()
     }
 
-    fn interleaved(files: &[PathBuf], seed: u64) -> Vec<u8> {
+    fn interleaved(files: &[PathBuf], seed: u64, more: &[&str]) -> Vec<u8> {
         let seed = seed.to_string();
-        let mut arguments = vec!["--seed", &seed, "--duplicates", "0.05"];
+        let mut arguments = [&["--seed", &seed, "--duplicates", "0.05"], more].concat();
         arguments.extend(files.iter().map(|file| file.to_str().unwrap()));
         python(&example("travel").join("interleave.py"), &arguments)
     }
