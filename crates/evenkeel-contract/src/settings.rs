@@ -253,6 +253,8 @@ pub struct LimitSettings {
     pub untrusted_per_source: u64,
     /// `untrusted_total`: how many events of all of them.
     pub untrusted_total: u64,
+    /// `held_per_source`: how many events of each declared source may wait in quarantine behind others.
+    pub held_per_source: u64,
     /// `shutdown_seconds`: how long a stop waits for what is under way.
     pub shutdown_seconds: f64,
 }
@@ -267,6 +269,7 @@ impl Default for LimitSettings {
             write_timeout_ms: 30_000,
             untrusted_per_source: 100,
             untrusted_total: 10_000,
+            held_per_source: 100_000,
             shutdown_seconds: 10.0,
         }
     }

@@ -23,7 +23,7 @@ pub use clocks::{
     canonical_vclock,
 };
 pub use facts::{Ask, Facts, Place, Standing};
-pub use quota::{OverQuota, Quota, Untrusted};
+pub use quota::{Bound, OverQuota, Quota, Untrusted};
 pub use redrive::{Redrive, Redriven, discard, drain, edit, recall, redrive, resume};
 pub use work::Scene;
 

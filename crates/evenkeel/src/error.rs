@@ -42,7 +42,7 @@ pub enum PublishError {
     /// The token is not of this log as it is.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// A source nobody declared has left as much in quarantine as it may.
+    /// A source nobody declared has left as much in quarantine as it may, or of one as much waits behind others as may.
     #[error(transparent)]
     OverQuota(#[from] OverQuota),
     /// Too much is waiting to be written. Send again later.

@@ -41,7 +41,7 @@ pub fn commit(
 }
 
 /// As [`commit`] for several submissions in one transaction, each of which is a request: it is taken whole or, where a source
-/// nobody declared has used up its quota, not at all.
+/// has used up its quota, not at all.
 ///
 /// # Errors
 /// As there.
@@ -87,7 +87,7 @@ pub struct IngestLimits {
     /// Bytes of raw events that may wait for the next transaction; more are refused as busy. What is being written
     /// counts no longer, so twice as much may be in memory.
     pub waiting_bytes: usize,
-    /// How many events of sources nobody declared may wait in quarantine; more are refused.
+    /// How many events of a source may wait in quarantine; more are refused.
     pub quota: Quota,
     /// How long an event waits for what it depends on.
     pub causal_timeout: Duration,

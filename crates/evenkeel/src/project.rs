@@ -155,7 +155,11 @@ pub fn options(settings: &Settings) -> Options {
         snapshots_kept: usize::try_from(settings.snapshots.keep).unwrap_or(usize::MAX),
         ingest: IngestLimits {
             causal_timeout: settings.causal.timeout(),
-            quota: Quota { per_source: settings.limits.untrusted_per_source, total: settings.limits.untrusted_total },
+            quota: Quota {
+                per_source: settings.limits.untrusted_per_source,
+                total: settings.limits.untrusted_total,
+                held: settings.limits.held_per_source,
+            },
             ..IngestLimits::default()
         },
         keep_raw: settings.raw.keep,

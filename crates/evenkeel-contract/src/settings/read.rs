@@ -239,6 +239,7 @@ fn limits(reader: &mut Reader<'_>, limits: &mut LimitSettings) {
     set(reader, "write_timeout_ms", &mut limits.write_timeout_ms);
     set(reader, "untrusted_per_source", &mut limits.untrusted_per_source);
     set(reader, "untrusted_total", &mut limits.untrusted_total);
+    set(reader, "held_per_source", &mut limits.held_per_source);
     set(reader, "shutdown_seconds", &mut limits.shutdown_seconds);
 }
 

@@ -8,7 +8,7 @@ use crate::{
     quarantine::{EntryVersion, ParkKey, QuarantineId, Reason, State},
     time::Timestamp,
 };
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What the intake must know from the store to decide a batch.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +37,8 @@ pub struct Ask {
     pub standing: Option<(SourceName, u64, u64)>,
     /// Undeclared sources of which it is needed how much waits; where there are any, how much of all of them.
     pub untrusted: Vec<SourceName>,
+    /// Sources of which it is needed how much waits behind other entries.
+    pub held: Vec<SourceName>,
 }
 
 impl Ask {
@@ -47,6 +49,7 @@ impl Ask {
         let mut keys = HashSet::new();
         let mut subjects = HashSet::new();
         let mut sources = HashSet::new();
+        let mut held = HashSet::new();
         for arrival in arrivals {
             ask.ids.push(arrival.sent.id);
             if arrival.is_untrusted() && !ask.untrusted.contains(&arrival.sent.source) {
@@ -56,6 +59,9 @@ impl Ask {
                 ask.about(&arrival.sent.source, causes, &mut sources);
             }
             if let Verdict::Admit(draft) = &arrival.verdict {
+                if held.insert(&arrival.sent.source) {
+                    ask.held.push(arrival.sent.source.clone());
+                }
                 for key in guards(&arrival.sent.source, draft) {
                     if keys.insert(key.clone()) {
                         ask.keys.push(key);
@@ -156,6 +162,8 @@ pub struct Facts {
     pub line: Vec<(QuarantineId, Standing)>,
     /// How much of undeclared sources waits, where that was asked for.
     pub untrusted: Untrusted,
+    /// How much of the sources asked for waits behind other entries; of a missing one nothing does.
+    pub held: BTreeMap<SourceName, u64>,
     /// The log's clock.
     pub clock: LogClock,
     /// How far the sources asked for are; a missing one has passed nothing.

@@ -13,7 +13,10 @@ use axum::{
 };
 use evenkeel::{
     EngineError, PublishError, ReadError,
-    core::token::TokenError,
+    core::{
+        intake::{Bound, OverQuota},
+        token::TokenError,
+    },
     store::{SqlError, StoreError},
 };
 use serde::Serialize;
@@ -122,6 +125,9 @@ catalogue! {
     QUOTA_EXCEEDED = "quota-exceeded", TOO_MANY_REQUESTS, "A source that nobody declared has used up its quota",
         "Nothing was taken. Declare the source with [[source]] in evenkeel.toml, or decide about what waits of it: \
          POST /v1/quarantine/discard with the reason untrusted_source. [limits] sets the quota.";
+    TOO_MANY_HELD = "too-many-held", TOO_MANY_REQUESTS, "Too many events of the source wait behind others in quarantine",
+        "Nothing was taken. Decide about what they wait behind, as `evenkeel quarantine ls` shows it; events of other keys \
+         are taken meanwhile. [limits] sets how many may wait.";
     INTERNAL = "internal", INTERNAL_SERVER_ERROR, "The server failed",
         "This is a defect. The server's log says more.";
     STORE = "store", INTERNAL_SERVER_ERROR, "The store cannot be used as it is",
@@ -245,6 +251,9 @@ impl From<PublishError> for Problem {
                 .with("parked", parked),
             PublishError::NotSingle { .. } => Self::new(BAD_PARAMETER, error),
             PublishError::Token(error) => error.into(),
+            PublishError::OverQuota(OverQuota { bound: Bound::Held, .. }) => {
+                Self::new(TOO_MANY_HELD, error).retry_after(Duration::from_secs(60))
+            }
             PublishError::OverQuota(_) => Self::new(QUOTA_EXCEEDED, error).retry_after(Duration::from_secs(60)),
             PublishError::Busy => Self::new(BUSY, error).retry_after(Duration::from_secs(1)),
             PublishError::Stopping => Self::new(STOPPING, error).retry_after(Duration::from_secs(5)),

@@ -252,6 +252,26 @@ fn what_a_filter_names_is_tried_and_then_decided_each_for_itself() {
 }
 
 #[test]
+fn what_waits_behind_others_has_a_bound_and_nothing_gets_out_of_order() {
+    let server = Server::with("[limits]\nheld_per_source = 2", "");
+    server.publish_batch(&[order("1", "o-1", "-1"), order("2", "o-1", "1"), order("3", "o-1", "1")]).ok(202);
+    // All of a request or nothing of it; what waits already and other keys are taken.
+    let refused = server.publish_batch(&[order("5", "o-2", "1"), order("4", "o-1", "1")]);
+    let problem = refused.problem(429, "too-many-held");
+    assert!(problem["detail"].as_str().unwrap().contains("shop"), "{problem}");
+    assert!(refused.header("retry-after").is_some() && server.positions().is_empty());
+    server.publish_batch(&[order("5", "o-2", "1"), order("3", "o-1", "1")]).ok(202);
+    assert_eq!(server.get("/v1/accounting?recount=true").ok(200)["total"]["held"], 2);
+    // Once somebody has decided, what is sent again comes after those.
+    server.post("/v1/quarantine/q-1/discard", &word()).ok(200);
+    assert_eq!(server.publish(&order("4", "o-1", "1")).ok(202)["results"][0]["position"], 4);
+    let log = server.get("/v1/log").ok(200);
+    let ids: Vec<_> = log["events"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["5", "2", "3", "4"]);
+    assert_eq!(server.get("/v1/accounting?recount=true").ok(200)["balanced"], true);
+}
+
+#[test]
 fn who_is_not_declared_waits_within_a_quota_and_holds_up_nobody() {
     let server = Server::with("[limits]\nuntrusted_per_source = 3\nuntrusted_total = 5", "");
     let from = |source: &str, id: &str| {

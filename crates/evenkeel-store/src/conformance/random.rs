@@ -279,6 +279,7 @@ fn same_log(log: &dyn Log, reference: &dyn Log, chance: &mut XorShift) -> Outcom
         woken: Some((chance.pick(&SOURCES).into(), chance.below(4) as u64, 3 + chance.below(9) as u64)),
         expired: Some((Timestamp::from_micros(chance.below(99) as i64), limit)),
         standing: Some((chance.pick(&SOURCES).into(), chance.below(4) as u64, 3 + chance.below(9) as u64)),
+        held: vec!["shop".into(), "mill".into(), "nobody".into()],
         untrusted: if chance.once_in(2) { vec!["shop".into(), "mill".into()] } else { Vec::new() },
     };
     same_facts(facts(log, &ask)?, facts(reference, &ask)?)
@@ -300,7 +301,7 @@ fn same_facts(found: evenkeel_core::intake::Facts, expected: evenkeel_core::inta
         facts.woken.sort_by_key(|event| event.dot());
         let known = (facts.known, facts.parked, facts.versions);
         let causal = (facts.clock, facts.passed, facts.dots, facts.stamps, facts.woken, facts.expired, facts.standing);
-        (known, causal, facts.states, facts.line, nonzero(facts.untrusted))
+        (known, causal, facts.states, facts.line, nonzero(facts.untrusted), facts.held)
     };
     same("the facts", known(found), known(expected))
 }

@@ -146,6 +146,7 @@ impl LogState {
             states: states.collect(),
             line: line.map(|entry| (entry.id, standing(entry))).collect(),
             untrusted: self.untrusted(&ask.untrusted),
+            held: ask.held.iter().filter_map(|source| Some((source.clone(), self.held(source)?))).collect(),
             clock: self.clock,
             passed: ask.passed.iter().filter_map(|s| Some((s.clone(), self.passed.get(s)?.clone()))).collect(),
             dots: ask.dots.iter().filter_map(|dot| Some((dot.clone(), self.holder(dot)?))).collect(),
@@ -154,6 +155,11 @@ impl LogState {
             expired: ask.expired.iter().flat_map(|(since, limit)| self.expired(*since, *limit)).collect(),
             standing: ask.standing.iter().flat_map(|of| self.standing(of)).collect(),
         }
+    }
+
+    /// How much of a source waits behind other entries, where anything does.
+    fn held(&self, source: &SourceName) -> Option<u64> {
+        self.accounts.get(source).and_then(|account| u64::try_from(account.held).ok()).filter(|held| *held > 0)
     }
 
     fn untrusted(&self, sources: &[SourceName]) -> Untrusted {

@@ -120,6 +120,7 @@ connections = 28
 write_timeout_ms = 20
 untrusted_per_source = 26
 untrusted_total = 27
+held_per_source = 29
 shutdown_seconds = 19
 "#;
 

@@ -16,12 +16,12 @@ fn stranger(id: u8, source: u8, content: u8) -> Arrival {
 
 fn over(quota: Quota, arrivals: &[Arrival], facts: &mut Facts) -> Option<(String, u64, bool)> {
     let over = quota.take(arrivals, facts).err()?;
-    Some((over.source_name.to_string(), over.limit, over.of_all))
+    Some((over.source_name.to_string(), over.limit, over.bound == Bound::AllUndeclared))
 }
 
 #[test]
 fn each_has_a_quota_and_all_together_have_one() {
-    let quota = Quota { per_source: 2, total: 3 };
+    let quota = Quota { per_source: 2, total: 3, ..Quota::default() };
     let mut facts = Facts::default();
     let batch = [stranger(1, 0, 0), stranger(1, 0, 0), stranger(2, 0, 0)];
     assert_eq!(over(quota, &batch, &mut facts), None, "the same one twice needs room once");
@@ -36,7 +36,7 @@ fn each_has_a_quota_and_all_together_have_one() {
 
 #[test]
 fn what_is_known_needs_no_room_and_other_content_under_its_id_does() {
-    let none = Quota { per_source: 0, total: 9 };
+    let none = Quota { per_source: 0, total: 9, ..Quota::default() };
     let known = stranger(1, 0, 0);
     let place = Place::Quarantine { id: QuarantineId(1), reason: Reason::UntrustedSource };
     let mut facts = Facts { known: [(known.sent.id, vec![(known.sent.digest, place)])].into(), ..Facts::default() };
@@ -48,6 +48,29 @@ fn what_is_known_needs_no_room_and_other_content_under_its_id_does() {
     assert_eq!(writes.entries[0].refusal.reason, Reason::UntrustedSource);
 }
 
+#[test]
+fn what_waits_behind_others_has_a_bound_and_other_keys_go_on() {
+    let quota = Quota { held: 2, ..Quota::default() };
+    let good = |id, subject| Spec { id, subject, ..Spec::default() }.arrival(false);
+    let mut world = super::world::World::default();
+    let mut take = |arrivals: Vec<Arrival>| {
+        let mut facts = world.facts(&Ask::for_arrivals(&arrivals));
+        quota.take(&arrivals, &mut facts).map(|()| {
+            let (writes, outcomes) = admit(Timestamp::from_micros(0), arrivals, facts);
+            world.write(writes);
+            outcomes.len()
+        })
+    };
+    let bad = Spec { id: 1, ..Spec::default() }.arrival(true);
+    // Also what the same request parks counts; the same event twice needs room once.
+    assert_eq!(take(vec![bad, good(2, 0), good(2, 0)]), Ok(3));
+    let full = OverQuota { source_name: "source0".into(), limit: 2, bound: Bound::Held };
+    assert_eq!(take(vec![good(5, 1), good(3, 0), good(4, 0)]), Err(full.clone()));
+    assert_eq!(take(vec![good(3, 0)]), Ok(1));
+    assert_eq!(take(vec![good(4, 0)]), Err(full));
+    assert_eq!(take(vec![good(3, 0), good(5, 1)]), Ok(2), "what waits already and what is of another key");
+}
+
 proptest! {
     #[test]
     fn however_they_come_no_more_is_taken_than_may(
@@ -55,7 +78,7 @@ proptest! {
         per_source in 0u64..6,
         total in 0u64..12,
     ) {
-        let (quota, mut world) = (Quota { per_source, total }, super::world::World::default());
+        let (quota, mut world) = (Quota { per_source, total, ..Quota::default() }, super::world::World::default());
         for batch in batches {
             let batch: Vec<_> = batch.into_iter().map(|(id, source, content)| stranger(id, source, content)).collect();
             let of = |source: &SourceName| world.entries.values().filter(|entry| entry.source == *source).count() as u64;

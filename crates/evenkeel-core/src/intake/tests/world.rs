@@ -118,6 +118,11 @@ impl World {
         self.entries.values().filter(move |entry| unresolved(entry) && entry.refusal.parks.as_ref() == Some(key))
     }
 
+    fn held(&self, source: &SourceName) -> u64 {
+        let held = |entry: &&Entry| entry.state == State::Held && entry.source == *source;
+        self.entries.values().filter(held).count() as u64
+    }
+
     pub(super) fn facts(&self, ask: &Ask) -> Facts {
         let versions = |subject: &Subject| self.log.iter().filter(|event| event.draft.subject == *subject).count();
         let in_log = |event: &Event| {
@@ -140,6 +145,7 @@ impl World {
             states: ask.entries.iter().filter_map(|id| Some((*id, standing(self.entries.get(id)?)))).collect(),
             line: ask.line.iter().flat_map(|(key, n)| self.line(key).take(*n)).map(|e| (e.id, standing(e))).collect(),
             untrusted: Untrusted::default(),
+            held: ask.held.iter().map(|source| (source.clone(), self.held(source))).collect(),
             clock: self.clock,
             passed: ask.passed.iter().filter_map(|s| Some((s.clone(), self.passed.get(s)?.clone()))).collect(),
             dots: ask.dots.iter().filter_map(|dot| Some((dot.clone(), self.holder(dot)?))).collect(),

@@ -7,7 +7,11 @@ use crate::{
     client::{Answer, Client, Problem},
     output::Failure,
 };
-use evenkeel::{Engine, PublishError, PublishOptions, ReadError, report::Receipt};
+use evenkeel::{
+    Engine, PublishError, PublishOptions, ReadError,
+    core::intake::{Bound, OverQuota},
+    report::Receipt,
+};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -152,6 +156,11 @@ fn over_http(client: &Client, batch: &[Line], token: Option<&str>) -> Result<Try
             let why = Problem::of(&answer).map(|problem| problem.detail).unwrap_or_default();
             Ok(Try::Done(Sent::Refused(Refusal { why })))
         }
+        // A person has to make room here too, but what comes later must not get in before this: it is sent again, and given
+        // up as where nobody answers.
+        429 if Problem::of(&answer).is_some_and(|problem| problem.kind == "too-many-held") => {
+            Ok(Try::Later { why: client.problem(&answer), after: None })
+        }
         429 if answer.retry_after.is_some_and(|after| after <= LONGEST_PACE) => {
             Ok(Try::Paced(answer.retry_after.unwrap_or_default()))
         }
@@ -190,6 +199,10 @@ fn over_engine(engine: &Engine, batch: &[Line], token: Option<&str>) -> Result<T
         Ok(receipts) => {
             let token = Some(engine.token_after(token, &receipts));
             Try::Done(Sent::Taken { outcomes: receipts.into_iter().map(outcome).collect(), token })
+        }
+        // Sent again once a person has decided, and in this order.
+        Err(error @ PublishError::OverQuota(OverQuota { bound: Bound::Held, .. })) => {
+            Try::Later { why: Failure::unreachable(error.to_string()), after: None }
         }
         Err(
             error @ (PublishError::Unreadable { .. }

@@ -12,7 +12,7 @@ use evenkeel_core::{
     quarantine::{EntryVersion, ParkKey, QuarantineId},
 };
 use rusqlite::Connection;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Reads the facts asked for.
 pub(super) fn load(conn: &Connection, streams: &mut Streams, ask: &Ask) -> Fallible<Facts> {
@@ -37,6 +37,7 @@ fn answer(conn: &Connection, streams: &mut Streams, ask: &Ask, quarantine_is_emp
         states: states(conn, &ask.entries)?,
         line: ask.line.as_ref().map_or_else(|| Ok(Vec::new()), |(key, limit)| line(conn, key, *limit))?,
         untrusted: if quarantine_is_empty { Untrusted::default() } else { untrusted(conn, &ask.untrusted)? },
+        held: if quarantine_is_empty { BTreeMap::new() } else { held(conn, &ask.held)? },
         ..Facts::default()
     };
     causal::load(conn, ask, &mut facts)?;
@@ -116,6 +117,18 @@ fn untrusted(conn: &Connection, sources: &[SourceName]) -> Fallible<Untrusted> {
     let mut rows = of_all.query([])?;
     untrusted.total = rows.next()?.map_or(Ok(0), |row| Fields(row).number(0))?;
     Ok(untrusted)
+}
+
+fn held(conn: &Connection, sources: &[SourceName]) -> Fallible<BTreeMap<SourceName, u64>> {
+    let mut select = conn.prepare_cached("SELECT held FROM accounts WHERE source = ?1 AND held > 0")?;
+    let mut held = BTreeMap::new();
+    for source in sources {
+        let mut rows = select.query([source.as_str()])?;
+        if let Some(row) = rows.next()? {
+            held.insert(source.clone(), Fields(row).number(0)?);
+        }
+    }
+    Ok(held)
 }
 
 fn versions(
