@@ -40,7 +40,8 @@ impl Stage<'_> {
         let total = text(eventual.value(), &["data", "total"]).to_owned();
         self.narrator.say(format_args!("  read of {FRESH_ORDER}, eventual: total {total}; labelled content {verdict}"));
         // It may have been mended already; what must never be is the forged row with a good name.
-        observed.must(total == FRESH_TOTAL || verdict == "suspect", "a forged row must be labelled suspect at once");
+        let is_warned_of = ["suspect", "drifted"].contains(&verdict.as_str());
+        observed.must(total == FRESH_TOTAL || is_warned_of, "a forged row must not be called right, at once");
         for (order, right) in [(FRESH_ORDER, FRESH_TOTAL), (PARKED_ORDER, PARKED_TOTAL)] {
             let strong = self.row("orders", &[order], "strong")?;
             let total = text(strong.value(), &["data", "total"]).to_owned();
