@@ -11,6 +11,10 @@ use evenkeel_core::{
     schema::{Column, ColumnType},
 };
 
+/// The number of the fold: another one where it makes other rows of the same events and declarations, or keeps something else
+/// beside them. Every model is then declared anew, and rebuilt.
+const FOLD: i64 = 2;
+
 /// The fingerprint of a model.
 pub(crate) fn of(columns: &[Column], clocks: &[Option<OrderBy>], key: &[usize], clauses: &[Clause]) -> Digest {
     let name = |index: &usize| columns.get(*index).map_or(Value::Null, |column| column.name.as_str().into());
@@ -27,6 +31,7 @@ pub(crate) fn of(columns: &[Column], clocks: &[Option<OrderBy>], key: &[usize], 
         object(members)
     });
     let text = object([
+        ("fold", FOLD.into()),
         ("columns", described.collect::<Vec<_>>().into()),
         ("key", key.iter().map(name).collect::<Vec<_>>().into()),
         ("clauses", clauses.iter().map(|c| clause(c, columns)).collect::<Vec<_>>().into()),

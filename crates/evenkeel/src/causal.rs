@@ -185,7 +185,7 @@ impl Engine {
         Ok(SkippedReport { source: source.to_owned(), seq, through, declared, released })
     }
 
-    /// Retires a source: none of its events will come after those that are in the log or wait, and nobody waits for one. The
+    /// Retires a source: none of its events will come any more, nobody waits for one, and those of its own that waited go on. The
     /// project must not declare it any more, so that what it sends all the same is in quarantine: its counters would repeat.
     ///
     /// # Errors
@@ -198,11 +198,7 @@ impl Engine {
             return Err(EngineError::Skip(why));
         }
         let passed = inner.log.passed()?.remove(source).unwrap_or_default();
-        let waiting = inner.log.waiting(usize::MAX)?;
-        let own = waiting.iter().filter(|event| event.sent.source.as_str() == source).map(|event| event.causes.seq);
-        let gone = passed.holes.iter().map(|(_, last)| *last).filter(|last| *last < MAX_SEQ);
-        let last = own.chain(gone).chain([passed.upto]).max().unwrap_or_default();
-        self.skip(source, (last.saturating_add(1).min(MAX_SEQ), MAX_SEQ), decision)
+        self.skip(source, (passed.upto.saturating_add(1).min(MAX_SEQ), MAX_SEQ), decision)
     }
 }
 

@@ -212,7 +212,8 @@ impl Batch {
         let slots = self.slots.into_iter().filter(|(_, slot)| is_written(slot));
         let mut rows: Vec<_> = slots.map(|(key, Slot { row, replaces, .. })| Changed { key, row, replaces }).collect();
         rows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        let Self { parks, conflicts, counts, last_event, identities, .. } = self;
+        let Self { parks, mut conflicts, counts, last_event, identities, .. } = self;
+        conflicts.retain(|conflict| !conflict.is_agreement());
         Folded { rows, parks, conflicts, counts, last_event, identities }
     }
 }

@@ -261,7 +261,8 @@ impl Fold for Declared {
         } else {
             let row = slot.get_or_insert_with(|| Row::new(&self.schema, key));
             clause.ops.iter().try_for_each(|op| writing.write(op, row))?;
-            writing.keep_state(row, false);
+            let is_tombstone = writing.stays_deleted(row);
+            writing.keep_state(row, is_tombstone);
         }
         writing.record(key, slot.as_ref(), conflicts);
         Ok(())

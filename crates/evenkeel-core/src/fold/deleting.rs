@@ -22,9 +22,17 @@ use crate::{
 use std::sync::Arc;
 
 impl Writing<'_> {
-    /// The deletion of the row that knew of this event, which has come late and does nothing.
+    /// The deletion of the row that knew of this event, which has come late and does nothing. What an event writes after it
+    /// has deleted the row itself is not late.
     pub(super) fn deleted_by(&self) -> Option<Arc<Mark>> {
-        self.state.deletions().iter().find(|deletion| deletion.knows(&self.mark)).cloned()
+        let others = self.state.deletions().iter().filter(|deletion| deletion.position != self.mark.position);
+        others.into_iter().find(|deletion| deletion.knows(&self.mark)).cloned()
+    }
+
+    /// Whether the row stays a tombstone: where it was one, and the event did not know of that and wrote nothing.
+    pub(super) fn stays_deleted(&self, row: &Row) -> bool {
+        let knows_all = || self.state.deletions().iter().all(|deletion| self.mark.knows(deletion));
+        !self.model.schema.shows(row) && self.state.is_blank() && !knows_all()
     }
 
     /// Records of what an operation would have set that a deletion knew of it.

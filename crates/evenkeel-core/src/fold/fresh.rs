@@ -66,9 +66,11 @@ impl<'f> FreshFold<'f> {
         }
     }
 
-    /// Takes what was decided so far, in the log's order.
+    /// Takes what was decided by the events so far, in the log's order.
     pub fn take_conflicts(&mut self) -> Vec<Conflict> {
-        self.conflicts.as_mut().map(std::mem::take).unwrap_or_default()
+        let mut decided = self.conflicts.as_mut().map(std::mem::take).unwrap_or_default();
+        decided.retain(|conflict| !conflict.is_agreement());
+        decided
     }
 
     /// Folds further events, in log order.
@@ -99,10 +101,12 @@ impl<'f> FreshFold<'f> {
         }
         // On an error the row stays as it was, whatever the fold did to its copy.
         let mut slot = self.rows.get(key).cloned();
-        let mut decided = Vec::new();
-        let applied = self.fold.apply_recording(&mut slot, event, touch, key, &mut decided);
-        if let (Some(conflicts), Ok(())) = (&mut self.conflicts, &applied) {
-            conflicts.append(&mut decided);
+        let mut unwanted = Vec::new();
+        let conflicts = self.conflicts.as_mut().unwrap_or(&mut unwanted);
+        let decided = conflicts.len();
+        let applied = self.fold.apply_recording(&mut slot, event, touch, key, conflicts);
+        if applied.is_err() {
+            conflicts.truncate(decided);
         }
         match (applied, slot) {
             (Ok(()), Some(row)) => {

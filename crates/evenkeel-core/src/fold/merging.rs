@@ -10,7 +10,7 @@ use crate::{
     event::{Event, Found},
     ids::EventId,
     json::{Object, Value},
-    merge::{self, Conflict, Contender, Elements, Mark, Named, OrderBy, Settled, State, version_of},
+    merge::{self, BadState, Conflict, Contender, Elements, Mark, Named, OrderBy, Settled, State, version_of},
     order::WriteKind,
     row::{Cell, Key, Misfit, Row},
     schema::{Column, ColumnType, DELETED, Merge, Schema},
@@ -112,14 +112,19 @@ impl<'w> Writing<'w> {
             Some(Cell::Bytes(bytes)) => {
                 State::from_bytes(bytes, &event.replica).map_err(|bad| FoldError::Custom(bad.to_string()))?
             }
-            _ => State::default(),
+            Some(Cell::Null) | None => State::default(),
+            Some(other) => {
+                let bad = BadState(format!("expected bytes, found {}", crate::row::found(&other.to_json())));
+                return Err(FoldError::Custom(bad.to_string()));
+            }
         };
         let mark = Arc::new(Mark::of(event, OrderBy::Hlc));
         Ok(Self { model, event, element, mark, state, settled: Vec::new() })
     }
 
-    /// Adds what was decided to the records: of the row of `key`, which is now `row`. Two writes of one value agree: whichever
-    /// stands, nothing is lost. An event that writes a column more than once, as by `each`, has written what it wrote last.
+    /// Adds what was decided to the records: of the row of `key`, which is now `row`. An event that writes a column more than
+    /// once, as by `each`, has written what it wrote last: until then it cannot be told whether the two writes agree
+    /// ([`Conflict::is_agreement`]).
     pub(super) fn record(self, key: &Key, row: Option<&Row>, conflicts: &mut Vec<Conflict>) {
         let Self { model, event, settled, .. } = self;
         let schema = &model.schema;
@@ -127,7 +132,7 @@ impl<'w> Writing<'w> {
         let own = conflicts.len() - own;
         for written in conflicts[own..].iter_mut().filter(|conflict| conflict.key == *key) {
             let index = schema.columns.iter().position(|column| column.name == written.column);
-            if let (Some(index), Some(row)) = (index, row)
+            if let (Some(index), Some(row)) = (index, row.filter(|row| schema.shows(row)))
                 && written.winner.mark.position == event.position
                 && written.winner.kind == WriteKind::Set
             {
@@ -143,12 +148,6 @@ impl<'w> Writing<'w> {
                 Some(written) => *written = decided,
                 None => conflicts.push(decided),
             }
-        }
-        if own < conflicts.len() {
-            let agree =
-                |winner: &Contender, loser: &Contender| winner.kind == loser.kind && winner.value == loser.value;
-            let decided = conflicts.split_off(own);
-            conflicts.extend(decided.into_iter().filter(|conflict| !agree(&conflict.winner, &conflict.loser)));
         }
     }
 

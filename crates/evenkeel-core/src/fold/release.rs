@@ -33,11 +33,12 @@ pub fn release(fold: &dyn Fold, key: &Key, row: Option<Row>, parks: &[(Park, Eve
             if let Err(error) = fold.apply_recording(&mut slot, event, &touch, key, &mut released.conflicts) {
                 released.conflicts.truncate(decided);
                 released.error = Some(error.to_string());
-                return released;
+                break;
             }
             released.row = slot;
         }
         released.resolved += 1;
     }
+    released.conflicts.retain(|conflict| !conflict.is_agreement());
     released
 }

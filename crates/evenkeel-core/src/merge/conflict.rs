@@ -194,6 +194,11 @@ impl Conflict {
         ConflictId(id)
     }
 
+    /// Whether both write the same: whichever stands, nothing is lost, and there is nothing to record.
+    pub(crate) fn is_agreement(&self) -> bool {
+        self.winner.kind == self.loser.kind && self.winner.value == self.loser.value
+    }
+
     /// Whether `other` is of the same row, column and two events.
     pub(crate) fn is_between_those_of(&self, other: &Self) -> bool {
         let events = |conflict: &Self| {

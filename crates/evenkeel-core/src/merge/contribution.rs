@@ -106,7 +106,8 @@ impl Contribution {
         };
         let value = match input.byte()? {
             0 => i64::read(input)?.into(),
-            _ => json::parse(input.bytes()?).map_err(|_| bad("a contribution that is no JSON"))?,
+            1 => json::parse(input.bytes()?).map_err(|_| bad("a contribution that is no JSON"))?,
+            _ => return Err(bad("a contribution of no kind")),
         };
         Ok((Self { by, value }, last))
     }

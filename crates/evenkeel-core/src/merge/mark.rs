@@ -136,13 +136,17 @@ impl Mark {
         self.saw.is_some() || self.clock.is_some()
     }
 
-    /// Whether its writer knew the event of `other`, and by its vector clock all that this one's did.
+    /// Whether its writer knew the event of `other`, and all that this one knew of what may come after both: by its vector clock,
+    /// and of its own request.
     pub(super) fn covers(&self, other: &Self) -> bool {
         let own = self.clock.as_deref().unwrap_or_default();
         let has = |dot: &SourceDot| {
             own.binary_search_by(|own| own.source.cmp(&dot.source)).is_ok_and(|at| own[at].seq >= dot.seq)
         };
-        self.knows(other) && other.clock.iter().flat_map(|clock| clock.iter()).all(has)
+        let is_of_request = |saw: Saw| self.saw.is_some_and(|own| own.request == saw.request);
+        self.knows(other)
+            && other.saw.is_none_or(is_of_request)
+            && other.clock.iter().flat_map(|clock| clock.iter()).all(has)
     }
 
     /// How its event stands to that of `other`.

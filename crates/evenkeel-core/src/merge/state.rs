@@ -25,7 +25,7 @@ const TAG_DELETED: u8 = 41;
 /// How many deletions of a row are kept that do not stand for each other.
 const MAX_DELETIONS: usize = 64;
 
-/// Columns up to this one are bits beside the mark of the one write that is in them.
+/// Columns below this one are bits beside the mark of the one write that is in them.
 const MASKED: usize = 127;
 
 /// The state of a row that cannot be read: nobody but the projector writes it.
@@ -98,6 +98,11 @@ impl State {
         &self.deletions
     }
 
+    /// Whether nothing stands in any column.
+    pub fn is_blank(&self) -> bool {
+        self.slots.iter().all(|(_, slot)| slot.is_empty())
+    }
+
     /// Forgets the columns: all that stood in them is known to a deletion.
     pub fn forget(&mut self) {
         self.slots.clear();
@@ -166,6 +171,9 @@ impl State {
             let (mut marks, mut slots) = (Vec::with_capacity(count), Vec::new());
             for _ in 0..count {
                 let mark = Arc::new(mark(&mut input, near)?);
+                if marks.last().is_some_and(|last: &Arc<Mark>| order_of(last) >= order_of(&mark)) {
+                    return Err(CodecError::NotCanonical("marks out of order"));
+                }
                 let mut columns = input.wide()?;
                 while columns > 0 {
                     let entries = smallvec![smallvec![Arc::clone(&mark)]];
@@ -302,7 +310,11 @@ fn slot(input: &mut Reader<'_>, marks: &[Arc<Mark>]) -> Result<(usize, Slot), Co
         let entry = (0..input.count()?).map(|_| marked(input, marks)).collect::<Result<_, _>>()?;
         slot.entries.push(entry);
     }
-    if input.byte()? != 0 {
+    let is_based = input.byte()?;
+    if is_based > 1 {
+        return Err(bad("a base that is neither there nor not"));
+    }
+    if is_based == 1 {
         let mut id = [0; 32];
         for byte in &mut id {
             *byte = input.byte()?;
@@ -314,6 +326,9 @@ fn slot(input: &mut Reader<'_>, marks: &[Arc<Mark>]) -> Result<(usize, Slot), Co
         let (contribution, last) = Contribution::read(input, after, marks)?;
         after = last;
         slot.added.push(contribution);
+    }
+    if slot.is_empty() {
+        return Err(bad("a column of which nothing is kept"));
     }
     Ok((column, slot))
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     clock::{Hlc, Relation},
     event::{Causality, Delivery, Draft, Event, Saw},
-    fold::{Attribute, Clause, Declared, Each, Fold, Op, OpKind, Operand, Touch},
+    fold::{Attribute, Batch, Clause, Declared, Each, Fold, FreshFold, GivenUp, Op, OpKind, Operand, Plan},
     ids::{Digest, EventId, Position, StreamVersion},
     intake::SourceDot,
     json::{Object, Value, parse},
@@ -127,6 +127,7 @@ fn model() -> Declared {
         op(OpKind::Set, 7, "price"),
     ];
     let untag = vec![op(OpKind::Remove, 3, "tag")];
+    let renamed = vec![op(OpKind::Set, 1, "name")];
     let element = Operand::Element("".parse().unwrap());
     let named = vec![Op { kind: OpKind::Set, column: 1, value: element, based_on: None }];
     let each = Some(Each { over: "/data/names".parse().unwrap() });
@@ -136,6 +137,8 @@ fn model() -> Declared {
             clause("set", ops, false),
             clause("untag", untag, false),
             clause("delete", Vec::new(), true),
+            clause("moved", Vec::new(), true),
+            clause("moved", renamed, false),
             Clause { each, ..clause("name", named, false) },
         ],
     )
@@ -150,10 +153,12 @@ struct Made {
     clock: Option<BTreeMap<&'static str, u64>>,
     hlc: Hlc,
     saw: Option<u64>,
+    /// A request of several; each is one of its own where nothing is said.
+    request: Option<u64>,
 }
 
 fn made(data: &str) -> Made {
-    Made { kind: "set", data: data.into(), source: "s", clock: None, hlc: Hlc::ZERO, saw: None }
+    Made { kind: "set", data: data.into(), source: "s", clock: None, hlc: Hlc::ZERO, saw: None, request: None }
 }
 
 impl Made {
@@ -190,8 +195,10 @@ impl Made {
                 hlc,
                 seq,
                 delivery,
-                // Each is a request of its own.
-                saw: self.saw.map(|upto| Saw { upto: Position(upto), request: Hlc::from_u64(position) }),
+                saw: self.saw.map(|upto| Saw {
+                    upto: Position(upto),
+                    request: Hlc::from_u64(self.request.unwrap_or(1000 + position)),
+                }),
             },
             draft: Draft {
                 event_type: self.kind.into(),
@@ -208,16 +215,21 @@ impl Made {
 /// The row after these events in this order, and what was decided.
 fn fold(events: &[Made]) -> (Option<Row>, Vec<Conflict>) {
     let model = model();
-    let (mut slot, mut conflicts) = (None, Vec::new());
-    for (made, position) in events.iter().zip(1..) {
-        let event = made.at(position);
-        let mut touches: Vec<Touch> = Vec::new();
-        model.touches(&event, &mut touches);
-        for touch in &touches {
-            model.apply_recording(&mut slot, &event, touch, &Key::text("k"), &mut conflicts).unwrap();
-        }
+    let events: Vec<_> = events.iter().zip(1..).map(|(made, position)| made.at(position)).collect();
+    let nothing = GivenUp::default();
+    let mut fresh = FreshFold::new(&model, &nothing, |_| true).recording();
+    fresh.feed(&events);
+    assert!(fresh.parks().is_empty(), "{:?}", fresh.parks());
+    let (row, conflicts) = (fresh.take(&Key::text("k")), fresh.take_conflicts());
+    // In a batch, as the projector folds, it comes to the same.
+    let mut batch = Batch::default();
+    for events in events.chunks(2) {
+        batch.fold(Timestamp::from_micros(0), &model, &Plan::new(&model, events, &nothing));
     }
-    (slot, conflicts)
+    let folded = batch.finish();
+    let of_batch = folded.rows.into_iter().next().and_then(|changed| changed.row);
+    assert_eq!((&of_batch, &folded.conflicts), (&row, &conflicts), "folded in a batch");
+    (row, conflicts)
 }
 
 fn shown(events: &[Made]) -> Value {
@@ -274,6 +286,8 @@ fn an_event_that_writes_a_column_more_than_once_has_written_what_it_wrote_last()
         (names(r#"["b","c"]"#, 1), "a", Some(("a", "c"))),
         (names(r#"["b","a"]"#, 2_000_000), "a", None),
         (names(r#"["b","a"]"#, 1), "a", None),
+        (names(r#"["a","c"]"#, 2_000_000), "c", Some(("c", "a"))),
+        (names(r#"["a","c"]"#, 1), "a", Some(("a", "c"))),
     ] {
         let (row, conflicts) = fold(&[base(), later.clone()]);
         assert_eq!(row.unwrap().cells[1].to_json(), stands.into(), "{later:?}");
@@ -460,7 +474,7 @@ fn history() -> impl Strategy<Value = Vec<Made>> {
             stamps[who] += 1 + pause;
             *clocks[who].entry(NAMES[who]).or_default() += 1;
             let (clock, hlc) = (Some(clocks[who].clone()), Hlc::from_u64(stamps[who]));
-            made_.push(Made { kind, data, source: NAMES[who], clock, hlc, saw: None });
+            made_.push(Made { kind, data, source: NAMES[who], clock, hlc, saw: None, request: None });
         }
         made_
     })
