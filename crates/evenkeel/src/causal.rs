@@ -114,6 +114,32 @@ pub fn recall(log: &dyn Log, gate: &Gate, clock: &dyn Clock, within: Duration) -
     }
 }
 
+/// Declares in one transaction that the events of a source with these numbers will not come. Whether there was anything to
+/// declare, and how many events went on.
+///
+/// # Errors
+/// Where the log cannot be read or written; nothing was declared then.
+pub(crate) fn declare(
+    log: &dyn Log,
+    gate: &Gate,
+    clock: &dyn Clock,
+    source: &SourceName,
+    (seq, through): (u64, u64),
+    decision: &Decision,
+) -> Result<(bool, u64), StoreError> {
+    let (mut declared, mut released) = (false, 0);
+    log.transact_asking(
+        &Ask::for_skip(source, seq, through),
+        Box::new(|facts, more| {
+            let scene = gate.scene(clock.now(), more);
+            let (writes, any) = intake::skip(scene, source, (seq, through), decision.clone(), facts);
+            (declared, released) = (any, writes.events.len() as u64);
+            writes
+        }),
+    )?;
+    Ok((declared, released))
+}
+
 impl Engine {
     /// What waits for other events, at most `limit` of it, how far sources are, and what was declared not to come.
     ///
@@ -171,16 +197,8 @@ impl Engine {
             return Err(EngineError::Skip(why));
         }
         tracing::info!(source, seq, through, author = %decision.author, note = %decision.note, "events declared not to come");
-        let (name, mut declared, mut released) = (SourceName::from(source), false, 0);
-        inner.log.transact_asking(
-            &Ask::for_skip(&name, seq, through),
-            Box::new(|facts, more| {
-                let scene = inner.gate.scene(inner.clock.now(), more);
-                let (writes, any) = intake::skip(scene, &name, (seq, through), decision.clone(), facts);
-                (declared, released) = (any, writes.events.len() as u64);
-                writes
-            }),
-        )?;
+        let (log, gate, clock) = (inner.log.as_ref(), &inner.gate, inner.clock.as_ref());
+        let (declared, released) = declare(log, gate, clock, &source.into(), (seq, through), decision)?;
         inner.wake_projectors();
         Ok(SkippedReport { source: source.to_owned(), seq, through, declared, released })
     }

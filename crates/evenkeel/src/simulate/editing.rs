@@ -116,6 +116,12 @@ impl World {
                 fresh.insert("id", Value::from(entry.map_or("", |entry| entry.raw_id.as_str())));
                 fresh.insert("source", Value::from(entry.map_or("", |entry| entry.source.as_str())));
                 fresh.insert("specversion", Value::from("1.0"));
+                if self.random.chance(500)
+                    && let Some(Value::Object(sent)) = entry.and_then(|entry| json::parse(&entry.raw).ok())
+                    && let Some(vclock) = sent.get("vclock")
+                {
+                    fresh.insert("vclock", vclock.clone());
+                }
                 let type_is_there = fresh.get("type").is_some();
                 (vec![add("", Value::Object(fresh))], type_is_there || entry.is_some())
             }

@@ -24,15 +24,24 @@ pub(super) struct Made {
     pub(super) intent: Intent,
     source: &'static str,
     id: String,
+    /// The clocks it is sent with, as attributes.
+    clocks: String,
+    /// How much was in the log when it was made.
+    made_at: u64,
 }
 
 /// Who sends. The last one is not declared.
-pub(super) const SOURCES: [&str; 5] = ["shop.orders", "stock.north", "stock.south", "meter", "stranger"];
+pub(super) const SOURCES: [&str; 7] =
+    ["shop.orders", "stock.north", "stock.south", "meter", "notes.a", "notes.b", "stranger"];
+
+/// Those of them that count their events and say what they knew.
+pub(super) const COUNTING: [&str; 2] = ["notes.a", "notes.b"];
 
 const ORDERS: [&str; 6] = ["o-1", "o-2", "o-3", "o-4", "o-5", "o-6"];
 const SKUS: [&str; 4] = ["bolt", "gear", "lamp", "wire"];
 const PLACES: [&str; 2] = ["main", "back"];
 const METERS: [&str; 2] = ["m-1", "m-2"];
+const NOTES: [&str; 3] = ["x", "y", "z"];
 
 /// A key that a row of one of the models may have, as its texts.
 pub(super) fn some_key(random: &mut Random, model: &str) -> Vec<&'static str> {
@@ -40,6 +49,7 @@ pub(super) fn some_key(random: &mut Random, model: &str) -> Vec<&'static str> {
     match model {
         "orders" => vec![one(random, &ORDERS)],
         "stock" => vec![one(random, &SKUS), one(random, &PLACES)],
+        "notes" => vec![one(random, &NOTES)],
         _ => vec![one(random, &METERS)],
     }
 }
@@ -47,23 +57,42 @@ pub(super) fn some_key(random: &mut Random, model: &str) -> Vec<&'static str> {
 impl Made {
     /// A new event of a source; `number` makes its id.
     pub(super) fn new(random: &mut Random, source: &'static str, number: u64) -> Self {
-        Self::named(random, source, format!("e-{number}"))
+        Self::named(random, source, format!("e-{number}"), String::new())
+    }
+
+    /// A new event of a source that says what it knew.
+    pub(super) fn clocked(random: &mut Random, source: &'static str, number: u64, clocks: String) -> Self {
+        Self::named(random, source, format!("e-{number}"), clocks)
+    }
+
+    /// The same, made when so much was in the log.
+    pub(super) fn at(self, made_at: u64) -> Self {
+        Self { made_at, ..self }
+    }
+
+    pub(super) fn made_at(&self) -> u64 {
+        self.made_at
+    }
+
+    pub(super) fn source(&self) -> &'static str {
+        self.source
     }
 
     /// Another event under the name of this one.
     pub(super) fn forged(&self, random: &mut Random) -> Self {
-        Self::named(random, self.source, self.id.clone())
+        Self::named(random, self.source, self.id.clone(), self.clocks.clone())
     }
 
-    fn named(random: &mut Random, source: &'static str, id: String) -> Self {
+    fn named(random: &mut Random, source: &'static str, id: String, clocks: String) -> Self {
         let (event_type, data, intent) = match source {
             "shop.orders" => order(random),
             "meter" => reading(random),
+            "notes.a" | "notes.b" => note(random, source, &id),
             _ => moved(random),
         };
         let envelope = |event_type: &str, more: &str| {
             format!(
-                r#"{{"specversion":"1.0","id":"{id}","source":"{source}","type":"{event_type}"{more},"data":{data}}}"#
+                r#"{{"specversion":"1.0","id":"{id}","source":"{source}","type":"{event_type}"{clocks}{more},"data":{data}}}"#
             )
         };
         let stamp = random.below(100_000);
@@ -74,9 +103,21 @@ impl Made {
             0 | 1 if source != "meter" => (envelope("Gossip", &time), Intent::Bad(Reason::NoContract)),
             2 => (envelope(event_type, r#","time":"soon""#), Intent::Bad(Reason::Malformed)),
             3 if random.chance(500) => (r#"{"specversion":"1.0","id":"#.to_owned(), Intent::Unreadable),
+            4 if !clocks.is_empty() => {
+                let (text, reason) = [
+                    ("notes.a=x", Reason::Malformed),
+                    ("shop.orders=3", Reason::Malformed),
+                    ("notes.a=1,notes.b=1,u=1,v=1,w=1,x=1", Reason::ClockTooLarge),
+                ][random.index(3)];
+                let more = format!(r#"{time},"vclock":"{text}""#);
+                let raw = format!(
+                    r#"{{"specversion":"1.0","id":"{id}","source":"{source}","type":"{event_type}"{more},"data":{data}}}"#
+                );
+                (raw, Intent::Bad(reason))
+            }
             _ => (envelope(event_type, &time), intent),
         };
-        Self { raw: raw.into_bytes(), intent, source, id }
+        Self { raw: raw.into_bytes(), intent, source, id, clocks, made_at: 0 }
     }
 }
 
@@ -155,4 +196,31 @@ fn reading(random: &mut Random) -> (&'static str, String, Intent) {
         _ => (i64::try_from(random.below(12)).unwrap_or_default(), Intent::Good),
     };
     ("Read", format!(r#"{{"meter":"{meter}","value":{value}}}"#), intent)
+}
+
+/// What is written is unlike anything else that is written, so that it can be told who wrote what stands.
+fn note(random: &mut Random, source: &str, id: &str) -> (&'static str, String, Intent) {
+    let note = random.pick(&NOTES).copied().unwrap_or_default();
+    let unlike = format!("{source}/{id}/{}", random.below(1_000_000));
+    let mut members = vec![format!(r#""note":"{note}""#)];
+    if random.chance(250) {
+        return ("NoteGone", format!("{{{}}}", members.join(",")), Intent::Good);
+    }
+    if random.chance(700) {
+        members.push(format!(r#""title":"{unlike}""#));
+    }
+    if random.chance(600) {
+        members.push(format!(r#""tag":"{unlike}""#));
+    }
+    let intent = match random.below(20) {
+        0 | 1 => {
+            members.push(r#""stars":"many""#.to_owned());
+            Intent::Bad(Reason::Mapping)
+        }
+        stars => {
+            members.push(format!(r#""stars":{stars}"#));
+            Intent::Good
+        }
+    };
+    ("NoteWritten", format!("{{{}}}", members.join(",")), intent)
 }

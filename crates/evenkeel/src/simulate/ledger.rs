@@ -1,11 +1,17 @@
 //! The books of a simulation: what was made and sent, what was acknowledged, in which order it came, and where it is.
 //!
 //! Kept from what the stores below the faults hold after each step, not from what the engine says of itself.
-use super::{Checked, broken, events::Intent, sound};
+use super::{
+    Checked, broken,
+    causing::{Claim, Excuses, Order},
+    events::Intent,
+    sound,
+};
 use evenkeel_contract::gate::Gate;
 use evenkeel_core::{
     Digest, Draft, Event, EventId, EventType, Position, SourceName, Subject, Timestamp,
     accounting::Account,
+    event::Delivery,
     intake::Verdict,
     quarantine::{Entry, ParkKey, QuarantineId, State},
 };
@@ -22,6 +28,10 @@ pub(super) type Content = (EventId, Digest);
 pub(super) struct Sent {
     pub(super) intent: Intent,
     pub(super) raw: Vec<u8>,
+    /// What it says that it knew.
+    pub(super) claim: Option<Claim>,
+    /// The milliseconds of its stamp.
+    pub(super) stamp_ms: Option<u64>,
 }
 
 /// The books.
@@ -42,6 +52,8 @@ pub(super) struct Ledger {
     pub(super) edits: BTreeMap<QuarantineId, usize>,
     /// What was recorded before then may be known no more as it was sent.
     pub(super) forgotten_before: Option<Timestamp>,
+    /// Who is in the log after whom, and who waits.
+    pub(super) order: Order,
     /// The last arrival that got in of each source and key.
     lines: BTreeMap<(SourceName, EventType, Subject), u64>,
     versions: BTreeMap<Subject, u64>,
@@ -90,8 +102,13 @@ impl Ledger {
         let filter = EntryFilter { after: self.last_entry, ..EntryFilter::default() };
         let entries = sound(log.entries(&filter))?;
         self.last_entry = entries.last().map(|entry| entry.id).or(self.last_entry);
-        let new: BTreeSet<Content> =
-            events.iter().map(content).chain(entries.iter().map(|entry| (entry.event_id, entry.digest))).collect();
+        self.read_waiting(log)?;
+        let new: BTreeSet<Content> = events
+            .iter()
+            .map(content)
+            .chain(entries.iter().map(|entry| (entry.event_id, entry.digest)))
+            .chain(self.order.waiting.keys().copied())
+            .collect();
         for content in batch {
             if new.contains(content) && !self.arrived.contains_key(content) {
                 self.arrivals += 1;
@@ -101,14 +118,16 @@ impl Ledger {
         if let Some(invented) = new.iter().find(|content| !self.arrived.contains_key(content)) {
             return broken("only what was sent to be taken in", format!("{} came from nowhere", invented.0));
         }
+        let excuses = self.excuses(log)?;
         for event in events {
-            self.enter(log, gates, event)?;
+            self.enter(log, gates, &excuses, event)?;
         }
+        self.flows(log, &excuses)?;
         Ok(Added { head, entries })
     }
 
     /// An event has got into the log.
-    fn enter(&mut self, log: &dyn Log, gates: &[Arc<Gate>], event: Event) -> Checked {
+    fn enter(&mut self, log: &dyn Log, gates: &[Arc<Gate>], excuses: &Excuses, event: Event) -> Checked {
         let own = content(&event);
         let next = Position(self.history.len() as u64 + 1);
         if event.position != next {
@@ -130,6 +149,7 @@ impl Ledger {
                 format!("{:?}", event.draft),
             );
         }
+        self.is_in_order(&event, &judged, excuses)?;
         let version = self.versions.entry(event.draft.subject.clone()).or_default();
         *version += 1;
         if event.stream_version.0 != *version {
@@ -139,7 +159,18 @@ impl Ledger {
         let arrival = self.arrived.get(&own).copied().unwrap_or_default();
         let source = event.source.clone();
         let subject = (event.draft.event_type.clone(), event.draft.subject.clone());
-        for key in [ParkKey::Source(source.clone()), ParkKey::Subject(subject.0.clone(), subject.1.clone())] {
+        let keys = [ParkKey::Source(source.clone()), ParkKey::Subject(subject.0.clone(), subject.1.clone())];
+        // Who waited may have come before others that got into a line first.
+        let waits = self.sent.get(&own).is_some_and(|sent| sent.claim.is_some());
+        if waits || event.causality.delivery != Delivery::Log {
+            if let Some(overtaken) = self.overtaken(&event, &keys, excuses) {
+                let expected = format!("{} {} to wait behind {overtaken}", event.source, event.raw_id);
+                return broken(expected, format!("it is at {}", event.position));
+            }
+            self.history.push(event);
+            return Ok(());
+        }
+        for key in keys {
             let waits = |entry: &Entry| self.arrived.get(&(entry.event_id, entry.digest)).is_some_and(|n| *n < arrival);
             if let Some(overtaken) = sound(log.line(&key, usize::MAX))?.into_iter().find(waits) {
                 let expected = format!("{} {} to wait behind {} of {key:?}", event.source, event.raw_id, overtaken.id);
@@ -187,11 +218,13 @@ impl Ledger {
         let entries = sound(log.entries(&EntryFilter::default()))?;
         self.last_entry = entries.last().map(|entry| entry.id);
         self.edits = entries.iter().map(|entry| (entry.id, entry.edits.len())).collect();
+        self.read_waiting(log)?;
         let there: BTreeSet<Content> = self
             .history
             .iter()
             .map(content)
             .chain(entries.iter().map(|entry| (entry.event_id, entry.digest)))
+            .chain(self.order.waiting.keys().copied())
             .collect();
         self.arrived.retain(|content, _| there.contains(content));
         let before = self.acknowledged.len();
@@ -201,11 +234,15 @@ impl Ledger {
         for event in &self.history {
             *self.versions.entry(event.draft.subject.clone()).or_default() += 1;
             let arrival = self.arrived.get(&content(event)).copied().unwrap_or_default();
-            if !self.by_hand.contains(&content(event)) {
+            let waits = self.sent.get(&content(event)).is_some_and(|sent| sent.claim.is_some());
+            if !self.by_hand.contains(&content(event)) && !waits {
                 let line = (event.source.clone(), event.draft.event_type.clone(), event.draft.subject.clone());
                 self.lines.insert(line, arrival);
             }
         }
+        self.order_anew();
+        let excuses = self.excuses(log)?;
+        self.flows(log, &excuses)?;
         Ok((before - self.acknowledged.len()) as u64)
     }
 
@@ -217,6 +254,9 @@ impl Ledger {
         }
         for entry in entries.iter().filter(|entry| entry.state != State::Admitted) {
             *counted.entry(&entry.source).or_default() += Account::of_entry(entry.state);
+        }
+        for event in self.order.waiting.values() {
+            *counted.entry(&event.sent.source).or_default() += Account::WAITING;
         }
         let books = sound(log.accounting(true))?;
         for (source, books) in &books {
@@ -256,12 +296,20 @@ impl Ledger {
                 waiting.insert(own);
             }
         }
+        for own in self.order.waiting.keys() {
+            if in_log.contains_key(own) || with_entry.contains(own) || !waiting.insert(*own) {
+                return broken(format!("{} to be in one place", own.0), "it waits, and is somewhere else too");
+            }
+        }
         let kept = in_log.len() + waiting.len();
         if kept != self.arrived.len()
             || self.arrived.keys().any(|own| !in_log.contains_key(own) && !waiting.contains(own))
         {
             let expected = format!("{} events that came in, each in one place", self.arrived.len());
-            return broken(expected, format!("{} in the log and {} in quarantine", in_log.len(), waiting.len()));
+            return broken(
+                expected,
+                format!("{} in the log and {} in quarantine or waiting", in_log.len(), waiting.len()),
+            );
         }
         self.raws_are_right(log)?;
         self.books_are_right(log, &entries)?;

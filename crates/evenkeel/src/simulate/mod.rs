@@ -13,6 +13,9 @@
 //! - the books on each source add up and say what is there;
 //! - what is admitted is kept as it was sent until that is old, and each event tells by it, or by its entry, where each of
 //!   its fields is from;
+//! - what its source counts is in the log after all that it knew, but for what was set aside or declared not to come, under a
+//!   stamp above theirs; nothing waits for what is there, or for ever, and who comes late is an exception;
+//! - a row whose writers say what they knew holds what nobody knew who took it away, judged write by write;
 //! - answers say what happened; nobody is overtaken by a later event of its key;
 //! - each table is what its own fold of the log gives up to its checkpoint, except the rows that a torn write lost, that
 //!   somebody else wrote or that a projector misread the log for, and those are exactly what is found wrong, each for
@@ -31,6 +34,7 @@
 //! # Ok::<(), Box<evenkeel::simulate::Violation>>(())
 //! ```
 mod bulk;
+mod causing;
 mod clock;
 mod damage;
 mod deciding;
@@ -38,6 +42,7 @@ mod editing;
 mod events;
 mod faults;
 mod healing;
+mod knowing;
 mod ledger;
 mod misread;
 mod node;
@@ -52,6 +57,7 @@ mod settling;
 mod snapshots;
 mod table;
 mod tampering;
+mod waiting;
 mod world;
 
 pub use faults::FaultCounts;
@@ -104,6 +110,20 @@ pub struct Stats {
     pub events_missed: u64,
     /// Events that a projector applied twice.
     pub events_doubled: u64,
+    /// Events that waited for others.
+    pub waited: u64,
+    /// Entries, at the end, of events that waited too long.
+    pub expired: u64,
+    /// Entries, at the end, of events that came when too much waited.
+    pub overflowed: u64,
+    /// Entries of such events that the engine sent through again.
+    pub recalled: u64,
+    /// Declarations that events will not come.
+    pub skips: u64,
+    /// Events in the log after all that they knew, by what they said of it.
+    pub causal: u64,
+    /// Events in the log whose places had been passed.
+    pub exceptions: u64,
     /// Decisions between writes that did not know each other, at the end.
     pub conflicts: u64,
     /// Looks for wrong rows.
@@ -164,6 +184,13 @@ impl Stats {
         self.others_unnoted += other.others_unnoted;
         self.events_missed += other.events_missed;
         self.events_doubled += other.events_doubled;
+        self.waited += other.waited;
+        self.expired += other.expired;
+        self.overflowed += other.overflowed;
+        self.recalled += other.recalled;
+        self.skips += other.skips;
+        self.causal += other.causal;
+        self.exceptions += other.exceptions;
         self.conflicts += other.conflicts;
         self.checks += other.checks;
         self.scrubbed += other.scrubbed;

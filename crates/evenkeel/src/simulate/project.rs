@@ -35,6 +35,9 @@ match = "stock.*"
 [[source]]
 name = "meter"
 match = "meter"
+[[source]]
+name = "notes"
+match = "notes.*"
 "#;
 
 const ORDER_SCHEMA: &str = r#"{
@@ -109,6 +112,30 @@ map = [
   { from = "/value", to = "value", type = "i64" },
 ]
 invariant = [{ name = "not_negative", ge = ["/data/value", 0] }]
+"#;
+
+const NOTE_WRITTEN: &str = r#"
+contract = "note_written"
+version = 1
+from = { source = "notes.*", type = "NoteWritten" }
+subject = "/note"
+on_quarantine = "park_key"
+map = [
+  { from = "/note", to = "note", type = "text" },
+  { from = "/title", to = "title", type = "text", optional = true },
+  { from = "/tag", to = "tag", type = "text", optional = true },
+  { from = "/stars", to = "stars", type = "i64", optional = true },
+]
+invariant = [{ name = "not_empty", not_equals = ["/data/note", ""] }]
+"#;
+
+const NOTE_GONE: &str = r#"
+contract = "note_gone"
+version = 1
+from = { source = "notes.*", type = "NoteGone" }
+subject = "/note"
+on_quarantine = "skip"
+map = [{ from = "/note", to = "note", type = "text" }]
 "#;
 
 /// What the later version of the contracts admits that the first refuses.
@@ -203,6 +230,30 @@ event = "order_placed"
 each = { over = "/data/lines", key = ["/sku", { value = "main" }], add = { on_hand = "/qty" } }
 "#;
 
+/// What it is written by says what it knew: writes meet here that did not know each other, and deletions what comes late.
+const NOTES: &str = r#"
+model = "notes"
+version = 1
+key = "note"
+[columns]
+note = "text"
+title = { type = "text", merge = "mv" }
+tags = { type = "text", merge = "or_set" }
+stars = { type = "i64", merge = "pn_counter" }
+
+[[on]]
+event = "note_written"
+key = "/subject"
+set = { title = "/data/title" }
+insert = { tags = "/data/tag" }
+add = { stars = "/data/stars" }
+
+[[on]]
+event = "note_gone"
+key = "/subject"
+delete = true
+"#;
+
 /// Files the project holds at a version of its contracts and of its models.
 fn files(relaxed: bool, anew: bool) -> Files {
     let contracts = [
@@ -211,6 +262,8 @@ fn files(relaxed: bool, anew: bool) -> Files {
         ("order_closed", ORDER_CLOSED),
         ("stock_moved", STOCK_MOVED),
         ("reading", READING),
+        ("note_written", NOTE_WRITTEN),
+        ("note_gone", NOTE_GONE),
     ];
     let mut files = Files::default();
     files.insert(SETTINGS, SOURCES);
@@ -223,6 +276,8 @@ fn files(relaxed: bool, anew: bool) -> Files {
     files.insert("models/orders.toml", if anew { ORDERS_ANEW } else { ORDERS });
     let moves =
         STOCK.replace("version = 1", "version = 2").replace("last = { event = \"position\" }", "last = \"/data/qty\"");
+    let lww = NOTES.replace("version = 1", "version = 2").replace("\"mv\"", "\"lww\"");
+    files.insert("models/notes.toml", if anew { lww } else { NOTES.to_owned() });
     files.insert("models/stock.toml", if anew { moves } else { STOCK.to_owned() });
     files
 }

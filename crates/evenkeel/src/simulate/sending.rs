@@ -4,12 +4,13 @@
 //! Not here: what is in the events ([`super::events`]), and the books ([`super::ledger`]).
 use super::{
     Checked, broken,
-    events::{Intent, Made},
+    causing::{Claim, stamp_ms},
+    events::{COUNTING, Intent, Made},
     ledger::{Content, Sent},
     sound,
     world::World,
 };
-use crate::ingest;
+use crate::{Clock, ingest};
 use evenkeel_core::{
     Draft, Position, StreamVersion, Subject,
     intake::{Arrival, CausalLimits, Outcome, Seen, Verdict},
@@ -26,6 +27,10 @@ pub(super) struct Sender {
     source: &'static str,
     numbered: u64,
     made: Vec<Made>,
+    /// How many events of the other that counts its own it has heard of.
+    heard: u64,
+    /// Made and not sent yet; some of them never.
+    kept: Vec<Made>,
     /// What was sent and not answered, or answered with an error.
     unknown: Option<Request>,
     /// Whether a request is on its way.
@@ -60,7 +65,7 @@ impl Submission {
 
 impl Sender {
     pub(super) fn new(source: &'static str) -> Self {
-        Self { source, numbered: 0, made: Vec::new(), unknown: None, waits: false }
+        Self { source, numbered: 0, made: Vec::new(), heard: 0, kept: Vec::new(), unknown: None, waits: false }
     }
 
     /// The node is gone, and with it what was on its way.
@@ -73,11 +78,22 @@ impl Sender {
     }
 }
 
+/// What should become of an event.
+struct Awaited {
+    /// Why it should be set aside.
+    should_wait: Option<Reason>,
+    /// Whether its source counts it, so that it may wait for others.
+    counted: bool,
+    /// Whether its stamp may be too far ahead, or be none.
+    perhaps: bool,
+}
+
 /// What was known before a batch was taken in, to judge its answers by.
 struct Before {
     head: Position,
     last_entry: Option<QuarantineId>,
     known: BTreeSet<Content>,
+    waiting: BTreeSet<Content>,
 }
 
 impl World {
@@ -119,18 +135,72 @@ impl World {
             let made = match (random.below(100), earlier) {
                 (0..=11, Some(earlier)) => earlier,
                 (12..=16, Some(earlier)) => earlier.forged(random),
-                _ => {
-                    let sender = &mut self.senders[index];
-                    sender.numbered += 1;
-                    self.to_make = self.to_make.saturating_sub(1);
-                    Made::new(random, sender.source, sender.numbered)
-                }
+                _ => self.make(index),
             };
             self.senders[index].made.push(made.clone());
-            events.push(made);
+            let (sender, random) = (&mut self.senders[index], &mut self.random);
+            if !COUNTING.contains(&sender.source) {
+                events.push(made);
+                continue;
+            }
+            // Who counts his events is no reason for them to come in order.
+            if random.chance(250) {
+                sender.kept.push(made)
+            } else {
+                events.insert(random.index(events.len() + 1), made)
+            }
+            if events.is_empty() || (random.chance(250) && !sender.kept.is_empty()) {
+                let at = random.index(sender.kept.len());
+                events.push(sender.kept.swap_remove(at));
+            }
         }
         let expected = (events.len() == 1 && self.random.chance(250)).then(|| StreamVersion(self.random.below(6)));
         Request { events, expected }
+    }
+
+    /// A source makes an event, and says what it knew if it counts its events.
+    fn make(&mut self, index: usize) -> Made {
+        let sender = &mut self.senders[index];
+        let source = sender.source;
+        sender.numbered += 1;
+        let number = sender.numbered;
+        self.to_make = self.to_make.saturating_sub(1);
+        let Some(own) = COUNTING.iter().position(|counting| *counting == source) else {
+            return Made::new(&mut self.random, source, number);
+        };
+        let other = COUNTING[1 - own];
+        let made = self.senders.iter().find(|sender| sender.source == other).map_or(0, |sender| sender.numbered);
+        let random = &mut self.random;
+        let sender = &mut self.senders[index];
+        if random.chance(450) {
+            sender.heard = sender.heard.max(made.saturating_sub(random.below(3)));
+        }
+        let mut clocks = format!(r#","vclock":"{source}={number}"#);
+        if sender.heard > 0 {
+            clocks += &format!(",{other}={}", sender.heard);
+        }
+        clocks.push('"');
+        if random.chance(300) {
+            let now_ms = u64::try_from(self.clock.now().as_micros() / 1000).unwrap_or_default();
+            let ms = match random.below(20) {
+                0 => now_ms + 10_000_000,
+                1..=4 => now_ms + random.below(1_000),
+                _ => now_ms.saturating_sub(random.below(5_000)),
+            };
+            clocks += &format!(r#","hlc":"{ms}.{}""#, random.below(3));
+        }
+        Made::clocked(random, source, number, clocks).at(self.ledger.history.len() as u64)
+    }
+
+    /// Every source sends what it has kept so long, now and then.
+    pub(super) fn send_kept(&mut self) -> Checked {
+        for index in 0..self.senders.len() {
+            let events = std::mem::take(&mut self.senders[index].kept);
+            if !events.is_empty() && self.random.chance(600) {
+                self.hand_over(index, Request { events, expected: None })?;
+            }
+        }
+        Ok(())
     }
 
     /// The gate decides in the sender's place, as in the engine.
@@ -151,13 +221,25 @@ impl World {
             }
         }
         // Some writers say what they had seen, which need not be all.
-        if self.random.chance(400) {
-            let upto = Position(self.random.below(self.ledger.history.len() as u64 + 1));
+        let counts = request.events.iter().any(|made| COUNTING.contains(&made.source()));
+        let told = !counts || request.events.len() == 1;
+        if self.random.chance(400) && told {
+            // Who counts his events has not seen those that knew this one.
+            let made_at = request.events.iter().map(Made::made_at).min().filter(|_| counts);
+            let head = self.ledger.history.len() as u64;
+            let untouched = self.untouched.filter(|_| counts).map_or(head, |untouched| untouched.0);
+            let head = head.min(untouched).min(made_at.unwrap_or(head));
+            let upto = Position(self.random.below(head + 1));
             arrivals.iter_mut().for_each(|arrival| arrival.clocks.seen = Some(Seen::Upto(upto)));
         }
         for (made, arrival) in request.events.iter().zip(&arrivals) {
             let own = (arrival.sent.id, arrival.sent.digest);
-            self.ledger.sent.entry(own).or_insert_with(|| Sent { intent: made.intent, raw: made.raw.clone() });
+            self.ledger.sent.entry(own).or_insert_with(|| Sent {
+                intent: made.intent,
+                raw: made.raw.clone(),
+                claim: Claim::read(&made.raw),
+                stamp_ms: stamp_ms(&made.raw),
+            });
         }
         self.stats.sent += arrivals.len() as u64;
         self.say(format!("{} sends {}", self.senders[sender].source, names(&arrivals)));
@@ -188,8 +270,10 @@ impl World {
             head: Position(self.ledger.history.len() as u64),
             last_entry: self.ledger.last_entry,
             known: self.ledger.arrived.keys().copied().collect(),
+            waiting: self.ledger.order.waiting.keys().copied().collect(),
         };
-        let result = ingest::commit(self.log.as_ref(), self.clock.as_ref(), CausalLimits::default(), arrivals);
+        let limits = CausalLimits { max_events: self.most_waiting, ..CausalLimits::default() };
+        let result = ingest::commit(self.log.as_ref(), self.clock.as_ref(), limits, arrivals);
         let added = self.book(&batch)?;
         match result {
             Ok(outcomes) => {
@@ -238,6 +322,24 @@ impl World {
         Ok(())
     }
 
+    /// What a gate of this version should make of an event.
+    fn awaited(&self, arrival: &Arrival, gate: usize, new: bool) -> Awaited {
+        let sent = self.ledger.sent.get(&(arrival.sent.id, arrival.sent.digest));
+        let now_ms = u64::try_from(self.clock.now().as_micros() / 1000).unwrap_or_default();
+        let limit_ms = now_ms + u64::from(CausalLimits::default().max_skew_ms);
+        // Only what is new is compared with the time.
+        let ahead = new && sent.and_then(|sent| sent.stamp_ms).is_some_and(|ms| ms > limit_ms);
+        // Of who had seen the log a stamp is not taken that the log has passed.
+        let perhaps = ahead && arrival.clocks.seen.is_some();
+        let should_wait = match sent.map_or(Intent::Unreadable, |sent| sent.intent) {
+            Intent::Bad(reason) => Some(reason),
+            Intent::TooStrict(reason) if gate == 0 => Some(reason),
+            Intent::Good if ahead && !perhaps => Some(Reason::ClockSkew),
+            Intent::Good | Intent::TooStrict(_) | Intent::Unreadable => None,
+        };
+        Awaited { should_wait, counted: sent.is_some_and(|sent| sent.claim.is_some()), perhaps }
+    }
+
     /// Whether an answer is what happened, and what should have.
     fn judge(
         &self,
@@ -254,15 +356,12 @@ impl World {
             let index = usize::try_from(position.0).unwrap_or_default().checked_sub(1);
             index.and_then(|index| self.ledger.history.get(index)).map(super::ledger::content)
         };
-        let intent = self.ledger.sent.get(&own).map_or(Intent::Unreadable, |sent| sent.intent);
-        let should_wait = match intent {
-            Intent::Bad(reason) => Some(reason),
-            Intent::TooStrict(reason) if gate == 0 => Some(reason),
-            Intent::Good | Intent::TooStrict(_) | Intent::Unreadable => None,
-        };
+        let Awaited { should_wait, counted, perhaps } = self.awaited(arrival, gate, new);
+        // It was taken before, and was waited for now; or both came together.
+        let went_on = counted && (before.waiting.contains(&own) || !before.known.contains(&own));
         match answer {
             Outcome::Admitted { position, .. } => {
-                if !new || at(*position) != Some(own) || *position <= before.head {
+                if !(new || went_on) || at(*position) != Some(own) || *position <= before.head {
                     return wrong("new in the log where the answer says".into());
                 }
                 if should_wait.is_some() || self.ledger.has_rival(own) {
@@ -279,12 +378,14 @@ impl World {
                 if entry.is_none_or(|entry| (entry.event_id, entry.digest) != own) {
                     return wrong("in the entry that the answer names".into());
                 }
-                if *repeated == new || (new && Some(*id) <= before.last_entry) {
+                if (*repeated == new && (*repeated || !went_on)) || (new && Some(*id) <= before.last_entry) {
                     return wrong(format!("to be {}", if new { "new" } else { "known" }));
                 }
                 let justified = match reason {
                     Reason::IdConflict => self.ledger.has_rival(own),
                     Reason::HeldBehind => should_wait.is_none(),
+                    Reason::CausalOverflow => counted && should_wait.is_none() && self.most_waiting < 10_000,
+                    Reason::ClockSkew if perhaps => true,
                     // Also where the id is taken: who is not trusted is told nothing else.
                     Reason::UntrustedSource => should_wait == Some(Reason::UntrustedSource),
                     reason => should_wait == Some(*reason) && !self.ledger.has_rival(own),
@@ -293,7 +394,14 @@ impl World {
                     return wrong(format!("to be refused for {should_wait:?}, or an id that is taken"));
                 }
             }
-            Outcome::Waiting { .. } => return wrong("to wait for nothing: it was sent without a clock".into()),
+            Outcome::Waiting { repeated, .. } => {
+                if should_wait.is_some() || self.ledger.has_rival(own) || *repeated == new {
+                    return wrong(format!("to be refused ({should_wait:?}), or to be told apart"));
+                }
+                if !self.ledger.order.waiting.contains_key(&own) {
+                    return wrong("to be where it waits".into());
+                }
+            }
             Outcome::VersionConflict { expected, actual, parked } => {
                 let subject = draft_of(arrival).map(|draft| draft.subject.clone());
                 let there = subject.map_or(0, |subject| self.versions_of(&subject, before.head));

@@ -3,7 +3,7 @@
 //! What holds at every step is checked where it happens.
 use super::{Checked, broken, ledger::content, sound, table::Trust, world::World};
 use crate::{Clock, content::Depth, monitor::Observation};
-use evenkeel_core::{drift::Status, freshness::Level, quarantine::State};
+use evenkeel_core::{drift::Status, event::Delivery, freshness::Level, quarantine::State};
 use evenkeel_store::{ConflictQuery, EntryFilter, Log, Models};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,12 +36,17 @@ impl World {
             return broken("the node to start", "it does not");
         }
         self.deliver()?;
+        self.send_kept()?;
+        self.deliver()?;
+        self.end_waiting()?;
         for model in 0..self.tables.len() {
             self.scrub_through(model)?;
             self.mend(model)?;
         }
         self.catch_up()?;
         self.everything_holds()?;
+        let came = |delivery| self.ledger.history.iter().filter(|e| e.causality.delivery == delivery).count() as u64;
+        (self.stats.causal, self.stats.exceptions) = (came(Delivery::Causal), came(Delivery::Exception));
         self.stats.events = self.ledger.history.len() as u64;
         self.stats.entries = self.ledger.last_entry.map_or(0, |last| last.0);
         self.stats.faults = self.faults.lock().counts;
@@ -134,6 +139,7 @@ impl World {
             self.read_rows(model, Level::Strong)?;
             self.read_rows(model, Level::Eventual)?;
         }
+        self.rows_are_known()?;
         self.all_lineage()?;
         self.accounts()
     }
@@ -179,6 +185,7 @@ impl World {
         let entries = sound(self.below.log.entries(&EntryFilter::default()))?;
         let mut places: BTreeMap<super::ledger::Content, &str> =
             self.ledger.history.iter().map(|event| (content(event), "admitted")).collect();
+        places.extend(self.ledger.order.waiting.keys().map(|own| (*own, "waiting")));
         for entry in &entries {
             let place = match entry.state {
                 State::Admitted => "admitted",

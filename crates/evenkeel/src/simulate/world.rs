@@ -62,6 +62,8 @@ pub(super) struct World {
     pub(super) ledger: Ledger,
     pub(super) tables: Vec<Table>,
     pub(super) copies: Books,
+    /// How many events may wait for others.
+    pub(super) most_waiting: u64,
     /// Events the sources have still to make.
     pub(super) to_make: u64,
     /// How much of the log every loss so far has left untouched; `None` where there was none.
@@ -81,7 +83,7 @@ pub(super) struct Stray {
 }
 
 /// What may happen in a step, and how often beside the others. Those that come first also happen during a rebuild.
-const ACTIONS: [(Action, u64); 25] = [
+const ACTIONS: [(Action, u64); 27] = [
     (Action::Send, 28),
     (Action::Take, 26),
     (Action::Project, 40),
@@ -92,6 +94,8 @@ const ACTIONS: [(Action, u64); 25] = [
     (Action::EditEntry, 8),
     (Action::DecideAll, 3),
     (Action::ForgetRaws, 1),
+    (Action::LookAfter, 9),
+    (Action::Skip, 2),
     (Action::TellLineage, 3),
     (Action::Stray, 4),
     (Action::Pause, 3),
@@ -110,7 +114,7 @@ const ACTIONS: [(Action, u64); 25] = [
 ];
 
 /// How many of [`ACTIONS`] may happen while a model is rebuilt.
-const BESIDE_REBUILD: usize = 16;
+const BESIDE_REBUILD: usize = 18;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
@@ -124,6 +128,8 @@ enum Action {
     EditEntry,
     DecideAll,
     ForgetRaws,
+    LookAfter,
+    Skip,
     TellLineage,
     Stray,
     Pause,
@@ -176,6 +182,7 @@ impl World {
             ledger: Ledger::default(),
             copies: Books::default(),
             tables: project.models.iter().map(|[first, ..]| Table::new(first)).collect(),
+            most_waiting: if random.chance(250) { 4 } else { 10_000 },
             to_make: options.events,
             untouched: None,
             settling: false,
@@ -246,6 +253,8 @@ impl World {
             Action::EditEntry => self.edit_entry(),
             Action::DecideAll => self.decide_all(),
             Action::ForgetRaws => self.forget_raws(),
+            Action::LookAfter => self.look_after_waiting(),
+            Action::Skip => self.skip_some(),
             Action::TellLineage => self.tell_lineage(),
             Action::Stray if free => self.advance_stray(model),
             Action::Pause => self.pause(model),
@@ -288,6 +297,7 @@ impl World {
     fn look(&mut self) -> Checked {
         if self.stats.steps.is_multiple_of(32) {
             self.ledger.balance(self.below.log.as_ref())?;
+            self.rows_are_known()?;
         }
         (0..self.tables.len()).try_for_each(|model| self.check(model, false))
     }
