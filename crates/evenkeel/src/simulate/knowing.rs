@@ -124,8 +124,12 @@ fn judge(note: &str, acts: &[Act<'_>], row: Option<&Object>) -> Checked {
             siblings.extend(shown);
             siblings.is_subset(&titles) && must.is_subset(&siblings) && shown.is_some() != siblings.is_empty()
         }
-        // Of those that did not know each other one stands.
-        None => shown.is_none_or(|shown| titles.contains(shown)),
+        // Of those that did not know each other one stands. One that comes after who knew it finds what that one lost to, and
+        // may be later than it.
+        None => shown.is_none_or(|shown| {
+            let late = |act: &Act<'_>| over(act).iter().all(|other| other.event.position < act.event.position);
+            titles.contains(shown) || left.iter().any(|act| act.title() == Some(shown) && late(act))
+        }),
     };
     if !fits {
         return broken(format!("note {note} to have the titles {titles:?}"), format!("{row:?}"));
