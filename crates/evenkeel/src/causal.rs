@@ -69,7 +69,8 @@ pub fn look_after(log: &dyn Log, gate: &Gate, clock: &dyn Clock, timeout: Durati
     }
     // Last, so that no entry which cannot be recalled keeps others from being set aside.
     let (recalled, are_all) = recall(log, gate, clock, ROUND)?;
-    let until_due = if are_all { until_due } else { LEAST };
+    // What was recalled may be what another entry lacked beside, which was looked at before it.
+    let until_due = if are_all && recalled == 0 { until_due } else { LEAST };
     Ok(LookedAfter { moved: recalled + expired > 0, until_due })
 }
 

@@ -99,8 +99,9 @@ pub trait Fold: Send + Sync {
     /// Where the event cannot be applied. The key is then parked, and what was left in `slot` is thrown away.
     fn apply(&self, slot: &mut Option<Row>, event: &Event, touch: &Touch, key: &Key) -> Result<(), FoldError>;
 
-    /// As [`Fold::apply`], adding to `conflicts` what was decided between writes that did not know each other. Whatever is
-    /// added before an error is thrown away too. Folds that merge nothing leave it as it is; one that wraps another hands this
+    /// As [`Fold::apply`], adding to `conflicts` what was decided between writes that did not know each other, after what earlier
+    /// touches of the event have added: of that it may change what this one decides anew. Once the event is over agreements
+    /// ([`Conflict::is_agreement`]) are left out of the records. Whatever is added before an error is thrown away too. Folds that merge nothing leave it as it is; one that wraps another hands this
     /// on too.
     ///
     /// # Errors

@@ -195,7 +195,7 @@ impl Conflict {
     }
 
     /// Whether both write the same: whichever stands, nothing is lost, and there is nothing to record.
-    pub(crate) fn is_agreement(&self) -> bool {
+    pub fn is_agreement(&self) -> bool {
         self.winner.kind == self.loser.kind && self.winner.value == self.loser.value
     }
 

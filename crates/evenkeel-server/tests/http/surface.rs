@@ -3,7 +3,7 @@ use super::{client, project::Server};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const OPERATIONS: [&str; 41] = [
+const OPERATIONS: [&str; 42] = [
     "DELETE /v1/consumers/{name}",
     "GET /",
     "GET /healthz",
@@ -27,6 +27,7 @@ const OPERATIONS: [&str; 41] = [
     "GET /v1/quarantine/{id}",
     "GET /v1/reconciliations",
     "GET /v1/reconciliations/{id}",
+    "POST /v1/causal/retire",
     "POST /v1/causal/skip",
     "POST /v1/consumers/{name}/checkpoint",
     "POST /v1/contracts/{contract}/impact",

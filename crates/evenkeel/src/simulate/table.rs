@@ -74,6 +74,7 @@ impl Shadow {
         self.identities.add(identity(event.id));
         let mut touches = Vec::new();
         self.fold.touches(event, &mut touches);
+        let mut decided = Vec::new();
         for touch in touches {
             let id = TouchId { position: event.position, clause: touch.clause, element: touch.element };
             if self.discarded.contains(&id) {
@@ -87,10 +88,10 @@ impl Shadow {
                 self.parks.insert(id, (Some(key), ParkState::Held));
                 continue;
             }
-            let (mut row, mut decided) = (self.rows.get(&key).cloned(), Vec::new());
+            let (mut row, before) = (self.rows.get(&key).cloned(), decided.len());
             let applied = self.fold.apply_recording(&mut row, event, &touch, &key, &mut decided);
-            if applied.is_ok() {
-                self.conflicts.extend(decided.iter().map(|conflict| conflict.id(&self.fold.schema().model)));
+            if applied.is_err() {
+                decided.truncate(before);
             }
             match (applied, row) {
                 (Ok(()), Some(row)) => drop(self.rows.insert(key, row)),
@@ -101,6 +102,8 @@ impl Shadow {
                 }
             }
         }
+        let differ = decided.iter().filter(|conflict| !conflict.is_agreement());
+        self.conflicts.extend(differ.map(|conflict| conflict.id(&self.fold.schema().model)));
     }
 }
 
