@@ -108,8 +108,8 @@ impl State {
         self.slots.clear();
     }
 
-    /// Keeps a deletion of the row, where it said what it knew: one that did not knew all before it in the log, and what
-    /// comes after it did not. It stands for those that it covers; of the others the latest are kept.
+    /// Keeps a deletion of the row that said what it knew, in place of those that it covers; of the others the latest are kept.
+    /// One that says nothing knew all before it in the log and nothing after it: there is nothing to keep of it.
     pub fn delete(&mut self, deletion: &Arc<Mark>) {
         self.deletions.retain(|earlier| !deletion.covers(earlier));
         if deletion.says_what_it_knew() {
