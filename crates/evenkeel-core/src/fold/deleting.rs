@@ -25,8 +25,8 @@ impl Writing<'_> {
     /// The deletion of the row that knew of this event, which has come late and does nothing. What an event writes after it
     /// has deleted the row itself is not late.
     pub(super) fn deleted_by(&self) -> Option<Arc<Mark>> {
-        let others = self.state.deletions().iter().filter(|deletion| deletion.position != self.mark.position);
-        others.into_iter().find(|deletion| deletion.knows(&self.mark)).cloned()
+        let mut others = self.state.deletions().iter().filter(|deletion| deletion.position != self.mark.position);
+        others.find(|deletion| deletion.knows(&self.mark)).cloned()
     }
 
     /// Whether the row stays a tombstone: where it was one, and the event did not know of that and wrote nothing.
