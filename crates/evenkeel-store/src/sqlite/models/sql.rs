@@ -1,7 +1,8 @@
 //! Statements that readers write, carried out on connections that cannot write and may do nothing but read models.
 //!
-//! Each connection shows every declared model as a temporary view of the model's name without the columns that are ours,
-//! and every view that users declared beside them. What a statement may touch is judged while it is compiled
+//! Each connection shows every declared model as a temporary view of the model's name without the columns and rows that
+//! are ours, and every view that users declared beside them. It does so through a view of a name of ours, by which
+//! what reads the table for it is told from what reads the table past it. What a statement may touch is judged while it is compiled
 //! ([`allowed`]), how long it may run while it runs.
 mod allowed;
 mod check;
@@ -38,6 +39,8 @@ use std::{
 const INSTRUCTIONS: i32 = 1000;
 /// The longest text or row that a statement may make, in bytes.
 const LONGEST: i32 = 4 << 20;
+/// What the name of the view that reads a model's table begins with, before the model's.
+const ROWS: &str = "_ek_rows_of_";
 /// How often a connection is made ready anew where models keep changing their shape.
 const TRIES: usize = 5;
 
@@ -151,17 +154,22 @@ fn definitions<'l>(models: impl Iterator<Item = &'l Layout>, views: &[View]) -> 
         let columns: Vec<_> = visible(layout).iter().map(|name| quote(name)).collect();
         let (model, table) = (&layout.schema.model, table_name(&layout.schema.model, Table::Live));
         let shown = layout.shown();
-        format!(
-            "CREATE TEMP VIEW {} AS SELECT {} FROM main.{table} WHERE {shown}",
-            quote(model.as_str()),
-            columns.join(", ")
-        )
+        let (columns, rows) = (columns.join(", "), quote(&rows_of(model.as_str())));
+        [
+            format!("CREATE TEMP VIEW {rows} AS SELECT {columns} FROM main.{table} WHERE {shown}"),
+            format!("CREATE TEMP VIEW {} AS SELECT * FROM temp.{rows}", quote(model.as_str())),
+        ]
     };
     // The end of a line ends a comment.
     let of_user = |view: &View| {
         format!("CREATE TEMP VIEW {} AS {}\n", quote(&view.name), view.sql.trim_end().trim_end_matches(';'))
     };
-    models.map(of_model).chain(views.iter().map(of_user)).collect()
+    models.flat_map(of_model).chain(views.iter().map(of_user)).collect()
+}
+
+/// The view that reads a model's table for the model's own.
+fn rows_of(model: &str) -> String {
+    format!("{ROWS}{model}")
 }
 
 /// The columns of a model's table that readers see: the declared ones, and minor units of money.

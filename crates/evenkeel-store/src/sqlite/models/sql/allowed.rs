@@ -1,8 +1,9 @@
 //! What a statement may touch, judged by SQLite's authorizer while it is compiled, and what it was found to read.
 //!
-//! By tables and columns alone. The name of the view on whose behalf something is read is no proof of anything: a
-//! subquery may be given any name.
-use super::{Layout, visible};
+//! What is secret is kept by tables and columns alone: the name of the view on whose behalf something is read proves
+//! nothing, because a subquery may be given any name. It only tells whoever names a model's table, which has tombstones,
+//! that the rows are in the model's view.
+use super::{Layout, ROWS, rows_of, visible};
 use crate::sqlite::fault::Fallible;
 use evenkeel_core::schema::{DELETED, View};
 use parking_lot::Mutex;
@@ -179,9 +180,19 @@ impl Allowed {
         self.models.keys().chain(&self.views).cloned().chain([FRESHNESS.to_owned()]).collect()
     }
 
+    /// Whether a model's table is read past the view that shows its rows. Where no column is needed there is nothing
+    /// to tell by whose view it is, and nothing to hide: the view of a table with tombstones needs one.
+    fn is_past_view(&self, context: &AuthContext<'_>, table: &str, column: &str) -> bool {
+        let needs_column = |columns: &BTreeSet<String>| !column.is_empty() || columns.contains(DELETED);
+        context.database_name == Some("main")
+            && self.models.get(table).is_some_and(needs_column)
+            && context.accessor != Some(rows_of(table).as_str())
+    }
+
     /// Whether a column of a table may be read; an empty name stands for none in particular.
     fn may_read(&self, database: Option<&str>, table: &str, column: &str) -> bool {
-        let is_view = self.models.contains_key(table) || self.views.contains(table);
+        let is_rows = table.strip_prefix(ROWS).is_some_and(|model| self.models.contains_key(model));
+        let is_view = is_rows || self.models.contains_key(table) || self.views.contains(table);
         match database {
             _ if OF_ARGUMENTS.contains(&table) || (table == FRESHNESS && database != Some("temp")) => true,
             Some("temp") => is_view,
@@ -249,7 +260,13 @@ impl Watch {
                 let may = allowed.may_read(context.database_name, table_name, column_name);
                 let column = if column_name.is_empty() { String::new() } else { format!(".{column_name}") };
                 let names = || allowed.names().join(", ");
-                (!may).then(|| format!("{table_name}{column} cannot be read; there are: {}", names()))
+                if !may {
+                    Some(format!("{table_name}{column} cannot be read; there are: {}", names()))
+                } else if allowed.is_past_view(context, table_name, column_name) {
+                    Some(format!("the rows of {table_name} are read by that name alone, without \"main.\""))
+                } else {
+                    None
+                }
             }
             _ => Some(NO_READ.to_owned()),
         };
