@@ -4,6 +4,8 @@
 //! when its owner is retired *and* every member has delivered all of it; and then not by forgetting it, which would make
 //! new events look as if they did not know the old ones. What is left out is kept once, in a [`Base`], and a clock that
 //! knew all of a base names it instead. A clock that did not is left as it is: pruning never changes what a clock says.
+//! That what every member is known to know need not be kept is after Wuu and Bernstein, "Efficient Solutions to the
+//! Replicated Log and Dictionary Problems", 1984.
 //! Not here: who decides that a source is retired, and where bases are kept.
 use super::{Actor, Actors, Dot, VectorClock, wire::TAG_VECTOR};
 use crate::codec::{CodecError, FORMAT, Reader, put_bytes, put_number};

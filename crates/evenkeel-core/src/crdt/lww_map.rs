@@ -8,7 +8,8 @@ use crate::{
 use std::collections::BTreeMap;
 
 /// A map of [`Lww`] registers. A removal is a write too, and its stamp stays as a tombstone until
-/// [`LwwMap::forget_removed`] is told that nothing older can come.
+/// [`LwwMap::forget_removed`] is told that nothing older can come. After Johnson and Thomas, "The Maintenance of Duplicate
+/// Databases", RFC 677, 1975, with stamps of the total order in place of the clocks there.
 ///
 /// ```
 /// use evenkeel_core::{Incarnation, clock::Hlc, crdt::{Crdt, LwwMap}, order::{Stamp, WriteKind}};

@@ -19,7 +19,8 @@ pub struct Version<'v, V> {
 
 /// Versions of a value that is written whole. Each write names the version it is based on and takes its place; of
 /// versions that do not build on each other the total order picks one, and the others are there, whole, until they have
-/// been recorded and are settled.
+/// been recorded and are settled. That a write names what it has read, and is found to clash where that does not stand any
+/// more, is after Kung and Robinson, "On Optimistic Methods for Concurrency Control", 1981.
 ///
 /// ```
 /// use evenkeel_core::{Incarnation, clock::{Actor, Dot, Hlc}, crdt::{Crdt, Versioned}, order::{Stamp, WriteKind}};

@@ -58,11 +58,11 @@ impl Writing<'_> {
     }
 
     /// A register was set that deletions of the row would have taken which this event did not know.
-    pub(super) fn prevails(&mut self, index: usize, row: &Row) {
+    pub(super) fn prevails(&mut self, index: usize, value: impl Fn() -> Value) {
         let unknown: Vec<_> =
             self.state.deletions().iter().filter(|deletion| !self.mark.knows(deletion)).cloned().collect();
         for deletion in unknown {
-            self.against(&deletion, index, value_of(&self.model.schema, row, index));
+            self.against(&deletion, index, value());
         }
     }
 
@@ -104,13 +104,15 @@ impl Writing<'_> {
         let shown = if column.merge == Merge::Mv { beside } else { Some(index) };
         if let (Merge::OrSet | Merge::Mv, Some(shown)) = (column.merge, shown) {
             let mut elements = Elements::of(&row.cells[shown]);
-            merged.keep_unknown(&mut elements, &deletion.mark);
-            let any = !elements.0.is_empty();
-            if column.merge == Merge::Mv {
-                self.show_siblings(index, shown, left, elements)?;
-            } else {
+            if column.merge == Merge::OrSet {
+                merged.keep_unknown(&mut elements, &deletion.mark);
                 left.cells[shown] = elements.into_cell();
+                return Ok(!left.cells[shown].is_null());
             }
+            merged.siblings_outlive(&mut elements, &deletion);
+            self.settled.extend(settled.into_iter().map(|settled| (index, settled)));
+            let any = !elements.0.is_empty();
+            self.show_siblings(index, shown, left, elements)?;
             return Ok(any);
         }
         let value = value_of(schema, row, index);

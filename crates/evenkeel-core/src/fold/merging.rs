@@ -257,7 +257,7 @@ impl<'w> Writing<'w> {
         let mut settled = Vec::new();
         if beside.is_none() && column_of(&mut self.state, &mut settled, index, column).overwrite(&mark) {
             put(row, written);
-            self.prevails(index, row);
+            self.prevails(index, || value_of(schema, row, index));
             return Ok(());
         }
         let contender = |row: &Row, version| Contender {
@@ -282,7 +282,7 @@ impl<'w> Writing<'w> {
             if let Some(beside) = beside {
                 row.cells[beside] = Cell::Text(self.event.id.to_string().into());
             }
-            self.prevails(index, row);
+            self.prevails(index, || value_of(schema, row, index));
         }
         Ok(())
     }
@@ -317,9 +317,14 @@ impl<'w> Writing<'w> {
         let mut next = row.clone();
         put(&mut next, written);
         let incoming = Contender { mark, kind: WriteKind::Set, value: value_of(schema, &next, index), version: None };
+        let value = incoming.value.clone();
         let (mut siblings, mut settled) = (Elements::of(&row.cells[beside]), Vec::new());
-        column_of(&mut self.state, &mut settled, index, &schema.columns[index]).write_sibling(&mut siblings, incoming);
+        let mut column = column_of(&mut self.state, &mut settled, index, &schema.columns[index]);
+        let stands = column.write_sibling(&mut siblings, incoming);
         self.settled.extend(settled.into_iter().map(|settled| (index, settled)));
+        if stands {
+            self.prevails(index, || value.clone());
+        }
         self.show_siblings(index, beside, row, siblings)
     }
 

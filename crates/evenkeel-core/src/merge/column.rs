@@ -172,8 +172,9 @@ impl Column<'_> {
         join(&mut entries[0], mark);
     }
 
-    /// Siblings are written: all stay that the write did not know, the latest first.
-    pub fn write_sibling(&mut self, siblings: &mut Elements, mut incoming: Contender) {
+    /// Siblings are written: all stay that the write did not know, the latest first. Whether the write stands among them,
+    /// which it does not where it comes after one that knew it.
+    pub fn write_sibling(&mut self, siblings: &mut Elements, mut incoming: Contender) -> bool {
         let (_, known) = self.split(&incoming.mark);
         raise(&mut incoming.mark, known.iter());
         let entries = std::mem::take(&mut self.slot.entries);
@@ -196,6 +197,18 @@ impl Column<'_> {
         for sibling in stay.into_iter().take(MAX_SIBLINGS) {
             self.slot.entries.push(smallvec![Arc::new(sibling.mark)]);
             siblings.0.push(sibling.value);
+        }
+        !is_late
+    }
+
+    /// Siblings outlive a deletion that did not know them, which is recorded of each.
+    pub fn siblings_outlive(&mut self, siblings: &mut Elements, deletion: &Contender) {
+        self.keep_unknown(siblings, &deletion.mark);
+        for (writers, value) in self.slot.entries.iter().zip(&siblings.0) {
+            let Some(mark) = writers.first().map(|mark| Mark::clone(mark)) else { continue };
+            let sibling = Contender { mark, kind: WriteKind::Set, value: value.clone(), version: None };
+            let decided = decide(&sibling, deletion);
+            self.settled.push(Conflict::between(sibling, deletion.clone(), decided));
         }
     }
 

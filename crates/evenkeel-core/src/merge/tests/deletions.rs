@@ -42,6 +42,39 @@ fn a_deletion_takes_what_it_knew() {
     assert_eq!((at(&after, "name"), at(&after, "stock")), (r#""new""#.into(), "null".into()));
 }
 
+/// Of siblings each is recorded, on whichever side of the deletion the log has it.
+#[test]
+fn siblings_that_outlive_a_deletion_are_recorded_each() {
+    let colour = |name: &str| made(&format!(r#"{{"colour":"{name}"}}"#));
+    let recorded = |events: &[Made]| {
+        let (_, conflicts) = fold(events);
+        assert!(conflicts.iter().all(Conflict::replay), "{conflicts:?}");
+        let by_deletion = conflicts.into_iter().filter(|conflict| conflict.loser.kind == WriteKind::Delete);
+        let mut values: Vec<_> = by_deletion
+            .map(|c| {
+                assert_eq!((c.rule, c.relation, c.column.as_str()), (Rule::AddWins, Relation::Concurrent, "colour"));
+                c.winner.value.to_string()
+            })
+            .collect();
+        values.sort_unstable();
+        values
+    };
+    let [red, blue, green] = ["red", "blue", "green"].map(|name| colour(name).seen(1));
+    let first = colour("first");
+    let deletion = deleted().seen(1);
+    let all = [r#""blue""#, r#""green""#, r#""red""#];
+    let before = [first.clone(), red.clone(), blue.clone(), green.clone(), deletion.clone()];
+    assert_eq!(
+        (recorded(&before), at(&before, "colour_siblings").matches(',').count()),
+        (all.map(String::from).to_vec(), 2)
+    );
+    let between = [first.clone(), red.clone(), deletion.clone(), blue.clone(), green.clone()];
+    assert_eq!(recorded(&between), all);
+    // What the deletion knew it took, and who knows of the deletion meets none.
+    let known = [first, deletion, colour("again")];
+    assert_eq!((recorded(&known), at(&known, "colour_siblings")), (vec![], r#"["again"]"#.into()));
+}
+
 fn clock(pairs: &[(&'static str, u64)]) -> Option<BTreeMap<&'static str, u64>> {
     Some(pairs.iter().copied().collect())
 }
