@@ -79,6 +79,20 @@ fn tombstones_are_no_rows() {
         ("SELECT id FROM kept ORDER BY id", vec!["a", "c"]),
         ("SELECT CAST(count(*) AS TEXT) FROM kept", vec!["2"]),
         ("SELECT CAST(n AS TEXT) FROM units", vec!["2"]),
+        ("SELECT a.id FROM KEPT AS a JOIN kept AS b USING (id) ORDER BY id", vec!["a", "c"]),
+        ("SELECT a.id FROM temp.kept AS a LEFT JOIN stock AS s ON s.id = a.id ORDER BY a.id", vec!["a", "c"]),
+        ("WITH main AS (SELECT * FROM kept) SELECT id FROM main ORDER BY id", vec!["a", "c"]),
+        ("SELECT id FROM kept UNION SELECT id FROM kept WHERE n > 0 ORDER BY id", vec!["a", "c"]),
+        ("SELECT id FROM (SELECT id, row_number() OVER (ORDER BY id) AS r FROM kept) WHERE r > 1", vec!["c"]),
+        ("SELECT CAST(EXISTS (SELECT 1 FROM kept WHERE id = 'b') AS TEXT) AS b", vec!["0"]),
+        ("SELECT 'x' AS x FROM kept", vec!["x", "x"]),
+        ("SELECT CAST(count(*) AS TEXT) AS n FROM kept, units", vec!["2"]),
+        ("SELECT max(id) AS id FROM kept GROUP BY n", vec!["c"]),
+        (
+            "WITH RECURSIVE r(id) AS (SELECT min(id) FROM kept UNION SELECT k.id FROM kept k JOIN r ON k.id > r.id) \
+            SELECT id FROM r",
+            vec!["a", "c"],
+        ),
     ] {
         let (answered, _) = home.query(sql).unwrap();
         let found: Vec<_> = answered.rows.iter().map(|row| row[0].as_str().unwrap()).collect();
