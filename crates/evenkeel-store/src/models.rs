@@ -334,6 +334,8 @@ pub struct RowAt {
     pub intact: bool,
     /// How many events of this key are parked.
     pub parked_events: u64,
+    /// Whether an event is parked of which it is not known what row it is of: it may be this one.
+    pub unnamed: bool,
 }
 
 /// Rows in order of their keys with everything that must be known to label them, from one snapshot.

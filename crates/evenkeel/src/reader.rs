@@ -170,7 +170,9 @@ impl Reader<'_> {
         let mut observation = Observation::of(self.log, self.fold(), at.state.clone(), self.clock.now());
         doubt(&mut observation, at.intact);
         let quarantined_events = self.quarantined_of(key);
-        let withheld = Withheld { parked_events: at.parked_events, quarantined_events };
+        // Where the row of a parked event is not known, any of those that are parked may be of this one.
+        let parked_events = if at.unnamed { at.state.parked.events } else { at.parked_events };
+        let withheld = Withheld { parked_events, quarantined_events };
         let (consistency, report) = self.label(&observation, withheld, course);
         // Rows of a table with another key are not named by this one, and their absence would say nothing.
         let comparable = same_key(&at.state.schema, schema);

@@ -124,7 +124,8 @@ pub struct Consistency {
     pub eta_seconds: Option<f64>,
     /// What is known of the rows.
     pub content: ContentReport,
-    /// Events of what was read that the model has parked.
+    /// Events of what was read that the model has parked: of the whole model where it is not known of one of them which
+    /// row it is of.
     pub parked_events: u64,
     /// Events about what was read that wait in the gate's quarantine; null where it is not known which rows they are
     /// about.

@@ -553,7 +553,7 @@ fn same_model(models: &dyn Models, reference: &dyn Models, schema: &Schema, chan
     let key = key(chance, &state.schema);
     let one = |models: &dyn Models| -> Result<_, Failure> {
         let at = models.get(model, &key)?;
-        Ok((without_generations(at.state), at.row, at.intact, at.parked_events))
+        Ok((without_generations(at.state), at.row, at.intact, (at.parked_events, at.unnamed)))
     };
     same("a row", one(models)?, one(reference)?)
 }

@@ -328,14 +328,20 @@ pub fn a_parked_event_counts_once(stores: &Stores) -> Outcome {
     models.commit(&schema.model, Table::Live, &Step { parks, ..step })?;
     same("the model", models.register(&schema)?.parked, Parked { events: 3, oldest_at: Some(at(992)) })?;
     for (key, events) in [("a", 2), ("b", 1), ("c", 0), ("d", 0), ("e", 0)] {
-        same(format!("the row {key}"), models.get(&schema.model, &Key::text(key))?.parked_events, events)?;
+        let at = models.get(&schema.model, &Key::text(key))?;
+        same(format!("the row {key}"), (at.parked_events, at.unnamed), (events, true))?;
     }
     let keys: Vec<_> = ["a", "b", "c", "d", "e"].map(Key::text).to_vec();
     let parked = models.load(&schema.model, Table::Live, &keys)?.parked;
     same("keys that are parked", parked, HashSet::from([Key::text("a"), Key::text("b")]))?;
     let flags: Vec<_> =
         models.rows(&schema.model, Table::Live, None, 9)?.rows.iter().map(|(_, parked)| *parked).collect();
-    same("rows that are marked", flags, vec![true, true, false, false])
+    same("rows that are marked", flags, vec![true, true, false, false])?;
+    let step = next(models, &schema)?;
+    let parks = vec![park(8, 0, 0, None, ParkState::Discarded)];
+    models.commit(&schema.model, Table::Live, &Step { parks, ..step })?;
+    let at = models.get(&schema.model, &Key::text("a"))?;
+    same("an event of an unknown row is given up", (at.parked_events, at.unnamed), (2, false))
 }
 
 /// A model or a build that does not exist is an error that names it, never an empty answer.

@@ -123,6 +123,7 @@ impl Models for MemoryModels {
             intact: row.as_ref().is_none_or(StoredRow::is_intact) && !model.touched.contains_key(key),
             row: row.map(|row| row.row),
             parked_events: model.live.parked_of(key),
+            unnamed: model.live.any_unnamed(),
         })
     }
 

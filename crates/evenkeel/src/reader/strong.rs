@@ -18,7 +18,7 @@ use evenkeel_core::{
     row::{Key, Row},
     schema::Schema,
 };
-use evenkeel_store::{ModelState, ParkedRow, RowAt, StoreError, Table};
+use evenkeel_store::{RowAt, StoreError, Table};
 use std::{ops::ControlFlow, time::Duration};
 
 /// Events of the tail read at a time.
@@ -76,7 +76,7 @@ impl Reader<'_> {
         if of_this && at.parked_events > 0 {
             return Err(Tail::NotMet(format!("{} events of this row could not be applied", at.parked_events)));
         }
-        if of_this && state.parked.events > 0 && self.has_unnamed(state).map_err(Tail::Store)? {
+        if of_this && at.unnamed {
             return Err(Tail::NotMet(UNNAMED.into()));
         }
         // A row is taken from the table only where it is there and everything says that the projector wrote it. One that
@@ -97,17 +97,6 @@ impl Reader<'_> {
             some => some,
         };
         folded.ok_or_else(|| Tail::NotMet("the log has ended before its head".into()))
-    }
-
-    /// Whether an event is parked of a row that cannot be named, which was so too when the model was read.
-    fn has_unnamed(&self, read: &ModelState) -> Result<bool, StoreError> {
-        let has = self.first_parked(ParkedRow::Unknown)?.is_some();
-        let now = self.models.state(self.slot.name())?;
-        if !has && now.is_none_or(|now| now.parked != read.parked) {
-            // It may have gone into the row by now, which was read before that. Tried again.
-            return Err(StoreError::Unavailable("what is parked of the model has changed".into()));
-        }
-        Ok(has)
     }
 
     /// Whether the model has reached exactly the events of the log up to its checkpoint, and nobody can have written to its

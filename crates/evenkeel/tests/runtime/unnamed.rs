@@ -121,6 +121,9 @@ fn no_strong_read_of_a_row_passes_over_an_event_of_an_unknown_row() {
         for key in ["a", "nobody"] {
             let refused = sum(&engine, key, strong).unwrap_err();
             assert!(refused.contains("not known which row it touches"), "{is_parked} {is_believed}: {refused}");
+            // Who asks for no more than what is there is told that it may lack something.
+            let said = engine.get("tally", &[key], ReadOptions::at(Level::Eventual)).unwrap().consistency;
+            assert_eq!((said.parked_events > 0, said.data_stale), (is_parked, true), "{said:?}");
         }
         engine.start_projector("tally").unwrap();
         engine.settle();

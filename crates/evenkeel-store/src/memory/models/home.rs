@@ -225,6 +225,10 @@ impl TableState {
         of_key.map(|park| park.touch.position).collect::<HashSet<_>>().len() as u64
     }
 
+    pub(super) fn any_unnamed(&self) -> bool {
+        self.waiting().any(|park| park.key.is_none())
+    }
+
     pub(super) fn write(&mut self, step: &Step) -> Vec<RowDigest> {
         let mut hasher = self.hasher();
         for removal in &step.deletes {

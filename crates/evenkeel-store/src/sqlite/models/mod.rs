@@ -207,12 +207,12 @@ impl Models for SqliteModels {
             let stored = state::get(conn, &self.layouts, model)?;
             let mut select = conn.prepare_cached(&stored.live.select)?;
             let row = content::row_of(&mut select, &stored.live, &mut stored.live.hasher.clone(), key)?;
-            let parked_events = match stored.state.parked.events {
-                0 => 0,
-                _ => Waiting::new(conn, stored.live_id)?.of(key)?,
+            let (parked_events, unnamed) = match stored.state.parked.events {
+                0 => (0, false),
+                _ => (Waiting::new(conn, stored.live_id)?.of(key)?, parks::any_unnamed(conn, stored.live_id)?),
             };
             let intact = row.as_ref().is_none_or(|row| row.is_intact()) && !Noted::new(conn, model)?.of(key)?;
-            Ok(RowAt { state: stored.state, row: row.map(|row| row.row), intact, parked_events })
+            Ok(RowAt { state: stored.state, row: row.map(|row| row.row), intact, parked_events, unnamed })
         })
     }
 

@@ -82,6 +82,12 @@ impl<'c> Waiting<'c> {
     }
 }
 
+/// Whether an event is parked of a row that is not known.
+pub(super) fn any_unnamed(conn: &Connection, table_id: i64) -> Fallible<bool> {
+    let sql = format!("SELECT 1 FROM _ek_parks {BY_KEY} WHERE table_id = ?1 AND key IS NULL AND {WAITING} LIMIT 1");
+    Ok(conn.prepare_cached(&sql)?.exists([table_id])?)
+}
+
 /// The statement that counts the events which wait for a row.
 pub(super) fn waiting_of() -> String {
     format!("SELECT count(DISTINCT position) FROM _ek_parks {BY_KEY} WHERE table_id = ?1 AND key = ?2 AND {WAITING}")
